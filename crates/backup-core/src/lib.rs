@@ -1,0 +1,1 @@
+//! The domain, the ports and the use cases of sitebackup.

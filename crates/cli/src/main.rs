@@ -1,0 +1,2 @@
+//! The sitebackup program.
+fn main() {}

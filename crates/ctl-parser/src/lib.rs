@@ -1,0 +1,1 @@
+//! Reads, checks, prints and lowers backup control files.

@@ -1,0 +1,1 @@
+//! Files, destinations, services, processes, the journal and the configuration file of this machine.

@@ -1,0 +1,1 @@
+//! Registry keys as trees and as text.

@@ -1,0 +1,1 @@
+//! Takes a site database out, and puts it back, at one moment.

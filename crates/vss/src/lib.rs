@@ -1,0 +1,1 @@
+//! The shadow copy session, in process, and its providers.

@@ -1,0 +1,1 @@
+//! The sample site, the workload and the conformance suites.
