@@ -1,1 +1,22 @@
-//! The sample site, the workload and the conformance suites.
+//! The sample site and the workload: the real parts that the suites, the demo and the benchmarks run against.
+//!
+//! [`SampleSite`] builds the layout of a site server, the same bytes for the same seed. [`Workload`] keeps real
+//! processes on it that write one growing number to the database, to files and to the registry.
+//! [`read_counters`] reads that number back from whatever a backup recovered: in one consistent moment all agree.
+//!
+//! Nothing here uses a crate of the product, so that a fault there cannot hide itself here.
+
+mod counters;
+mod poll;
+mod prng;
+mod site;
+mod tree_hash;
+mod workload;
+
+pub use counters::{Counters, read_counters, read_live_counters};
+pub use poll::poll_until;
+pub use site::{JournalMode, SampleSite, SampleSiteOptions, SiteSize, nasty};
+pub use tree_hash::tree_hash;
+pub use workload::{
+    Fault, RunOptions, ServiceError, ServiceName, Workload, run, service_state, start_service, stop_service,
+};

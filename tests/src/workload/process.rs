@@ -1,0 +1,100 @@
+//! Tells a process from another one that got the same number later, and kills only the one that is meant.
+
+use std::io;
+
+/// A process for certain: its number and, where the system tells, the moment of its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ProcessIdentity {
+    pid: u32,
+    started: u64,
+}
+
+impl ProcessIdentity {
+    pub(super) fn own() -> Self {
+        let pid = std::process::id();
+        Self { pid, started: start_time(pid).unwrap_or(0) }
+    }
+
+    pub(super) fn pid(self) -> u32 {
+        self.pid
+    }
+
+    pub(super) fn parse(line: &str) -> Option<Self> {
+        let (pid, started) = line.trim().split_once(' ')?;
+        Some(Self { pid: pid.parse().ok()?, started: started.parse().ok()? })
+    }
+
+    pub(super) fn to_line(self) -> String {
+        format!("{} {}\n", self.pid, self.started)
+    }
+
+    /// Kills exactly this process; `Ok` also when it has ended already.
+    #[cfg(target_os = "linux")]
+    pub(super) fn kill(self) -> io::Result<()> {
+        use rustix::io::Errno;
+        use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
+            Err(Errno::SRCH) => return Ok(()),
+            result => result?,
+        };
+        // The handle is taken first: whatever it refers to now, it refers to when the signal is sent.
+        if start_time(self.pid) != Some(self.started) {
+            return Ok(());
+        }
+        match pidfd_send_signal(handle, Signal::KILL) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Without a handle that cannot be confused nothing is killed; the process ends when its owner is gone.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn kill(self) -> io::Result<()> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+}
+
+/// Field 22 of /proc/PID/stat. The name in field 2 may hold blanks and brackets, so counting starts behind it.
+#[cfg(target_os = "linux")]
+fn start_time(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn start_time(_pid: u32) -> Option<u64> {
+    None
+}
+
+/// Leaves the session of whoever started this process, so that signals to a terminal or a group do not reach it.
+#[cfg(unix)]
+pub(super) fn leave_session() {
+    // A process that leads a group already cannot; then there is nothing to leave either.
+    rustix::process::setsid().ok();
+}
+
+#[cfg(not(unix))]
+pub(super) fn leave_session() {}
+
+#[cfg(test)]
+mod tests {
+    use super::ProcessIdentity;
+
+    #[test]
+    fn a_line_and_back() {
+        let own = ProcessIdentity::own();
+        assert_eq!(ProcessIdentity::parse(&own.to_line()), Some(own));
+        assert_eq!(ProcessIdentity::parse("12"), None);
+    }
+
+    #[test]
+    fn a_number_that_was_given_away_again_is_not_killed() {
+        let own = ProcessIdentity::own();
+        let former = ProcessIdentity { started: own.started.wrapping_sub(1), ..own };
+        // Were the start time ignored, this test process would end here.
+        former.kill().ok();
+    }
+}
