@@ -1,0 +1,65 @@
+//! All that a user interface hears while something runs.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use crate::status::StatusMessage;
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A line for the log, without time or component.
+    Log(String),
+    /// A status message, which is in the status log already.
+    Status(StatusMessage),
+    /// A new phase has begun.
+    Phase(Phase),
+    /// How far the phase is.
+    Progress(Progress),
+    /// The freeze window is over, after this long.
+    Thawed(Duration),
+}
+
+/// A phase of a run, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Everything is judged before anything is touched.
+    Preflight,
+    /// Files are copied while the site works.
+    PreCopy,
+    /// The services of the site are stopping.
+    Stopping,
+    /// The freeze window: nobody writes to what is backed up, this program included.
+    Frozen,
+    /// The services of the site are starting.
+    Starting,
+    /// What was held is copied.
+    Copying,
+    /// The snapshot is made durable and published.
+    Publishing,
+    /// AfterBackup runs.
+    AfterBackup,
+    /// Content is read and hashed.
+    Verifying,
+    /// Content is put back.
+    Recovering,
+}
+
+/// How far something is; totals may grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Files done.
+    pub files: u64,
+    /// Bytes done.
+    pub bytes: u64,
+    /// Files there are.
+    pub total_files: u64,
+    /// Bytes there are.
+    pub total_bytes: u64,
+}
+
+/// Hears events. Called from any thread; must not block, and must not write to the site in [`Phase::Frozen`].
+pub trait EventSink: Debug + Send + Sync {
+    /// Takes one event.
+    fn event(&self, event: &Event);
+}

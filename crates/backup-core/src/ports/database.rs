@@ -1,0 +1,140 @@
+//! The site database: inspected, pinned in the freeze window, taken out, judged and put back.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::Source;
+use super::destination::{DestinationError, SnapshotFiles, StagedFile};
+use super::site_files::FileId;
+use crate::manifest::ContentHash;
+use crate::path::{RelPath, SitePath};
+
+/// What can be told about a database without taking it out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseFacts {
+    /// Its name, such as `CM_P01`.
+    pub name: String,
+    /// The engine with its version, such as `SQLite 3.50.4`.
+    pub engine: String,
+    /// Bytes of a whole copy.
+    pub size: u64,
+    /// The main file where it is one.
+    pub file: Option<SitePath>,
+    /// Every path that belongs to it, there or not: only its adapter opens these.
+    pub paths: Vec<SitePath>,
+    /// The files there are now, under whatever name.
+    pub ids: Vec<FileId>,
+    /// How a moment of it is held, in a sentence for the report.
+    pub pinned_by: String,
+    /// Facts worth comparing after a recovery, such as `journal-mode` = `wal`.
+    pub facts: Vec<(String, String)>,
+    /// Days of change tracking, where the database keeps any.
+    pub change_tracking_days: Option<u32>,
+}
+
+/// Which option of the product's Setup takes the database part back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SetupOption {
+    /// MDF and LDF: option 10.
+    Files,
+    /// A database restored by hand: option 20.
+    Manual,
+    /// None: the site's database is not the product's.
+    None,
+}
+
+/// What was taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseDump {
+    /// Bytes in the snapshot.
+    pub size: u64,
+    /// Their hash.
+    pub hash: ContentHash,
+    /// What takes it back.
+    pub setup_option: SetupOption,
+}
+
+/// What a judge of a recovered database said; empty when all is well.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DatabaseVerdict {
+    /// One line a fault.
+    pub faults: Vec<String>,
+}
+
+/// Why the database could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// It is not there.
+    #[error("database `{0}` does not exist")]
+    Missing(String),
+    /// It is not a database of this kind.
+    #[error("`{name}` is not a {engine} database")]
+    NotOne {
+        /// The database.
+        name: String,
+        /// The engine asked.
+        engine: &'static str,
+        /// What the engine said.
+        source: Source,
+    },
+    /// Somebody holds it.
+    #[error("database `{name}` is locked by another program")]
+    Locked {
+        /// The database.
+        name: String,
+        /// What the engine said.
+        source: Source,
+    },
+    /// The copy could not be written.
+    #[error(transparent)]
+    Write(#[from] DestinationError),
+    /// What came out of the snapshot is not what went in.
+    #[error("the copy of database `{0}` in the snapshot does not have the hash in the manifest")]
+    Hash(String),
+    /// The engine or the system refused.
+    #[error("failed to {action} database `{name}`")]
+    Failed {
+        /// What was tried.
+        action: &'static str,
+        /// The database.
+        name: String,
+        /// The reason.
+        source: Source,
+    },
+}
+
+/// A copy of the database on its way: prepared before the freeze window, pinned inside it, finished after it.
+///
+/// Dropping it gives up the pin; what was written stays in the staging folder.
+#[async_trait]
+pub trait DatabaseCopy: Debug + Send + Sync {
+    /// Holds the present moment. Called inside the freeze window; work grows at most with what changed since `prepare`.
+    async fn pin(&mut self) -> Result<(), DatabaseError>;
+    /// Writes the moment that was pinned, whole, and gives up the pin. Refuses without a pin.
+    async fn finish(self: Box<Self>) -> Result<DatabaseDump, DatabaseError>;
+}
+
+/// A database that can be taken out at one moment and put back.
+#[async_trait]
+pub trait SiteDatabase: Debug + Send + Sync {
+    /// Facts, sizes and files; changes nothing.
+    async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError>;
+    /// Does all that can be done before the freeze window, writing into `copy`.
+    async fn prepare(&self, copy: Box<dyn StagedFile>) -> Result<Box<dyn DatabaseCopy>, DatabaseError>;
+    /// Puts the file `path` of a snapshot back as the database at `target`, checking its hash, atomically.
+    ///
+    /// Refuses a target that another program has open. Repeating it is harmless.
+    async fn restore(
+        &self,
+        from: Arc<dyn SnapshotFiles>,
+        path: &RelPath,
+        hash: &ContentHash,
+        target: &SitePath,
+    ) -> Result<(), DatabaseError>;
+    /// Judges the database at `file` with the engine's own check.
+    async fn verify(&self, file: &SitePath) -> Result<DatabaseVerdict, DatabaseError>;
+}

@@ -1,0 +1,191 @@
+//! Where backup snapshots are kept: staged, published at once, listed, and removed only when they carry our marker.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Source;
+use super::site_files::{Attributes, FileStat, OpenFile, SiteFiles, SiteFilesError, WalkEntry};
+use crate::manifest::{ContentHash, Manifest};
+use crate::path::{RelPath, SitePath};
+use crate::snapshot::RunId;
+
+/// What is known about a destination before a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationFacts {
+    /// The folder.
+    pub root: SitePath,
+    /// Bytes that can still be written.
+    pub free: u64,
+    /// The volume, to tell whether a source lies on the same one.
+    pub device: u64,
+    /// Whether a file could be made and removed there.
+    pub writable: bool,
+    /// A folder with the snapshot's name that does not carry our marker: the product's own snapshot, perhaps.
+    pub foreign: Option<SitePath>,
+}
+
+/// A whole backup snapshot, found by its marker and its complete manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredSnapshot {
+    /// The run that made it.
+    pub run: RunId,
+    /// Where it lies now.
+    pub folder: SitePath,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Whether the folder has its final name, `<SiteCode>Backup`.
+    pub published: bool,
+}
+
+/// What is put into the staging folder.
+#[derive(Debug, Clone)]
+pub enum StageContent {
+    /// A copy of a live or imaged file, in one pass: read, hashed, written.
+    Copy(SitePath),
+    /// The copy that is there already, brought up to date: only blocks that differ are written.
+    Update(SitePath),
+    /// The file at this path of the previous snapshot, unread: its hash is the one in that manifest.
+    Reuse(RelPath),
+    /// Another name of a file that is staged already.
+    HardLink(RelPath),
+    /// A folder, and the folders above it.
+    Directory,
+}
+
+/// One entry to stage. Folders above a file are made as needed.
+#[derive(Debug, Clone)]
+pub struct StageItem {
+    /// Where in the snapshot.
+    pub path: RelPath,
+    /// What.
+    pub content: StageContent,
+}
+
+/// What one staged file turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedContent {
+    /// Bytes read of it, which are its size in the snapshot.
+    pub size: u64,
+    /// The hash of these bytes; `None` for what was not read.
+    pub hash: Option<ContentHash>,
+    /// The source's metadata when it was opened; `None` for what was not read.
+    pub before: Option<FileStat>,
+    /// The source's metadata when all of it had been read.
+    pub after: Option<FileStat>,
+    /// Its extended attributes.
+    pub attributes: Attributes,
+}
+
+/// Why one entry could not be staged.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The source could not be read; the other entries are not concerned.
+    #[error(transparent)]
+    Read(#[from] SiteFilesError),
+    /// The destination could not be written.
+    #[error(transparent)]
+    Write(#[from] DestinationError),
+}
+
+/// Why the destination could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DestinationError {
+    /// No room is left.
+    #[error("no space is left at `{0}`")]
+    Full(SitePath),
+    /// A folder of the snapshot's name is not ours.
+    #[error("`{0}` is not a snapshot of this program")]
+    Foreign(SitePath),
+    /// No such snapshot or staging folder.
+    #[error("no snapshot `{0}` is here")]
+    NoSnapshot(RunId),
+    /// What is stored cannot be understood.
+    #[error("`{path}` is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: SitePath,
+        /// How.
+        reason: String,
+    },
+    /// The system refused.
+    #[error("failed to {action} `{path}`")]
+    Failed {
+        /// What was tried, such as `write`.
+        action: &'static str,
+        /// On which path.
+        path: SitePath,
+        /// The reason.
+        source: Source,
+    },
+}
+
+/// A file of the staging folder that is written at any place, for a database. Its calls block.
+pub trait StagedFile: Debug + Send {
+    /// Writes all of `data` at `offset`.
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DestinationError>;
+    /// Fills `buffer` from `offset`; returns less only at the end of the file.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DestinationError>;
+    /// Cuts or extends the file.
+    fn set_len(&self, len: u64) -> Result<(), DestinationError>;
+}
+
+/// The staging folder of one run: never listed as a snapshot before it is sealed.
+///
+/// Nothing in it is durable before [`seal`](Self::seal) returns; a crash before that leaves a folder that [`Destination::sweep`] removes.
+#[async_trait]
+pub trait Staging: Debug + Send + Sync {
+    /// Stages entries in parallel; the results stand in the order of the items.
+    async fn stage(&self, items: Vec<StageItem>, from: Arc<dyn SiteFiles>) -> Vec<Result<StagedContent, StageError>>;
+    /// Writes a small file whole, with the given time of change.
+    async fn write(&self, path: &RelPath, data: &[u8], modified: jiff::Timestamp) -> Result<(), DestinationError>;
+    /// Opens a new file for writing at any place, readable by its owner only.
+    async fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError>;
+    /// Removes entries with all below them; one that is not there is no error.
+    async fn remove(&self, paths: Vec<RelPath>) -> Result<(), DestinationError>;
+    /// All that lies in the folder but our own marker, sorted.
+    async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError>;
+    /// Makes all staged data durable, then the list of files, then the manifest, whose appearance is the commit.
+    ///
+    /// After an error or a crash the snapshot is either listed, and then whole, or not listed.
+    async fn seal(&self, manifest: &Manifest, list: &[u8]) -> Result<(), DestinationError>;
+}
+
+/// A sealed snapshot, open for reading. What it says is not trusted.
+#[async_trait]
+pub trait SnapshotFiles: Debug + Send + Sync {
+    /// The manifest's bytes.
+    async fn manifest(&self) -> Result<Vec<u8>, DestinationError>;
+    /// The list of files, one JSON object a line, uncompressed.
+    async fn list(&self) -> Result<Vec<u8>, DestinationError>;
+    /// All that lies in the folder but our own marker, sorted.
+    async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError>;
+    /// Opens a regular file that lies in the folder; refuses links, and paths that lead through one. Blocks.
+    fn open(&self, path: &RelPath) -> Result<Box<dyn OpenFile>, DestinationError>;
+}
+
+/// Keeps backup snapshots. Only folders with our marker are ever changed or removed.
+#[async_trait]
+pub trait Destination: Debug + Send + Sync {
+    /// Room, volume and what stands in the way; changes nothing.
+    async fn inspect(&self) -> Result<DestinationFacts, DestinationError>;
+    /// All whole snapshots of the site, oldest run first, under whatever folder name.
+    async fn list(&self) -> Result<Vec<StoredSnapshot>, DestinationError>;
+    /// Makes the staging folder of a run. Content is taken over from `previous` where an item says so.
+    async fn begin(&self, run: RunId, previous: Option<RunId>) -> Result<Arc<dyn Staging>, DestinationError>;
+    /// Gives a sealed snapshot its final name, and the one that has it another; both stay listed at every instant.
+    ///
+    /// Idempotent.
+    async fn publish(&self, run: RunId) -> Result<StoredSnapshot, DestinationError>;
+    /// Replaces the manifest of a snapshot atomically.
+    async fn amend(&self, manifest: &Manifest) -> Result<(), DestinationError>;
+    /// Opens a snapshot.
+    async fn open(&self, run: RunId) -> Result<Arc<dyn SnapshotFiles>, DestinationError>;
+    /// Removes a snapshot or a staging folder that carries our marker. It stops being listed first; one that is not there is no error.
+    async fn remove(&self, run: RunId) -> Result<(), DestinationError>;
+    /// Removes every staging folder that was never sealed and finishes every removal that was begun; returns how many folders went.
+    async fn sweep(&self) -> Result<usize, DestinationError>;
+    /// Keeps the run's log as `smsbkup.log` beside the snapshots, and in the snapshot of `run` where one is given.
+    async fn keep_log(&self, run: Option<RunId>, log: &[u8]) -> Result<(), DestinationError>;
+}

@@ -1,0 +1,159 @@
+//! The live files of the site, or an image of them: walked, and read with all their metadata.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::Source;
+use crate::path::{RelPath, SitePath};
+
+/// A moment as a file system keeps it: seconds since 1970 and nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct FileTime(pub i64, pub u32);
+
+/// What tells one file from another on a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct FileId {
+    /// The volume.
+    pub device: u64,
+    /// The file on it.
+    pub inode: u64,
+}
+
+/// What an entry of a folder is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Directory,
+    /// A symbolic link with its target as it is written.
+    Symlink(Vec<u8>),
+    /// A pipe, a socket or a device: it has no content to back up.
+    Special,
+}
+
+/// The metadata of one entry, without extended attributes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStat {
+    /// What it is.
+    pub kind: FileKind,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Last change of the content.
+    pub modified: FileTime,
+    /// Last change of content or metadata, which no program can set; zero where the platform has none.
+    pub changed: FileTime,
+    /// Which file it is.
+    pub id: FileId,
+    /// How many names it has.
+    pub links: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// The owner's number.
+    pub owner: u32,
+    /// The group's number.
+    pub group: u32,
+}
+
+impl FileStat {
+    /// Whether nothing tells this file from `earlier`: same file, size and times.
+    pub fn looks_like(&self, earlier: &FileStat) -> bool {
+        self == earlier
+    }
+}
+
+/// An entry of a walk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalkEntry {
+    /// Where it lies below the walk's root; the root itself is the empty path.
+    pub path: RelPath,
+    /// What it is.
+    pub stat: FileStat,
+}
+
+/// Extended attributes: names with their values.
+pub type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A file that could not be read, or changed while it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileProblem {
+    /// Which one.
+    pub path: SitePath,
+    /// What happened, with its causes.
+    pub message: String,
+}
+
+/// What a walk found: entries sorted by path, each folder before its content.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Walk {
+    /// The entries.
+    pub entries: Vec<WalkEntry>,
+    /// Entries that could not be examined, and folders that could not be listed.
+    pub problems: Vec<FileProblem>,
+}
+
+/// A file or folder to back up, and what of it to leave out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSource {
+    /// A file or a folder; a folder with all below it, symbolic links not followed.
+    pub root: SitePath,
+    /// Patterns such as `**/*.tmp`, matched against the path below the root.
+    pub exclude: Vec<String>,
+    /// Paths left out, with all below them.
+    pub skip: Vec<SitePath>,
+    /// Files left out under whatever name: the database's, which only its adapter may open.
+    pub skip_ids: Vec<FileId>,
+}
+
+/// Why the site's files could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteFilesError {
+    /// The path does not exist.
+    #[error("`{0}` does not exist")]
+    Missing(SitePath),
+    /// A pattern is not one.
+    #[error("`{pattern}` is not a pattern")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        source: Source,
+    },
+    /// The system refused.
+    #[error("failed to {action} `{path}`")]
+    Failed {
+        /// What was tried, such as `read`.
+        action: &'static str,
+        /// On which path.
+        path: SitePath,
+        /// The reason.
+        source: Source,
+    },
+}
+
+/// A file open for reading. Its calls block: they are made on an adapter's own threads.
+pub trait OpenFile: Debug + Send {
+    /// The metadata of the open file, now.
+    fn stat(&self) -> Result<FileStat, SiteFilesError>;
+    /// Fills `buffer` from `offset`; returns less only at the end of the file.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, SiteFilesError>;
+    /// The next range at or after `offset` that holds data; `None` when only a hole or nothing follows.
+    fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, SiteFilesError>;
+}
+
+/// Walks and reads files. Changes nothing but access times.
+#[async_trait]
+pub trait SiteFiles: Debug + Send + Sync {
+    /// Writes back what is in memory of the file systems that hold `roots`, so that a later store through a mapping
+    /// shows in the files' times.
+    async fn sync(&self, roots: &[SitePath]) -> Result<(), SiteFilesError>;
+    /// Lists the root and all below it. An entry that cannot be examined is a problem of the walk, not an error.
+    async fn walk(&self, source: &FileSource) -> Result<Walk, SiteFilesError>;
+    /// Opens a regular file; refuses a symbolic link. Blocks.
+    fn open(&self, path: &SitePath) -> Result<Box<dyn OpenFile>, SiteFilesError>;
+    /// The extended attributes of an entry, by name; empty where there are none. Does not follow a link. Blocks.
+    fn attributes(&self, path: &SitePath) -> Result<Attributes, SiteFilesError>;
+}
