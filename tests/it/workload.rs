@@ -101,6 +101,21 @@ fn the_component_manager_restarts_the_executive() {
 }
 
 #[test]
+fn a_killed_executive_goes_on_and_agrees_again() {
+    for journal_mode in JOURNAL_MODES {
+        let (_dir, site) = sample_site(journal_mode);
+        let workload = Workload::start(&site, &program(), 0).expect("the services start");
+        for _ in 0..10 {
+            workload.kill_service(ServiceName::Executive).expect("it is killed");
+            workload.wait_for_progress().expect("it was started again");
+        }
+        workload.stop_all().expect("the services stop");
+        let counters = site.counters().expect("numbers");
+        assert!(counters.agree(), "{journal_mode:?}: {counters}");
+    }
+}
+
+#[test]
 fn exit_codes_tell_what_happened() {
     let (_dir, site) = sample_site(JournalMode::Delete);
     let workload = Workload::adopt(&site, &program(), 0).expect("nobody else has it");

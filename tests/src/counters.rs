@@ -48,16 +48,18 @@ impl fmt::Display for Counters {
 }
 
 /// Reads a recovered tree and leaves no trace in it: the database is opened as a copy, with its journal or log.
+///
+/// For trees at rest. A plain copy of a database that this process has open would drop that connection's locks.
 pub fn read_counters(install_dir: &Path, db_path: &Path, reg_path: &Path) -> io::Result<Counters> {
     let scratch = tempfile::tempdir()?;
     let copy = copy_database(db_path, scratch.path())?;
-    let db = query_counter(&copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let db = query_counter(&copy)?;
     with_database(db, install_dir, reg_path)
 }
 
 /// Reads a site where it stands, also while the workload writes to it (then the numbers need not agree).
 pub fn read_live_counters(install_dir: &Path, db_path: &Path, reg_path: &Path) -> io::Result<Counters> {
-    let db = query_counter(db_path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let db = query_counter(db_path)?;
     with_database(db, install_dir, reg_path)
 }
 
@@ -87,9 +89,10 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn query_counter(db_path: &Path, flags: OpenFlags) -> io::Result<u64> {
+fn query_counter(db_path: &Path) -> io::Result<u64> {
     let query = || {
-        let connection = Connection::open_with_flags(db_path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        // Not created when missing, but writable: a writer that was killed leaves a journal to roll back.
+        let connection = Connection::open_with_flags(db_path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(Duration::from_secs(60))?;
         // A reader must not tidy the log away that the site's own processes left behind.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;

@@ -28,7 +28,8 @@ use crate::prng::Prng;
 
 pub(crate) use registry::encode as encode_reg_text;
 
-pub(crate) const SITE_CODE: &str = "P01";
+/// The code of every sample site.
+pub const SITE_CODE: &str = "P01";
 pub(crate) const SITE_SERVER: &str = "CM01.corp.example";
 pub(crate) const VERSION: &str = "5.00.9122.1000";
 pub(crate) const WINDOWS_INSTALL_DIR: &str = r"C:\Program Files\Microsoft Configuration Manager";

@@ -10,7 +10,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tests::{RunOptions, SampleSite, ServiceError, ServiceName, run, service_state, start_service, stop_service};
+use tests::{
+    JournalMode, RunOptions, SampleSite, SampleSiteOptions, ServiceError, ServiceName, SiteSize, run, service_state,
+    start_service, stop_service,
+};
 
 const USAGE: &str = "\
 usage: workload run --site DIR [--service NAME] [--extra-files N]
@@ -18,6 +21,7 @@ usage: workload run --site DIR [--service NAME] [--extra-files N]
        workload service stop NAME --site DIR [--timeout SECONDS]
        workload service state NAME --site DIR
        workload counters --site DIR
+       workload build --site DIR [--bench] [--rollback-journal] [--extra-files N]
 
 DIR is the folder that the sample site was built in.
 NAME is SMS_EXECUTIVE (writes the numbers; what `run` is unless told) or SMS_SITE_COMPONENT_MANAGER (restarts it).
@@ -33,6 +37,8 @@ struct Arguments {
     extra_files: u32,
     timeout: Duration,
     detach: bool,
+    bench: bool,
+    rollback_journal: bool,
 }
 
 fn main() -> ExitCode {
@@ -50,6 +56,8 @@ fn parse(mut rest: impl Iterator<Item = OsString>) -> Result<Arguments, Box<dyn 
         extra_files: 0,
         timeout: Duration::from_secs(60),
         detach: false,
+        bench: false,
+        rollback_journal: false,
     };
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or_else(|| usage("an option lacks its value"));
@@ -59,6 +67,8 @@ fn parse(mut rest: impl Iterator<Item = OsString>) -> Result<Arguments, Box<dyn 
             Some("--extra-files") => arguments.extra_files = text(value()?)?.parse()?,
             Some("--timeout") => arguments.timeout = Duration::from_secs(text(value()?)?.parse()?),
             Some("--detach") => arguments.detach = true,
+            Some("--bench") => arguments.bench = true,
+            Some("--rollback-journal") => arguments.rollback_journal = true,
             Some(word) if !word.starts_with('-') => arguments.words.push(word.to_owned()),
             _ => return Err(usage(&format!("unknown option `{}`", argument.display()))),
         }
@@ -84,8 +94,24 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             writeln!(io::stdout(), "{}", site(arguments)?.live_counters()?)?;
             Ok(ExitCode::SUCCESS)
         }
+        ["build"] => build(arguments),
         _ => Err(usage("no such command")),
     }
+}
+
+/// Makes a site to look at or to measure by hand.
+fn build(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let dir = arguments.site.as_deref().ok_or_else(|| usage("--site is missing"))?;
+    let options = SampleSiteOptions {
+        size: if arguments.bench { SiteSize::BENCH } else { SiteSize::SMALL },
+        journal_mode: if arguments.rollback_journal { JournalMode::Delete } else { JournalMode::Wal },
+        workload: env::current_exe()?,
+        extra_files: arguments.extra_files,
+        ..SampleSiteOptions::default()
+    };
+    let site = SampleSite::build(dir, &options)?;
+    writeln!(io::stdout(), "{}", site.site_toml().display())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_service(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {

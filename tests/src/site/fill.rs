@@ -155,7 +155,9 @@ pub(super) fn sizes(total: u64, count: u32, prng: &mut Prng) -> Vec<u64> {
 
 fn weight(prng: &mut Prng) -> u64 {
     let unit = prng.below(1000);
-    20_000_000 + unit.pow(4) / 1000 * (1 + prng.below(4))
+    // One file in 512 is an image or an installer.
+    let bulk = if prng.below(512) == 0 { 200 } else { 1 };
+    bulk * (20_000_000 + unit.pow(4) / 1000 * (1 + prng.below(4)))
 }
 
 #[cfg(test)]

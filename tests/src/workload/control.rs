@@ -65,7 +65,10 @@ impl Control {
         // Between taking the lock and writing its name, and between removing its name and ending, a process has no name.
         let known = poll_until(SHORT, || match self.is_locked() {
             Ok(false) => Some(Ok(None)),
-            Ok(true) => self.recorded().map(|(identity, _)| Ok(Some(identity))),
+            // A name that a killed predecessor left does not count.
+            Ok(true) => {
+                self.recorded().filter(|(identity, _)| identity.is_current()).map(|(identity, _)| Ok(Some(identity)))
+            }
             Err(error) => Some(Err(error)),
         });
         known.unwrap_or_else(|| Err(io::Error::other(format!("{} runs, but nobody says who it is", self.name))))

@@ -103,14 +103,19 @@ impl Workload {
         Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim_end().to_owned()))
     }
 
-    fn end(&self, name: ServiceName) -> io::Result<()> {
-        if stop_service(&self.site, name, GRACE).is_ok() {
-            return Ok(());
-        }
+    /// Kills a service where it stands, as a crash would, and waits until it is gone.
+    pub fn kill_service(&self, name: ServiceName) -> io::Result<()> {
         let control = Control::new(&self.site, name);
         let Some(identity) = control.running()? else { return Ok(()) };
         identity.kill()?;
-        control.wait_until_ended(identity, GRACE).map(drop)
+        if control.wait_until_ended(identity, GRACE)? {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("service `{name}` survives a kill")))
+    }
+
+    fn end(&self, name: ServiceName) -> io::Result<()> {
+        stop_service(&self.site, name, GRACE).or_else(|_| self.kill_service(name))
     }
 }
 

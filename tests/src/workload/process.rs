@@ -28,6 +28,11 @@ impl ProcessIdentity {
         format!("{} {}\n", self.pid, self.started)
     }
 
+    /// Whether this process is the one that has the number now; an ended one still has it until it is reaped.
+    pub(super) fn is_current(self) -> bool {
+        start_time(self.pid).unwrap_or(0) == self.started
+    }
+
     /// Kills exactly this process; `Ok` also when it has ended already.
     #[cfg(target_os = "linux")]
     pub(super) fn kill(self) -> io::Result<()> {
@@ -40,7 +45,7 @@ impl ProcessIdentity {
             result => result?,
         };
         // The handle is taken first: whatever it refers to now, it refers to when the signal is sent.
-        if start_time(self.pid) != Some(self.started) {
+        if !self.is_current() {
             return Ok(());
         }
         match pidfd_send_signal(handle, Signal::KILL) {
