@@ -3,14 +3,18 @@
 //! This crate does no I/O, reads no clock and spawns nothing. What it needs of the world stands in [`ports`]; adapters live in crates of their own.
 
 pub mod cancel;
+pub mod config;
 pub mod copy;
+pub mod destination;
 pub mod event;
 pub mod manifest;
+pub mod memory;
 pub mod path;
-pub mod site;
-pub mod destination;
-pub mod schedule;
-pub mod config;
+pub mod plan;
 pub mod ports;
+pub mod report;
+pub mod schedule;
+pub mod site;
 pub mod snapshot;
 pub mod status;
+pub mod trace;

@@ -122,7 +122,7 @@ pub enum DestinationError {
 }
 
 /// A file of the staging folder that is written at any place, for a database. Its calls block.
-pub trait StagedFile: Debug + Send {
+pub trait StagedFile: Debug + Send + Sync {
     /// Writes all of `data` at `offset`.
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DestinationError>;
     /// Fills `buffer` from `offset`; returns less only at the end of the file.
@@ -161,6 +161,8 @@ pub trait SnapshotFiles: Debug + Send + Sync {
     async fn list(&self) -> Result<Vec<u8>, DestinationError>;
     /// All that lies in the folder but our own marker, sorted.
     async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError>;
+    /// Reads files whole, in parallel, and returns their sizes and hashes in the order of the paths.
+    async fn hash(&self, paths: Vec<RelPath>) -> Vec<Result<(u64, ContentHash), DestinationError>>;
     /// Opens a regular file that lies in the folder; refuses links, and paths that lead through one. Blocks.
     fn open(&self, path: &RelPath) -> Result<Box<dyn OpenFile>, DestinationError>;
 }

@@ -1,0 +1,488 @@
+//! The one decorator that injects faults: an error or a kill, before or after the effect, at the n-th call of any port.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use uuid::Uuid;
+
+use crate::manifest::{ContentHash, Manifest};
+use crate::path::{RelPath, SitePath};
+use crate::ports::Ports;
+use crate::ports::clock::{Clock, UnknownZone};
+use crate::ports::commands::{AfterBackupContext, CommandError, CommandLine, CommandOutcome, Commands};
+use crate::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseVerdict, SiteDatabase};
+use crate::ports::destination::{
+    Destination, DestinationError, DestinationFacts, SnapshotFiles, StageError, StageItem, StagedContent, StagedFile,
+    Staging, StoredSnapshot,
+};
+use crate::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal};
+use crate::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
+use crate::ports::registry::{Registry, RegistryError, RegistryKey};
+use crate::ports::services::{ServiceControl, ServiceError, ServiceState};
+use crate::ports::shadow_copies::{
+    PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId,
+};
+use crate::ports::site_files::{Attributes, FileSource, OpenFile, SiteFiles, SiteFilesError, Walk, WalkEntry};
+use crate::ports::status_log::{StatusLog, StatusLogError};
+use crate::snapshot::RunId;
+use crate::status::StatusMessage;
+
+/// What happens at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The call fails and has had no effect.
+    ErrorBefore,
+    /// The call has had its effect and fails.
+    ErrorAfter,
+    /// The process dies; the call has had no effect.
+    KillBefore,
+    /// The process dies; the call has had its effect.
+    KillAfter,
+}
+
+/// A fault at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// Which call, counted from 0 over all ports.
+    pub at: usize,
+    /// What happens.
+    pub kind: FaultKind,
+}
+
+#[derive(Debug, Default)]
+struct Counter {
+    calls: Vec<&'static str>,
+    fault: Option<Fault>,
+    killed: bool,
+}
+
+/// Counts the calls of all ports of one process and strikes at one of them.
+#[derive(Debug, Clone, Default)]
+pub struct Faults(Arc<Mutex<Counter>>);
+
+impl Faults {
+    /// Strikes once.
+    pub fn new(fault: Option<Fault>) -> Self {
+        Self(Arc::new(Mutex::new(Counter { fault, ..Counter::default() })))
+    }
+
+    /// The calls so far, by name.
+    pub fn calls(&self) -> Vec<&'static str> {
+        self.0.lock().expect("no panic").calls.clone()
+    }
+
+    /// Whether the process is dead.
+    pub fn killed(&self) -> bool {
+        self.0.lock().expect("no panic").killed
+    }
+
+    fn kill(&self) {
+        self.0.lock().expect("no panic").killed = true;
+    }
+
+    fn count(&self, name: &'static str) -> Option<FaultKind> {
+        let mut counter = self.0.lock().expect("no panic");
+        let at = counter.calls.len();
+        counter.calls.push(name);
+        counter.fault.filter(|fault| fault.at == at).map(|fault| fault.kind)
+    }
+
+    async fn call<T, E>(
+        &self,
+        name: &'static str,
+        error: impl FnOnce() -> E,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        if self.killed() {
+            std::future::pending::<()>().await;
+        }
+        match self.count(name) {
+            None => call.await,
+            Some(FaultKind::ErrorBefore) => Err(error()),
+            Some(FaultKind::ErrorAfter) => call.await.and(Err(error())),
+            Some(FaultKind::KillBefore) => {
+                self.kill();
+                std::future::pending().await
+            }
+            Some(FaultKind::KillAfter) => {
+                drop(call.await);
+                self.kill();
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+fn injected() -> Box<dyn std::error::Error + Send + Sync> {
+    "injected fault".into()
+}
+
+fn root() -> SitePath {
+    SitePath::parse("/injected").expect("an absolute path")
+}
+
+fn destination_error() -> DestinationError {
+    DestinationError::Failed { action: "use", path: root(), source: injected() }
+}
+
+fn files_error() -> SiteFilesError {
+    SiteFilesError::Failed { action: "use", path: root(), source: injected() }
+}
+
+fn database_error() -> DatabaseError {
+    DatabaseError::Failed { action: "use", name: "injected".to_owned(), source: injected() }
+}
+
+fn shadow_copy_error() -> ShadowCopyError {
+    ShadowCopyError::Provider { provider: "injected", action: "use", source: injected() }
+}
+
+fn recovery_error() -> RecoveryError {
+    RecoveryError::Failed { action: "use", path: root(), source: injected() }
+}
+
+/// A port with its faults.
+#[derive(Debug)]
+struct Faulty<P: ?Sized> {
+    faults: Faults,
+    inner: Arc<P>,
+}
+
+/// `ports` with faults at every call; the clock and the events never fail.
+pub fn faulty(ports: &Ports, faults: &Faults) -> Ports {
+    fn wrap<P: ?Sized>(faults: &Faults, inner: &Arc<P>) -> Arc<Faulty<P>> {
+        Arc::new(Faulty { faults: faults.clone(), inner: Arc::clone(inner) })
+    }
+    Ports {
+        clock: wrap(faults, &ports.clock),
+        files: wrap(faults, &ports.files),
+        destination: wrap(faults, &ports.destination),
+        registry: wrap(faults, &ports.registry),
+        services: wrap(faults, &ports.services),
+        database: ports.database.as_ref().map(|database| wrap(faults, database) as Arc<dyn SiteDatabase>),
+        shadow_copies: wrap(faults, &ports.shadow_copies),
+        commands: wrap(faults, &ports.commands),
+        recovery_target: wrap(faults, &ports.recovery_target),
+        journal: wrap(faults, &ports.journal),
+        status_log: wrap(faults, &ports.status_log),
+        events: Arc::clone(&ports.events),
+    }
+}
+
+#[async_trait]
+impl Clock for Faulty<dyn Clock> {
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+    fn local_zone(&self) -> TimeZone {
+        self.inner.local_zone()
+    }
+    fn zone(&self, name: &str) -> Result<TimeZone, UnknownZone> {
+        self.inner.zone(name)
+    }
+    fn new_id(&self) -> Uuid {
+        self.inner.new_id()
+    }
+    async fn sleep_until(&self, moment: Timestamp) {
+        let sleep = async {
+            self.inner.sleep_until(moment).await;
+            Ok::<(), ()>(())
+        };
+        // A clock cannot fail; only a kill strikes here.
+        self.faults.call("Clock::sleep_until", || (), sleep).await.unwrap_or_default();
+    }
+}
+
+#[async_trait]
+impl SiteFiles for Faulty<dyn SiteFiles> {
+    async fn sync(&self, roots: &[SitePath]) -> Result<(), SiteFilesError> {
+        self.faults.call("SiteFiles::sync", files_error, self.inner.sync(roots)).await
+    }
+    async fn walk(&self, source: &FileSource) -> Result<Walk, SiteFilesError> {
+        self.faults.call("SiteFiles::walk", files_error, self.inner.walk(source)).await
+    }
+    fn open(&self, path: &SitePath) -> Result<Box<dyn OpenFile>, SiteFilesError> {
+        // A call that blocks cannot be left hanging: a kill here strikes at the next call that can.
+        match self.faults.count("SiteFiles::open") {
+            None => self.inner.open(path),
+            Some(FaultKind::ErrorBefore | FaultKind::ErrorAfter) => Err(files_error()),
+            Some(FaultKind::KillBefore | FaultKind::KillAfter) => {
+                self.faults.kill();
+                Err(files_error())
+            }
+        }
+    }
+    fn attributes(&self, path: &SitePath) -> Result<Attributes, SiteFilesError> {
+        self.inner.attributes(path)
+    }
+}
+
+#[async_trait]
+impl Destination for Faulty<dyn Destination> {
+    async fn inspect(&self) -> Result<DestinationFacts, DestinationError> {
+        self.faults.call("Destination::inspect", destination_error, self.inner.inspect()).await
+    }
+    async fn list(&self) -> Result<Vec<StoredSnapshot>, DestinationError> {
+        self.faults.call("Destination::list", destination_error, self.inner.list()).await
+    }
+    async fn begin(&self, run: RunId, previous: Option<RunId>) -> Result<Arc<dyn Staging>, DestinationError> {
+        let staging =
+            self.faults.call("Destination::begin", destination_error, self.inner.begin(run, previous)).await?;
+        Ok(Arc::new(Faulty { faults: self.faults.clone(), inner: staging }))
+    }
+    async fn publish(&self, run: RunId) -> Result<StoredSnapshot, DestinationError> {
+        self.faults.call("Destination::publish", destination_error, self.inner.publish(run)).await
+    }
+    async fn amend(&self, manifest: &Manifest) -> Result<(), DestinationError> {
+        self.faults.call("Destination::amend", destination_error, self.inner.amend(manifest)).await
+    }
+    async fn open(&self, run: RunId) -> Result<Arc<dyn SnapshotFiles>, DestinationError> {
+        self.faults.call("Destination::open", destination_error, self.inner.open(run)).await
+    }
+    async fn remove(&self, run: RunId) -> Result<(), DestinationError> {
+        self.faults.call("Destination::remove", destination_error, self.inner.remove(run)).await
+    }
+    async fn sweep(&self) -> Result<usize, DestinationError> {
+        self.faults.call("Destination::sweep", destination_error, self.inner.sweep()).await
+    }
+    async fn keep_log(&self, run: Option<RunId>, log: &[u8]) -> Result<(), DestinationError> {
+        self.faults.call("Destination::keep_log", destination_error, self.inner.keep_log(run, log)).await
+    }
+}
+
+#[async_trait]
+impl Staging for Faulty<dyn Staging> {
+    async fn stage(&self, items: Vec<StageItem>, from: Arc<dyn SiteFiles>) -> Vec<Result<StagedContent, StageError>> {
+        let count = items.len();
+        let stage = async { Ok(self.inner.stage(items, from).await) };
+        let result = self.faults.call("Staging::stage", destination_error, stage).await;
+        result.unwrap_or_else(|_| (0..count).map(|_| Err(destination_error().into())).collect())
+    }
+    async fn write(&self, path: &RelPath, data: &[u8], modified: Timestamp) -> Result<(), DestinationError> {
+        self.faults.call("Staging::write", destination_error, self.inner.write(path, data, modified)).await
+    }
+    async fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
+        self.faults.call("Staging::create", destination_error, self.inner.create(path)).await
+    }
+    async fn remove(&self, paths: Vec<RelPath>) -> Result<(), DestinationError> {
+        self.faults.call("Staging::remove", destination_error, self.inner.remove(paths)).await
+    }
+    async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError> {
+        self.faults.call("Staging::walk", destination_error, self.inner.walk()).await
+    }
+    async fn seal(&self, manifest: &Manifest, list: &[u8]) -> Result<(), DestinationError> {
+        self.faults.call("Staging::seal", destination_error, self.inner.seal(manifest, list)).await
+    }
+}
+
+#[async_trait]
+impl Registry for Faulty<dyn Registry> {
+    async fn export(&self, key: &RegistryKey) -> Result<Vec<u8>, RegistryError> {
+        let error = || RegistryError::Failed { key: key.clone(), action: "export", source: injected() };
+        self.faults.call("Registry::export", error, self.inner.export(key)).await
+    }
+    async fn import(&self, key: &RegistryKey, export: &[u8]) -> Result<(), RegistryError> {
+        let error = || RegistryError::Failed { key: key.clone(), action: "import", source: injected() };
+        self.faults.call("Registry::import", error, self.inner.import(key, export)).await
+    }
+    async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
+        let error = || RegistryError::Failed { key: key.clone(), action: "verify", source: injected() };
+        self.faults.call("Registry::verify", error, self.inner.verify(key, export)).await
+    }
+}
+
+#[async_trait]
+impl ServiceControl for Faulty<dyn ServiceControl> {
+    async fn state(&self, name: &str) -> Result<ServiceState, ServiceError> {
+        let error = || ServiceError::Failed { name: name.to_owned(), action: "query", source: injected() };
+        self.faults.call("ServiceControl::state", error, self.inner.state(name)).await
+    }
+    async fn stop(&self, name: &str) -> Result<(), ServiceError> {
+        let error = || ServiceError::Failed { name: name.to_owned(), action: "stop", source: injected() };
+        self.faults.call("ServiceControl::stop", error, self.inner.stop(name)).await
+    }
+    async fn start(&self, name: &str) -> Result<(), ServiceError> {
+        let error = || ServiceError::Failed { name: name.to_owned(), action: "start", source: injected() };
+        self.faults.call("ServiceControl::start", error, self.inner.start(name)).await
+    }
+}
+
+#[async_trait]
+impl SiteDatabase for Faulty<dyn SiteDatabase> {
+    async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError> {
+        self.faults.call("SiteDatabase::inspect", database_error, self.inner.inspect()).await
+    }
+    async fn prepare(&self, copy: Box<dyn StagedFile>) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
+        let inner = self.faults.call("SiteDatabase::prepare", database_error, self.inner.prepare(copy)).await?;
+        Ok(Box::new(FaultyCopy { faults: self.faults.clone(), inner }))
+    }
+    async fn restore(
+        &self,
+        from: Arc<dyn SnapshotFiles>,
+        path: &RelPath,
+        hash: &ContentHash,
+        target: &SitePath,
+    ) -> Result<(), DatabaseError> {
+        let restore = self.inner.restore(from, path, hash, target);
+        self.faults.call("SiteDatabase::restore", database_error, restore).await
+    }
+    async fn verify(&self, file: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
+        self.faults.call("SiteDatabase::verify", database_error, self.inner.verify(file)).await
+    }
+}
+
+#[derive(Debug)]
+struct FaultyCopy {
+    faults: Faults,
+    inner: Box<dyn DatabaseCopy>,
+}
+
+#[async_trait]
+impl DatabaseCopy for FaultyCopy {
+    async fn pin(&mut self) -> Result<(), DatabaseError> {
+        self.faults.call("DatabaseCopy::pin", database_error, self.inner.pin()).await
+    }
+    async fn finish(self: Box<Self>) -> Result<DatabaseDump, DatabaseError> {
+        self.faults.call("DatabaseCopy::finish", database_error, self.inner.finish()).await
+    }
+}
+
+#[async_trait]
+impl ShadowCopies for Faulty<dyn ShadowCopies> {
+    async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
+        // An error after the effect would leave a set behind that nobody aborts: the port promises that an error means none.
+        let prepare = async {
+            let set = self.inner.prepare(request).await?;
+            Ok::<_, ShadowCopyError>(
+                Box::new(FaultySet { faults: self.faults.clone(), inner: set }) as Box<dyn PreparedSet>
+            )
+        };
+        match self.faults.count("ShadowCopies::prepare") {
+            None | Some(FaultKind::ErrorAfter) => prepare.await,
+            Some(FaultKind::ErrorBefore) => Err(shadow_copy_error()),
+            Some(kind) => {
+                if kind == FaultKind::KillAfter {
+                    drop(prepare.await);
+                }
+                self.faults.kill();
+                std::future::pending().await
+            }
+        }
+    }
+    async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
+        let complete = async { Ok(self.inner.complete(set, succeeded).await) };
+        let result = self.faults.call("ShadowCopies::complete", shadow_copy_error, complete).await;
+        result.unwrap_or_else(|error| vec![error])
+    }
+    async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
+        self.faults.call("ShadowCopies::release", shadow_copy_error, self.inner.release(set)).await
+    }
+}
+
+#[derive(Debug)]
+struct FaultySet {
+    faults: Faults,
+    inner: Box<dyn PreparedSet>,
+}
+
+#[async_trait]
+impl PreparedSet for FaultySet {
+    async fn commit(self: Box<Self>) -> Result<ShadowCopySet, ShadowCopyError> {
+        match self.faults.count("PreparedSet::commit") {
+            // An error of commit comes after the writers were set going, so the inner set is aborted.
+            Some(FaultKind::ErrorBefore) => {
+                self.inner.abort().await;
+                Err(shadow_copy_error())
+            }
+            Some(FaultKind::ErrorAfter) => self.inner.commit().await.and(Err(shadow_copy_error())),
+            Some(FaultKind::KillBefore) => {
+                self.faults.kill();
+                std::mem::forget(self.inner);
+                std::future::pending().await
+            }
+            Some(FaultKind::KillAfter) => {
+                drop(self.inner.commit().await);
+                self.faults.kill();
+                std::future::pending().await
+            }
+            None => self.inner.commit().await,
+        }
+    }
+    async fn abort(self: Box<Self>) {
+        self.inner.abort().await;
+    }
+}
+
+#[async_trait]
+impl Commands for Faulty<dyn Commands> {
+    async fn run(&self, command: &CommandLine) -> Result<CommandOutcome, CommandError> {
+        let error = || CommandError::Start { command: command.text.clone(), source: injected() };
+        self.faults.call("Commands::run", error, self.inner.run(command)).await
+    }
+    async fn after_backup(&self, context: &AfterBackupContext) -> Result<Option<CommandOutcome>, CommandError> {
+        let error = || CommandError::Start { command: "AfterBackup".to_owned(), source: injected() };
+        self.faults.call("Commands::after_backup", error, self.inner.after_backup(context)).await
+    }
+}
+
+#[async_trait]
+impl RecoveryTarget for Faulty<dyn RecoveryTarget> {
+    async fn survey(&self, items: &[RestoreItem]) -> Vec<Result<Standing, RecoveryError>> {
+        let survey = async { Ok(self.inner.survey(items).await) };
+        let result = self.faults.call("RecoveryTarget::survey", recovery_error, survey).await;
+        result.unwrap_or_else(|_| items.iter().map(|_| Err(recovery_error())).collect())
+    }
+    async fn restore(
+        &self,
+        items: Vec<RestoreItem>,
+        from: Arc<dyn SnapshotFiles>,
+    ) -> Vec<Result<Restored, RecoveryError>> {
+        let count = items.len();
+        let restore = async { Ok(self.inner.restore(items, from).await) };
+        let result = self.faults.call("RecoveryTarget::restore", recovery_error, restore).await;
+        result.unwrap_or_else(|_| (0..count).map(|_| Err(recovery_error())).collect())
+    }
+    async fn settle(&self, folders: Vec<RestoreItem>) -> Vec<Result<(), RecoveryError>> {
+        let count = folders.len();
+        let settle = async { Ok(self.inner.settle(folders).await) };
+        let result = self.faults.call("RecoveryTarget::settle", recovery_error, settle).await;
+        result.unwrap_or_else(|_| (0..count).map(|_| Err(recovery_error())).collect())
+    }
+    async fn scratch(&self, parent: Option<&SitePath>) -> Result<SitePath, RecoveryError> {
+        self.faults.call("RecoveryTarget::scratch", recovery_error, self.inner.scratch(parent)).await
+    }
+    async fn discard(&self, scratch: &SitePath) -> Result<(), RecoveryError> {
+        self.faults.call("RecoveryTarget::discard", recovery_error, self.inner.discard(scratch)).await
+    }
+}
+
+fn journal_error() -> JournalError {
+    JournalError::Failed { action: "use", source: injected() }
+}
+
+#[async_trait]
+impl RunJournal for Faulty<dyn RunJournal> {
+    async fn lock(&self) -> Result<Box<dyn JournalLock>, JournalError> {
+        self.faults.call("RunJournal::lock", journal_error, self.inner.lock()).await
+    }
+    async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
+        self.faults.call("RunJournal::append", journal_error, self.inner.append(record)).await
+    }
+    async fn read(&self) -> Result<Vec<JournalRecord>, JournalError> {
+        self.faults.call("RunJournal::read", journal_error, self.inner.read()).await
+    }
+}
+
+#[async_trait]
+impl StatusLog for Faulty<dyn StatusLog> {
+    async fn append(&self, message: &StatusMessage) -> Result<(), StatusLogError> {
+        let error = || StatusLogError { action: "append to", source: injected() };
+        self.faults.call("StatusLog::append", error, self.inner.append(message)).await
+    }
+    async fn read(&self) -> Result<Vec<StatusMessage>, StatusLogError> {
+        let error = || StatusLogError { action: "read", source: injected() };
+        self.faults.call("StatusLog::read", error, self.inner.read()).await
+    }
+}

@@ -1,0 +1,168 @@
+//! In-memory shadow copies: an atomic image that is read after Thaw, with the writers called as VSS calls them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::site::IMAGE_ROOT;
+use super::world::{World, site_path};
+use crate::event::{Event, Phase};
+use crate::path::RelPath;
+use crate::ports::shadow_copies::{
+    Consistency, Image, PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId,
+    Writer, WriterLevel,
+};
+
+type Writers = Vec<Arc<dyn Writer>>;
+
+/// Shadow copies of a [`World`].
+#[derive(Debug)]
+pub(super) struct MemoryShadowCopies {
+    world: World,
+    writers: Mutex<HashMap<ShadowCopySetId, Writers>>,
+}
+
+impl MemoryShadowCopies {
+    pub(super) fn new(world: World) -> Self {
+        Self { world, writers: Mutex::default() }
+    }
+}
+
+struct Named {
+    name: String,
+    level: WriterLevel,
+    writer: Arc<dyn Writer>,
+}
+
+async fn each(writers: &[Named], step: &'static str) -> Result<(), ShadowCopyError> {
+    for Named { name, writer, .. } in writers {
+        let called = match step {
+            "PrepareBackup" => writer.prepare_backup().await,
+            "PrepareSnapshot" => writer.prepare_snapshot().await,
+            _ => writer.freeze().await,
+        };
+        called.map_err(|source| ShadowCopyError::Writer { writer: name.clone(), step, source })?;
+    }
+    Ok(())
+}
+
+async fn abort_all(writers: &[Named]) {
+    for named in writers.iter().rev() {
+        drop(named.writer.abort().await);
+    }
+}
+
+#[async_trait]
+impl ShadowCopies for MemoryShadowCopies {
+    async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
+        let mut writers = Vec::new();
+        for writer in &request.writers {
+            let veto = |source| ShadowCopyError::Writer { writer: "?".to_owned(), step: "Identify", source };
+            let metadata = writer.identify().await.map_err(veto)?;
+            writers.push(Named { name: metadata.name, level: metadata.level, writer: Arc::clone(writer) });
+        }
+        writers.sort_by_key(|named| named.level);
+        self.writers.lock().expect("no panic").insert(request.id, request.writers.clone());
+        let result = match each(&writers, "PrepareBackup").await {
+            Ok(()) => {
+                request.events.event(&Event::Phase(Phase::Stopping));
+                each(&writers, "PrepareSnapshot").await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            abort_all(&writers).await;
+            return Err(error);
+        }
+        Ok(Box::new(MemoryPrepared { world: self.world.clone(), request, writers }))
+    }
+
+    async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
+        drop(self.world.step());
+        let writers = self.writers.lock().expect("no panic").remove(&set).unwrap_or_default();
+        let mut faults = Vec::new();
+        for writer in writers {
+            if let Err(source) = writer.backup_complete(succeeded).await {
+                faults.push(ShadowCopyError::Writer { writer: "?".to_owned(), step: "BackupComplete", source });
+            }
+        }
+        faults
+    }
+
+    async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
+        self.world.step().images.remove(&set.0);
+        Ok(())
+    }
+}
+
+struct MemoryPrepared {
+    world: World,
+    request: ShadowCopyRequest,
+    writers: Vec<Named>,
+}
+
+impl std::fmt::Debug for MemoryPrepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryPrepared").finish_non_exhaustive()
+    }
+}
+
+impl MemoryPrepared {
+    async fn hold(&self) -> Result<Timestamp, ShadowCopyError> {
+        self.request.events.event(&Event::Phase(Phase::Frozen));
+        each(&self.writers, "Freeze").await?;
+        if self.request.cancel.is_cancelled() {
+            return Err(ShadowCopyError::Cancelled);
+        }
+        let mut state = self.world.step();
+        let files = state.files.clone();
+        state.images.insert(self.request.id.0, files);
+        Ok(state.now)
+    }
+}
+
+#[async_trait]
+impl PreparedSet for MemoryPrepared {
+    async fn commit(self: Box<Self>) -> Result<ShadowCopySet, ShadowCopyError> {
+        let held = self.hold().await;
+        let mut weaker = Vec::new();
+        for named in self.writers.iter().rev() {
+            if let Err(error) = named.writer.thaw().await {
+                weaker.push(format!("{}: {error}", named.name));
+            }
+        }
+        self.request.events.event(&Event::Thawed(Duration::from_millis(100)));
+        let frozen_at = match held {
+            Ok(at) => at,
+            Err(error) => {
+                abort_all(&self.writers).await;
+                return Err(error);
+            }
+        };
+        for named in self.writers.iter().rev() {
+            if let Err(error) = named.writer.post_snapshot().await {
+                weaker.push(format!("{}: {error}", named.name));
+            }
+        }
+        let image = RelPath::parse(self.request.id.0.to_string()).expect("an id is a plain name");
+        let image = site_path(IMAGE_ROOT).join(&image);
+        let root = |source: &crate::ports::shadow_copies::ImageSource| image.join(source.source.root.below_root());
+        Ok(ShadowCopySet {
+            id: self.request.id,
+            provider: "memory".to_owned(),
+            consistency: Consistency::Application,
+            weaker,
+            frozen_at,
+            freeze_window: Duration::from_millis(100),
+            image: Image::Borrowed(self.request.sources.iter().map(root).collect()),
+            documents: vec![("BackupDocument.xml".to_owned(), b"<BACKUP_COMPONENTS/>".to_vec())],
+        })
+    }
+
+    async fn abort(self: Box<Self>) {
+        abort_all(&self.writers).await;
+    }
+}

@@ -1,0 +1,283 @@
+//! The small ports of the memory site: clock, services, registry, commands, database, journal, status log.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::shadow_copies::MemoryShadowCopies;
+use super::world::{World, site_path};
+use crate::copy::{BLOCK, read_once};
+use crate::event::{Event, EventSink};
+use crate::manifest::ContentHash;
+use crate::path::{RelPath, SitePath};
+use crate::ports::Ports;
+use crate::ports::clock::{Clock, UnknownZone};
+use crate::ports::commands::{AfterBackupContext, CommandEnd, CommandError, CommandLine, CommandOutcome, Commands};
+use crate::ports::database::{
+    DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseVerdict, SetupOption, SiteDatabase,
+};
+use crate::ports::destination::{SnapshotFiles, StagedFile};
+use crate::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal};
+use crate::ports::registry::{Registry, RegistryError, RegistryKey};
+use crate::ports::services::{ServiceControl, ServiceError, ServiceState};
+use crate::ports::site_files::SiteFilesError;
+use crate::ports::status_log::{StatusLog, StatusLogError};
+use crate::status::StatusMessage;
+
+/// Hears nothing.
+#[derive(Debug)]
+struct Deaf;
+
+impl EventSink for Deaf {
+    fn event(&self, _event: &Event) {}
+}
+
+impl World {
+    /// Fresh ports over this world, as a new process would have them.
+    pub fn ports(&self) -> Ports {
+        let world = || Arc::new(self.clone());
+        Ports {
+            clock: world(),
+            files: world(),
+            destination: world(),
+            registry: world(),
+            services: world(),
+            database: Some(world()),
+            shadow_copies: Arc::new(MemoryShadowCopies::new(self.clone())),
+            commands: world(),
+            recovery_target: world(),
+            journal: world(),
+            status_log: world(),
+            events: Arc::new(Deaf),
+        }
+    }
+}
+
+#[async_trait]
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        self.lock().now
+    }
+
+    fn local_zone(&self) -> TimeZone {
+        TimeZone::UTC
+    }
+
+    fn zone(&self, name: &str) -> Result<TimeZone, UnknownZone> {
+        if name == "UTC" { Ok(TimeZone::UTC) } else { Err(UnknownZone(name.to_owned())) }
+    }
+
+    fn new_id(&self) -> Uuid {
+        let mut state = self.lock();
+        state.ids += 1;
+        Uuid::from_u128((u128::from(state.ids) << 80) | 0x7000_8000_0000_0000_0000)
+    }
+
+    async fn sleep_until(&self, moment: Timestamp) {
+        let mut state = self.lock();
+        state.now = state.now.max(moment);
+    }
+}
+
+fn refused() -> Box<dyn std::error::Error + Send + Sync> {
+    std::io::Error::from(std::io::ErrorKind::PermissionDenied).into()
+}
+
+impl World {
+    fn switch(&self, name: &str, action: &'static str, to: ServiceState) -> Result<(), ServiceError> {
+        let mut state = self.step();
+        let from = state.services.get(name).copied().ok_or_else(|| ServiceError::Unknown(name.to_owned()))?;
+        if state.stubborn.contains(&(name.to_owned(), action)) {
+            return Err(ServiceError::Failed { name: name.to_owned(), action, source: refused() });
+        }
+        if name == "SMS_EXECUTIVE" && from == ServiceState::Running && to == ServiceState::Stopped {
+            let manager = state.services.get("SMS_SITE_COMPONENT_MANAGER");
+            assert_eq!(manager, Some(&ServiceState::Stopped), "the component manager would start the executive again");
+            state.come_to_rest();
+        }
+        state.services.insert(name.to_owned(), to);
+        state.now += SignedDuration::from_secs(1);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ServiceControl for World {
+    async fn state(&self, name: &str) -> Result<ServiceState, ServiceError> {
+        self.step().services.get(name).copied().ok_or_else(|| ServiceError::Unknown(name.to_owned()))
+    }
+
+    async fn stop(&self, name: &str) -> Result<(), ServiceError> {
+        self.switch(name, "stop", ServiceState::Stopped)
+    }
+
+    async fn start(&self, name: &str) -> Result<(), ServiceError> {
+        self.switch(name, "start", ServiceState::Running)
+    }
+}
+
+#[async_trait]
+impl Registry for World {
+    async fn export(&self, key: &RegistryKey) -> Result<Vec<u8>, RegistryError> {
+        let found = self.step().registry.get(&key.as_str().to_lowercase()).cloned();
+        found.ok_or_else(|| RegistryError::NoKey(key.clone()))
+    }
+
+    async fn import(&self, key: &RegistryKey, export: &[u8]) -> Result<(), RegistryError> {
+        self.step().registry.insert(key.as_str().to_lowercase(), export.to_vec());
+        Ok(())
+    }
+
+    async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
+        drop(self.step());
+        let malformed =
+            |source: std::str::Utf8Error| RegistryError::Malformed { key: key.clone(), source: source.into() };
+        std::str::from_utf8(export).map(|_| 1).map_err(malformed)
+    }
+}
+
+#[async_trait]
+impl Commands for World {
+    async fn run(&self, command: &CommandLine) -> Result<CommandOutcome, CommandError> {
+        let mut state = self.step();
+        state.commands.push(command.text.clone());
+        let code = i32::from(command.text.starts_with("false"));
+        Ok(CommandOutcome { end: CommandEnd::Exit(code), output: format!("ran {}\n", command.text).into_bytes() })
+    }
+
+    async fn after_backup(&self, _context: &AfterBackupContext) -> Result<Option<CommandOutcome>, CommandError> {
+        let mut state = self.step();
+        super::destination::edit_published(&mut state);
+        Ok(state.after_backup.clone())
+    }
+}
+
+/// A copy of the memory database.
+#[derive(Debug)]
+struct MemoryCopy {
+    world: World,
+    copy: Box<dyn StagedFile>,
+    pinned: Option<Vec<u8>>,
+}
+
+#[async_trait]
+impl DatabaseCopy for MemoryCopy {
+    async fn pin(&mut self) -> Result<(), DatabaseError> {
+        assert!(self.pinned.is_none(), "a database is pinned once");
+        self.pinned = Some(self.world.step().database.clone());
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<DatabaseDump, DatabaseError> {
+        let unpinned =
+            || DatabaseError::Failed { action: "finish unpinned", name: "CM_P01".to_owned(), source: refused() };
+        let content = self.pinned.as_ref().ok_or_else(unpinned)?;
+        self.copy.write_at(0, content)?;
+        Ok(DatabaseDump { size: content.len() as u64, hash: ContentHash::of(content), setup_option: SetupOption::None })
+    }
+}
+
+#[async_trait]
+impl SiteDatabase for World {
+    async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError> {
+        let state = self.step();
+        Ok(DatabaseFacts {
+            name: "CM_P01".to_owned(),
+            engine: "memory 1".to_owned(),
+            size: state.database.len() as u64,
+            file: Some(site_path("/site/db/CM_P01.db")),
+            paths: vec![site_path("/site/db/CM_P01.db")],
+            ids: Vec::new(),
+            pinned_by: "a copy in memory".to_owned(),
+            facts: Vec::new(),
+            change_tracking_days: Some(5),
+        })
+    }
+
+    async fn prepare(&self, copy: Box<dyn StagedFile>) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
+        drop(self.step());
+        Ok(Box::new(MemoryCopy { world: self.clone(), copy, pinned: None }))
+    }
+
+    async fn restore(
+        &self,
+        from: Arc<dyn SnapshotFiles>,
+        path: &RelPath,
+        hash: &ContentHash,
+        target: &SitePath,
+    ) -> Result<(), DatabaseError> {
+        let open = from.open(path)?;
+        let mut content = Vec::new();
+        let mut sink = |_, block: &[u8]| {
+            content.extend_from_slice(block);
+            Ok::<_, SiteFilesError>(())
+        };
+        let read = read_once(open.as_ref(), &mut vec![0; BLOCK], false, &mut sink);
+        let name = || "CM_P01".to_owned();
+        let (_, got) =
+            read.map_err(|error| DatabaseError::Failed { action: "read", name: name(), source: error.into() })?;
+        if got != *hash {
+            return Err(DatabaseError::Hash(name()));
+        }
+        let mut state = self.step();
+        if target == &site_path("/site/db/CM_P01.db") {
+            state.database = content;
+        }
+        Ok(())
+    }
+
+    async fn verify(&self, _file: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
+        drop(self.step());
+        Ok(DatabaseVerdict::default())
+    }
+}
+
+/// The journal, held.
+#[derive(Debug)]
+struct MemoryLock(World);
+
+impl JournalLock for MemoryLock {}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        self.0.lock().locked = false;
+    }
+}
+
+#[async_trait]
+impl RunJournal for World {
+    async fn lock(&self) -> Result<Box<dyn JournalLock>, JournalError> {
+        let mut state = self.step();
+        if state.locked {
+            return Err(JournalError::Busy { holder: "another process".to_owned() });
+        }
+        state.locked = true;
+        Ok(Box::new(MemoryLock(self.clone())))
+    }
+
+    async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
+        let mut state = self.step();
+        assert!(state.locked, "only the holder of the lock appends");
+        state.journal.push(record.clone());
+        Ok(())
+    }
+
+    async fn read(&self) -> Result<Vec<JournalRecord>, JournalError> {
+        Ok(self.step().journal.clone())
+    }
+}
+
+#[async_trait]
+impl StatusLog for World {
+    async fn append(&self, message: &StatusMessage) -> Result<(), StatusLogError> {
+        self.step().status.push(message.clone());
+        Ok(())
+    }
+
+    async fn read(&self) -> Result<Vec<StatusMessage>, StatusLogError> {
+        Ok(self.step().status.clone())
+    }
+}

@@ -1,0 +1,256 @@
+//! The outcome of each use case: what was done, how good it is, and what was found.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::ports::destination::StoredSnapshot;
+use crate::ports::shadow_copies::Consistency;
+use crate::snapshot::RunId;
+
+/// What a finding or a failure is about. A program gives each its own exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// Another run is in progress.
+    Busy,
+    /// The destination cannot be used.
+    Destination,
+    /// The destination is full, or would be.
+    Full,
+    /// A folder of the snapshot's name is not ours.
+    Foreign,
+    /// The site database.
+    Database,
+    /// A registry key.
+    Registry,
+    /// Files could not be read.
+    Files,
+    /// A service could not be stopped.
+    ServiceStop,
+    /// A service could not be started.
+    ServiceStart,
+    /// The shadow copy.
+    ShadowCopy,
+    /// A command of the control file.
+    Command,
+    /// The state folder.
+    State,
+    /// A snapshot is damaged or is not there.
+    Snapshot,
+    /// A recovery could not be done, or not wholly.
+    Recovery,
+    /// The run was interrupted.
+    Interrupted,
+    /// AfterBackup; never changes a result by itself.
+    AfterBackup,
+    /// The site's or the schedule's configuration.
+    Configuration,
+}
+
+/// How grave a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gravity {
+    /// Worth knowing.
+    Note,
+    /// Doubtful, but the result is what was asked for.
+    Warning,
+    /// The result is not what was asked for.
+    Error,
+}
+
+/// Something that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How grave it is.
+    pub gravity: Gravity,
+    /// What it is about.
+    pub cause: Cause,
+    /// What was found, naming the thing and the place.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    /// A finding without a hint.
+    pub fn new(gravity: Gravity, cause: Cause, message: impl Into<String>) -> Self {
+        Self { gravity, cause, message: message.into(), hint: None }
+    }
+
+    /// An error.
+    pub fn error(cause: Cause, message: impl Into<String>) -> Self {
+        Self::new(Gravity::Error, cause, message)
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// How something ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome", content = "cause")]
+pub enum Outcome {
+    /// As asked.
+    Done,
+    /// Done, but incomplete or weaker than asked for.
+    Incomplete,
+    /// Not done.
+    Failed(Cause),
+}
+
+/// How AfterBackup ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AfterBackupEnd {
+    /// There is none.
+    Absent,
+    /// It was judged a success.
+    Success(i32),
+    /// It exited with a code that is not one of success.
+    Failure(i32),
+    /// It took too long and was ended.
+    TimedOut,
+    /// It could not be started.
+    NotStarted,
+}
+
+/// Bytes and files of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Totals {
+    /// Entries in the snapshot.
+    pub entries: u64,
+    /// Bytes of content in the snapshot.
+    pub bytes: u64,
+}
+
+/// What a run did.
+#[derive(Debug, Clone)]
+pub struct BackupReport {
+    /// The run.
+    pub run: RunId,
+    /// The site code.
+    pub site: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The snapshot that it published; also when something failed afterwards.
+    pub snapshot: Option<StoredSnapshot>,
+    /// What the snapshot guarantees.
+    pub consistency: Consistency,
+    /// From the first Freeze to the last Thaw.
+    pub freeze_window: Duration,
+    /// From the first service stopped to the last one started again.
+    pub outage: Duration,
+    /// Sizes.
+    pub totals: Totals,
+    /// All that was found, in order.
+    pub findings: Vec<Finding>,
+    /// How AfterBackup ended; `None` when it was not reached.
+    pub after_backup: Option<AfterBackupEnd>,
+}
+
+/// A part of what would be backed up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// A path, a key or a database.
+    pub what: String,
+    /// Entries of it.
+    pub entries: u64,
+    /// Bytes of it.
+    pub bytes: u64,
+}
+
+/// What a run would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckReport {
+    /// What would be backed up.
+    pub covered: Vec<Coverage>,
+    /// What would not.
+    pub not_covered: Vec<String>,
+    /// Bytes needed at the destination while the old snapshot and the new one are there.
+    pub peak: u64,
+    /// Bytes of it that are not there yet.
+    pub needed: u64,
+    /// Bytes free.
+    pub free: u64,
+    /// What was found.
+    pub findings: Vec<Finding>,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// The snapshot.
+    pub run: RunId,
+    /// Entries looked at.
+    pub entries: u64,
+    /// Bytes read and hashed; 0 when only the metadata was judged.
+    pub bytes: u64,
+    /// What was found.
+    pub findings: Vec<Finding>,
+}
+
+/// What a recovery did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct RecoveryReport {
+    /// Entries written.
+    pub written: u64,
+    /// Entries that were right already.
+    pub already: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Where each part went.
+    pub places: Vec<String>,
+    /// What was found.
+    pub findings: Vec<Finding>,
+}
+
+/// What a rehearsal found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RehearsalReport {
+    /// The snapshot.
+    pub run: RunId,
+    /// The recovery into the scratch place.
+    pub recovery: RecoveryReport,
+    /// How long it took, which is about how long the real thing would.
+    pub took: Duration,
+    /// What was found, that of the recovery included.
+    pub findings: Vec<Finding>,
+}
+
+/// What a repair did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct RepairReport {
+    /// Runs that had not ended.
+    pub unfinished: Vec<RunId>,
+    /// Services started.
+    pub started: Vec<String>,
+    /// Folders removed at the destination.
+    pub swept: usize,
+    /// The snapshot whose publishing was finished.
+    pub published: Option<RunId>,
+    /// What was found.
+    pub findings: Vec<Finding>,
+}
+
+/// The gravest of some findings.
+pub fn gravest(findings: &[Finding]) -> Option<&Finding> {
+    let errors = findings.iter().find(|finding| finding.gravity == Gravity::Error);
+    errors.or_else(|| findings.iter().max_by_key(|finding| finding.gravity))
+}
+
+/// Whether any finding is an error.
+pub fn has_errors(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.gravity == Gravity::Error)
+}
