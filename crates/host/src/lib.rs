@@ -1,1 +1,10 @@
 //! Files, destinations, services, processes, the journal and the configuration file of this machine.
+
+pub mod files;
+pub mod journal;
+pub mod machine;
+pub mod status_log;
+pub mod trace_file;
+
+mod blocking;
+mod jsonl;
