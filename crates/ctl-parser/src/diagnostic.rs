@@ -91,23 +91,23 @@ codes! {
     UnknownVerb = "unknown-verb" Critical,
     /// A command or definition stands in a section that cannot hold it.
     WrongSection = "wrong-section" Critical,
-    /// A line of the Tokens section is not NAME=VALUE.
+    /// A line of the Tokens section is not `NAME=VALUE`.
     NotADefinition = "not-a-definition" Critical,
     /// A command has too few or too many arguments.
     ArgumentCount = "argument-count" Critical,
-    /// The command line of cmd is not in back quotes.
+    /// The command line of `cmd` is not in back quotes.
     CommandNotQuoted = "command-not-quoted" Critical,
     /// A quote is not closed in its line.
     UnclosedQuote = "unclosed-quote" Critical,
     /// A quote stands inside or against a word.
     StrayQuote = "stray-quote" Critical,
-    /// #stop and #start do not form pairs.
+    /// `#stop` and `#start` do not form pairs.
     UnpairedBlock = "unpaired-block" Critical,
-    /// The seconds of sleep are not a whole number up to 86400.
+    /// The seconds of `sleep` are not a whole number up to 86400.
     BadNumber = "bad-number" Critical,
     /// A registry key does not begin with a known root.
     BadRegistryKey = "bad-registry-key" Critical,
-    /// A service is not NAME or \\HOST\NAME.
+    /// A service is not `NAME` or `\\HOST\NAME`.
     BadServiceName = "bad-service-name" Critical,
     /// An indented definition follows a comment directly; the product loses it (KB275612).
     SwallowedDefinition = "swallowed-definition" Critical,
@@ -141,17 +141,17 @@ codes! {
     DestinationInSource = "destination-in-source" Critical,
     /// Output goes outside the snapshot folder.
     OutsideDestination = "outside-destination" Critical,
-    /// rmdir names anything but the snapshot folder.
+    /// `rmdir` names anything but the snapshot folder.
     RemovesOtherFolder = "removes-other-folder" Critical,
     /// Two commands write the same file.
     DuplicateOutput = "duplicate-output" Error,
-    /// A comment looks like #stop or #start with text after it.
+    /// A comment looks like `#stop` or `#start` with text after it.
     DirectiveWithText = "directive-with-text" Warning,
     /// A skipped block holds a section header.
     SkippedSection = "skipped-section" Warning,
     /// Sections are not in the order in which they are run.
     SectionOrder = "section-order" Warning,
-    /// An output file is not named SMSbk….
+    /// An output file is not named `SMSbk…`.
     OutputName = "output-name" Warning,
     /// A command line deletes something.
     DeletingCommand = "deleting-command" Warning,

@@ -72,7 +72,7 @@ impl<'a> Parser<'a> {
                 TokenKind::Name => self.definition(tokens, token),
                 TokenKind::Overlong => {
                     let message = "line longer than 8191 characters";
-                    self.report(Code::LineTooLong, Span { end: token.start, ..self.span_of_start(token) }, message, "");
+                    self.report(Code::LineTooLong, self.span_of_start(&token), message, "");
                     LineKind::Invalid
                 }
                 _ => self.command(tokens, token),
@@ -84,14 +84,15 @@ impl<'a> Parser<'a> {
         let word = text.split(is_blank).next().unwrap_or_default();
         let is_stop = word.eq_ignore_ascii_case("#stop");
         let is_start = word.eq_ignore_ascii_case("#start");
+        let not_a_directive = if self.skipping_since.is_some() { LineKind::Skipped } else { LineKind::Comment };
         if !is_stop && !is_start {
-            return if self.skipping_since.is_some() { LineKind::Skipped } else { LineKind::Comment };
+            return not_a_directive;
         }
         if word.len() < text.len() {
             let message = format!("`{word}` with text after it is read as a comment");
             let hint = "let the directive stand alone in its line, or put a space after the `#` of a comment";
             self.report(Code::DirectiveWithText, span, message, hint);
-            return if self.skipping_since.is_some() { LineKind::Skipped } else { LineKind::Comment };
+            return not_a_directive;
         }
         let remedy = "every `#stop` needs one `#start` after it; write `# stop` for a comment";
         match (is_stop, self.skipping_since) {
@@ -325,10 +326,10 @@ impl<'a> Parser<'a> {
     }
 
     fn span(&self, token: &Token) -> Span {
-        Span { end: token.end, ..self.span_of_start(*token) }
+        Span { end: token.end, ..self.span_of_start(token) }
     }
 
-    fn span_of_start(&self, token: Token) -> Span {
+    fn span_of_start(&self, token: &Token) -> Span {
         let column = 1 + self.text[self.line_start..token.start].chars().count();
         Span { line: self.number, column, start: token.start, end: token.start }
     }

@@ -70,33 +70,30 @@ impl Redactor<'_> {
 
     /// Redacts between separators and references, both of which stay.
     fn text(&mut self, text: &str) -> String {
-        let parts: Vec<_> = split(text, &self.names).iter().map(|part| (part.kind, part.source.to_owned())).collect();
         let mut out = String::new();
-        let mut pending = String::new();
-        for (kind, source) in parts {
-            match kind {
-                PartKind::Literal => pending.push_str(&source),
-                _ => {
-                    out.push_str(&self.literal(&std::mem::take(&mut pending), text));
-                    out.push_str(&source);
-                }
+        let mut literal = String::new();
+        for part in split(text, &self.names) {
+            if part.kind == PartKind::Literal {
+                literal.push_str(part.source);
+            } else {
+                self.literal(&std::mem::take(&mut literal), &mut out);
+                out.push_str(part.source);
             }
         }
-        out + &self.literal(&pending, text)
+        self.literal(&literal, &mut out);
+        out
     }
 
-    fn literal(&mut self, literal: &str, whole: &str) -> String {
-        let mut out = String::new();
+    fn literal(&mut self, literal: &str, out: &mut String) {
         for piece in literal.split_inclusive(is_separator) {
             let (word, separator) = match piece.strip_suffix(is_separator) {
                 Some(word) => (word, &piece[word.len()..]),
                 None => (piece, ""),
             };
-            let is_host = whole.starts_with(r"\\") && out == r"\\";
+            let is_host = out.trim_start_matches('"') == r"\\";
             out.push_str(&self.word(word, is_host, separator == ":"));
             out.push_str(separator);
         }
-        out
     }
 
     fn word(&mut self, word: &str, is_host: bool, is_before_colon: bool) -> String {

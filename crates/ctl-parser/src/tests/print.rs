@@ -94,7 +94,7 @@ fn redaction() {
 
 #[test]
 fn redaction_hides_lines_that_are_not_understood() {
-    let text = "SRV01\n[Tokens]\nSRV01\n[Srv01 x\n[Tasks]\nfile \"D:\\srv01\ncmd `srv01\nfile D:\\\"srv01 SRV01\n";
+    let text = "SRV01\n[Tokens]\nSRV01\n[Srv01 x\n[Tasks]\nfile \"D:\\srv01\ncmd `srv01\nfile D:\\\"srv01 SRV01\nfile \"\\\\SMS\\data\" x\n";
     insta::assert_snapshot!(redact(&check_example(text).0), @r#"
     name1
     [Tokens]
@@ -104,6 +104,7 @@ fn redaction_hides_lines_that_are_not_understood() {
     file "D:\name1
     cmd `command2
     file D:\"name1 name1
+    file "\\host3\data" name4
     "#);
     let overlong = format!("[Tasks]\nfile {}\n", "srv01 ".repeat(2000));
     assert!(!redact(&check_example(&overlong).0).contains("srv01"));
