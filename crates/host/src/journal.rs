@@ -45,7 +45,7 @@ impl FileJournal {
         }
         name_holder(&mut file).map_err(failed)?;
         self.roll_over_when_ended().map_err(failed)?;
-        Ok(HeldLock { _file: file })
+        Ok(HeldLock { file })
     }
 
     /// Only the holder of the lock calls this. What an unfinished run has written must stay where it is found first.
@@ -59,10 +59,17 @@ impl FileJournal {
 
 #[derive(Debug)]
 struct HeldLock {
-    _file: File,
+    file: File,
 }
 
 impl JournalLock for HeldLock {}
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        // Closing alone would leave the lock to a child that was just forked and has not yet become another program.
+        let _ends_with_the_process_at_the_latest = self.file.unlock();
+    }
+}
 
 fn unfinished(records: &[JournalRecord]) -> BTreeSet<String> {
     let mut open = BTreeSet::new();

@@ -1,10 +1,15 @@
 //! Files, destinations, services, processes, the journal and the configuration file of this machine.
 
+pub mod commands;
 pub mod files;
 pub mod journal;
 pub mod machine;
+pub mod services;
 pub mod status_log;
 pub mod trace_file;
 
 mod blocking;
 mod jsonl;
+mod process;
+#[cfg(all(test, unix))]
+mod testing;

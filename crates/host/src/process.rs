@@ -1,0 +1,66 @@
+//! Child processes under a time limit, each in a group of its own that ends as one.
+
+use std::io;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use backup_core::ports::commands::CommandEnd;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long a killed process may take to leave; one that hangs in the kernel is not waited for.
+const REAPING: Duration = Duration::from_secs(5);
+
+/// A child process and all that it starts, unless that leaves the group.
+///
+/// Dropped before the child has ended, it kills the whole group. What a child leaves behind when it ends by itself lives on.
+#[derive(Debug)]
+pub(crate) struct Group {
+    child: Child,
+}
+
+impl Group {
+    /// Starts the command in a new group, so that neither a terminal's signals nor those for this program reach it.
+    pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
+        #[cfg(unix)]
+        command.process_group(0);
+        Ok(Self { child: command.spawn()? })
+    }
+
+    /// Waits for the child, and kills the group at `deadline`. Cancelling the wait loses nothing.
+    pub(crate) async fn wait(&mut self, deadline: Instant) -> io::Result<CommandEnd> {
+        match timeout_at(deadline, self.child.wait()).await {
+            Ok(status) => Ok(CommandEnd::Exit(exit_code(status?))),
+            Err(_) => {
+                self.kill();
+                let _reaped = timeout(REAPING, self.child.wait()).await;
+                Ok(CommandEnd::TimedOut)
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        // The number is there until the child is reaped; only so long can nobody else have it.
+        #[cfg(unix)]
+        if let Some(group) = self.child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?)) {
+            let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+        #[cfg(not(unix))]
+        let _gone = self.child.start_kill();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The code that a shell would show: a signal counts as 128 plus its number.
+fn exit_code(status: ExitStatus) -> i32 {
+    #[cfg(unix)]
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    #[cfg(not(unix))]
+    let signal = None;
+    status.code().or_else(|| signal.map(|signal: i32| 128 + signal)).unwrap_or(-1)
+}
