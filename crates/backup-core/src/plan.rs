@@ -28,16 +28,16 @@ pub struct CommandTask {
     pub output: Option<RelPath>,
 }
 
-/// One step of setting the site going.
+/// One step of bringing the site to rest or of setting it going.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StartStep {
-    /// Start this service, if it was stopped by the run.
+pub enum ServiceStep {
+    /// Stop this service, or start it if the run stopped it.
     Service(String),
     /// Wait.
     Sleep(Duration),
 }
 
-/// All that a run does. Built by [`PlanDraft::validate`].
+/// All that a run does. Built by [`BackupPlan::new`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupPlan {
     /// The site.
@@ -50,10 +50,10 @@ pub struct BackupPlan {
     pub registry: Vec<RegistryTask>,
     /// The folder of the database part, where there is a database; the adapter's name for the database names the file in it.
     pub database: Option<RelPath>,
-    /// Services to stop, in this order.
-    pub stop: Vec<String>,
+    /// How the site is brought to rest.
+    pub stop: Vec<ServiceStep>,
     /// How the site is set going again.
-    pub start: Vec<StartStep>,
+    pub start: Vec<ServiceStep>,
     /// Commands, in this order.
     pub commands: Vec<CommandTask>,
     /// Small files kept in every snapshot: site.toml without secrets, the control file, AfterBackup.
@@ -122,10 +122,10 @@ pub struct Tasks {
     pub registry: Vec<RegistryTask>,
     /// The folder of the database part.
     pub database: Option<RelPath>,
-    /// Services to stop.
-    pub stop: Vec<String>,
+    /// How the site is brought to rest.
+    pub stop: Vec<ServiceStep>,
     /// How the site is set going.
-    pub start: Vec<StartStep>,
+    pub start: Vec<ServiceStep>,
     /// Commands.
     pub commands: Vec<CommandTask>,
 }
@@ -145,20 +145,20 @@ impl Tasks {
             let place = own.try_join(format!("SMSbkSiteReg{name}.dat").as_bytes())?;
             Ok(RegistryTask { key: root.key.clone(), place })
         });
-        let services = || config.services.iter().map(|service| service.name.clone());
+        let services = || config.services.iter().map(|service| ServiceStep::Service(service.name.clone()));
         Ok(Self {
             files,
             registry: registry.collect::<Result<_, PathError>>()?,
             database: config.database.as_ref().map(|_| RelPath::parse("SiteDBServer")).transpose()?,
             stop: services().collect(),
-            start: services().rev().map(StartStep::Service).collect(),
+            start: services().rev().collect(),
             commands: Vec::new(),
         })
     }
 }
 
 /// The path as a place below a folder: `/srv/app` is `srv/app`, `C:\app` is `C/app`.
-fn place_of(path: &SitePath) -> Result<RelPath, PathError> {
+pub(crate) fn place_of(path: &SitePath) -> Result<RelPath, PathError> {
     let text = path.to_bytes();
     let mut place = RelPath::root();
     let is_separator = |byte: &u8| *byte == b'/' || path.is_windows() && matches!(*byte, b'\\' | b':');

@@ -1,0 +1,254 @@
+//! One run: preflight, shadow copy, one copy of each byte, seal, publish, AfterBackup, report.
+//!
+//! The previous snapshot is not touched before the new one is sealed, published and, after AfterBackup, found unaltered.
+
+mod collect;
+mod finish;
+
+use std::sync::Arc;
+
+use crate::cancel::Cancel;
+use crate::check::{Preflight, database_place, preflight, sources};
+use crate::copy::{Previous, chain};
+use crate::event::{Event, Phase};
+use crate::plan::BackupPlan;
+use crate::ports::Ports;
+use crate::ports::database::DatabaseFacts;
+use crate::ports::destination::{DestinationError, Staging, StoredSnapshot};
+use crate::ports::journal::{JournalError, JournalRecord};
+use crate::ports::shadow_copies::{
+    Consistency, ImageSource, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer,
+};
+use crate::repair::{repair_locked, unfinished};
+use crate::report::{BackupReport, Cause, Finding, Gravity, Outcome, Totals, gravest};
+use crate::run_log::RunLog;
+use crate::snapshot::RunId;
+use crate::status::{self, ProcessFacts};
+use crate::writers::{DatabaseWriter, SiteWriter};
+
+/// What a run is given besides its ports and its plan.
+#[derive(Debug, Clone, Default)]
+pub struct RunContext {
+    /// Stops the run.
+    pub cancel: Cancel,
+    /// Who writes the log.
+    pub process: ProcessFacts,
+}
+
+/// Why a run ends without a snapshot.
+struct Stop {
+    cause: Cause,
+    message: String,
+    hint: Option<&'static str>,
+}
+
+impl Stop {
+    fn new(cause: Cause, error: &dyn std::error::Error) -> Self {
+        Self { cause, message: chain(error), hint: None }
+    }
+}
+
+impl From<DestinationError> for Stop {
+    fn from(error: DestinationError) -> Self {
+        let cause = match &error {
+            DestinationError::Full(_) => Cause::Full,
+            DestinationError::Foreign(_) => Cause::Foreign,
+            _ => Cause::Destination,
+        };
+        let hint = match cause {
+            Cause::Full => Some("free some room at the destination; the previous snapshot is untouched"),
+            _ => None,
+        };
+        Self { hint, ..Self::new(cause, &error) }
+    }
+}
+
+/// Runs one backup. Whatever happens, the report says so, and the site's services have been set going when it returns.
+///
+/// Dropping the future counts as a kill: the watchdog of the services' adapter or [`repair`](crate::repair::repair) puts things right.
+pub async fn run_backup(ports: &Ports, plan: &BackupPlan, context: &RunContext) -> BackupReport {
+    let run = RunId(ports.clock.new_id());
+    let log = RunLog::new(ports.clone(), context.process.clone(), plan.site.to_string(), run);
+    let plan = Arc::new(plan.clone());
+    let site_writer = Arc::new(SiteWriter::new(ports.clone(), Arc::clone(&plan), run));
+    let report = BackupReport {
+        run,
+        site: plan.site.to_string(),
+        started: ports.clock.now(),
+        ended: ports.clock.now(),
+        outcome: Outcome::Failed(Cause::Busy),
+        snapshot: None,
+        consistency: Consistency::None,
+        freeze_window: std::time::Duration::ZERO,
+        outage: std::time::Duration::ZERO,
+        totals: Totals::default(),
+        findings: Vec::new(),
+        after_backup: None,
+    };
+    let lock = ports.journal.lock().await;
+    let mut run = Run { ports, plan, context, run, log, site_writer, set: None, staged: false, report };
+    match lock {
+        Ok(_lock) => run.whole().await,
+        Err(error) => {
+            let cause = if matches!(error, JournalError::Busy { .. }) { Cause::Busy } else { Cause::State };
+            run.log.finding(Finding::error(cause, chain(&error)));
+            run.report.outcome = Outcome::Failed(cause);
+        }
+    }
+    run.report.findings = std::mem::take(&mut run.log.findings);
+    run.report.ended = ports.clock.now();
+    run.report
+}
+
+struct Run<'a> {
+    ports: &'a Ports,
+    plan: Arc<BackupPlan>,
+    context: &'a RunContext,
+    run: RunId,
+    log: RunLog,
+    site_writer: Arc<SiteWriter>,
+    set: Option<ShadowCopySetId>,
+    staged: bool,
+    report: BackupReport,
+}
+
+impl Run<'_> {
+    async fn whole(&mut self) {
+        self.log.line("SMS site backup service started.");
+        let result = self.make_snapshot().await;
+        // Whatever happened: the site runs again before anything else is done.
+        self.site_writer.set_going().await;
+        self.report.outage = self.site_writer.outage();
+        for finding in self.site_writer.take_findings() {
+            self.log.finding(finding);
+        }
+        match result {
+            Ok(previous) => self.published(previous).await,
+            Err(stop) => self.failed(stop).await,
+        }
+        self.close().await;
+    }
+
+    /// All up to the published snapshot. Returns the snapshots that were there before.
+    async fn make_snapshot(&mut self) -> Result<Vec<StoredSnapshot>, Stop> {
+        self.begin().await?;
+        self.phase(Phase::Preflight);
+        let Preflight { report, database, snapshots } = preflight(self.ports, &self.plan).await;
+        for finding in report.findings {
+            self.log.finding(finding);
+        }
+        if let Some(error) = gravest(&self.log.findings).filter(|finding| finding.gravity == Gravity::Error) {
+            return Err(Stop { cause: error.cause, message: "preflight found errors".to_owned(), hint: None });
+        }
+        let previous = self.previous(&snapshots).await;
+        self.staged = true;
+        let staging = self.ports.destination.begin(self.run, snapshots.last().map(|last| last.run)).await?;
+        let (set, database_writer) = self.shadow_copy(&staging, database.as_ref(), Arc::clone(&previous)).await?;
+        self.moment(&set).await;
+        let draft = self.collect(set, staging, database.zip(database_writer), previous).await?;
+        self.seal(draft).await?;
+        self.report.snapshot = Some(self.ports.destination.publish(self.run).await?);
+        Ok(snapshots)
+    }
+
+    async fn begin(&mut self) -> Result<(), Stop> {
+        let state = |error: JournalError| Stop::new(Cause::State, &error);
+        let records = self.ports.journal.read().await.map_err(state)?;
+        if !unfinished(&records).is_empty() {
+            let repaired = repair_locked(self.ports).await.map_err(state)?;
+            self.log.line(&format!(
+                "An earlier run did not end: started {:?}, removed {} folders.",
+                repaired.started, repaired.swept
+            ));
+            for finding in repaired.findings {
+                self.log.finding(finding);
+            }
+        }
+        let record = JournalRecord::RunStarted { run: self.run, at: self.report.started };
+        self.ports.journal.append(&record).await.map_err(state)?;
+        self.log.status(status::STARTED, vec![self.run.to_string()]).await;
+        Ok(())
+    }
+
+    fn phase(&self, phase: Phase) {
+        self.ports.events.event(&Event::Phase(phase));
+    }
+
+    /// Files that may be taken over unread. A previous snapshot that cannot be read only costs time.
+    async fn previous(&mut self, snapshots: &[StoredSnapshot]) -> Arc<Previous> {
+        let Some(last) = snapshots.last() else { return Arc::default() };
+        let records = async {
+            let list = self.ports.destination.open(last.run).await?.list().await?;
+            last.manifest
+                .parse_list(&list)
+                .map_err(|error| DestinationError::Damaged { path: last.folder.clone(), reason: chain(&error) })
+        };
+        match records.await {
+            Ok(records) => Arc::new(Previous::new(records, last.manifest.moment)),
+            Err(error) => {
+                self.log.finding(Finding::new(Gravity::Warning, Cause::Snapshot, chain(&error)));
+                Arc::default()
+            }
+        }
+    }
+
+    async fn shadow_copy(
+        &mut self,
+        staging: &Arc<dyn Staging>,
+        facts: Option<&DatabaseFacts>,
+        previous: Arc<Previous>,
+    ) -> Result<(ShadowCopySet, Option<Arc<DatabaseWriter>>), Stop> {
+        let database = self.ports.database.clone().zip(self.plan.database.as_ref()).zip(facts);
+        let database = database.map(|((database, folder), facts)| {
+            let place = database_place(folder, facts);
+            Arc::new(DatabaseWriter::new(database, facts.clone(), Arc::clone(staging), place))
+        });
+        let mut writers: Vec<Arc<dyn Writer>> = vec![Arc::clone(&self.site_writer) as _];
+        writers.extend(database.iter().map(|writer| Arc::clone(writer) as Arc<dyn Writer>));
+        let id = ShadowCopySetId(self.ports.clock.new_id());
+        self.set = Some(id);
+        let request = ShadowCopyRequest {
+            id,
+            sources: self.image_sources(facts),
+            files: Arc::clone(&self.ports.files),
+            staging: Arc::clone(staging),
+            previous,
+            writers,
+            limits: self.plan.limits,
+            cancel: self.context.cancel.clone(),
+            events: Arc::clone(&self.ports.events),
+        };
+        let set = async { self.ports.shadow_copies.prepare(request).await?.commit().await };
+        let set = set.await.map_err(|error| self.shadow_copy_stop(error, database.as_deref()))?;
+        Ok((set, database))
+    }
+
+    fn image_sources(&self, facts: Option<&DatabaseFacts>) -> Vec<ImageSource> {
+        let targets = self.plan.files.iter().map(|file| file.target.clone());
+        let pair = |(source, target)| ImageSource { source, target };
+        sources(&self.plan, facts).into_iter().zip(targets).map(pair).collect()
+    }
+
+    fn shadow_copy_stop(&self, error: ShadowCopyError, database: Option<&DatabaseWriter>) -> Stop {
+        let cause = match &error {
+            ShadowCopyError::Cancelled => Cause::Interrupted,
+            ShadowCopyError::Writer { .. } if database.is_some_and(DatabaseWriter::failed) => Cause::Database,
+            ShadowCopyError::Writer { .. } => self.site_writer.failure().unwrap_or(Cause::ShadowCopy),
+            ShadowCopyError::Write(DestinationError::Full(_)) => Cause::Full,
+            ShadowCopyError::Write(_) => Cause::Destination,
+            _ => Cause::ShadowCopy,
+        };
+        Stop::new(cause, &error)
+    }
+
+    /// The moment is held and the site runs again.
+    async fn moment(&mut self, set: &ShadowCopySet) {
+        self.report.consistency = set.consistency;
+        self.report.freeze_window = set.freeze_window;
+        for weaker in &set.weaker {
+            self.log.finding(Finding::error(Cause::ShadowCopy, weaker.clone()));
+        }
+        let window = format!("freeze window {:?}, provider {}", set.freeze_window, set.provider);
+        self.log.status(status::SHADOW_COPY_TAKEN, vec![window]).await;
+    }
+}

@@ -1,0 +1,282 @@
+//! From the moment that was held to the sealed snapshot: each byte is copied once, judged, listed.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Run, Stop};
+use crate::copy::{BLOCK, Copier, PlacedEntry, Previous, chain};
+use crate::event::Phase;
+use crate::manifest::{
+    ContentHash, DatabasePart, FORMAT_VERSION, FileRecord, Manifest, Origin, Part, RecordKind, list_to_jsonl, to_hex,
+};
+use crate::path::{RelPath, SitePath};
+use crate::plan::BackupPlan;
+use crate::ports::Ports;
+use crate::ports::commands::{CommandEnd, CommandLine};
+use crate::ports::database::DatabaseFacts;
+use crate::ports::destination::Staging;
+use crate::ports::journal::JournalRecord;
+use crate::ports::shadow_copies::{Image, ImageSource, ShadowCopySet};
+use crate::ports::site_files::{FileProblem, FileSource};
+use crate::report::{Cause, Finding, Gravity, Totals};
+use crate::writers::DatabaseWriter;
+
+/// Files named one by one in the findings; the rest is counted.
+const NAMED_FILES: usize = 20;
+
+/// A snapshot on its way: what is known of it before it is sealed.
+pub(super) struct Draft {
+    staging: Arc<dyn Staging>,
+    records: Vec<FileRecord>,
+    origins: Vec<Origin>,
+    database: Option<DatabasePart>,
+    documents: Vec<(String, Vec<u8>)>,
+    provider: String,
+    moment: Timestamp,
+}
+
+impl Run<'_> {
+    /// Brings all parts of the moment into the staging folder.
+    pub(super) async fn collect(
+        &mut self,
+        set: ShadowCopySet,
+        staging: Arc<dyn Staging>,
+        database: Option<(DatabaseFacts, Arc<DatabaseWriter>)>,
+        previous: Arc<Previous>,
+    ) -> Result<Draft, Stop> {
+        self.phase(Phase::Copying);
+        let mut draft = Draft {
+            staging,
+            records: Vec::new(),
+            origins: Vec::new(),
+            database: None,
+            documents: set.documents,
+            provider: set.provider,
+            moment: set.frozen_at,
+        };
+        // The database first: while it is pinned, its log of changes grows.
+        if let Some((facts, writer)) = database {
+            self.collect_database(&mut draft, &facts, &writer).await?;
+        }
+        match set.image {
+            Image::Staged { records, problems } => {
+                draft.records.extend(records);
+                self.file_problems(&problems);
+            }
+            Image::Borrowed(roots) => self.copy_borrowed(&mut draft, &roots, previous).await?,
+        }
+        let origin = |file: &ImageSource| path_origin(Part::Files, &file.source.root, file.target.clone());
+        draft.origins.extend(self.plan.files.iter().map(origin));
+        self.check_cancel()?;
+        self.collect_registry(&mut draft).await?;
+        self.run_commands(&mut draft).await?;
+        self.collect_documents(&mut draft).await?;
+        Ok(draft)
+    }
+
+    fn check_cancel(&self) -> Result<(), Stop> {
+        let stop = Stop { cause: Cause::Interrupted, message: "interrupted".to_owned(), hint: None };
+        if self.context.cancel.is_cancelled() { Err(stop) } else { Ok(()) }
+    }
+
+    async fn collect_database(
+        &mut self,
+        draft: &mut Draft,
+        facts: &DatabaseFacts,
+        writer: &DatabaseWriter,
+    ) -> Result<(), Stop> {
+        let dump = writer.finish().await.map_err(|error| Stop::new(Cause::Database, &error))?;
+        let mut record = FileRecord::new(RecordKind::Database, writer.place().clone());
+        record.size = dump.size;
+        record.hash = Some(dump.hash);
+        draft.records.push(record);
+        draft.database = Some(DatabasePart {
+            name: facts.name.clone(),
+            engine: facts.engine.clone(),
+            pinned_by: facts.pinned_by.clone(),
+            setup_option: dump.setup_option,
+            facts: facts.facts.clone(),
+        });
+        draft.origins.push(match &facts.file {
+            Some(file) => path_origin(Part::Database, file, writer.place().clone()),
+            None => text_origin(Part::Database, &facts.name, writer.place().clone()),
+        });
+        self.log.line(&format!("Copied component database {} to {}", facts.name, writer.place()));
+        Ok(())
+    }
+
+    async fn copy_borrowed(
+        &mut self,
+        draft: &mut Draft,
+        roots: &[SitePath],
+        previous: Arc<Previous>,
+    ) -> Result<(), Stop> {
+        let copier = Copier {
+            files: Arc::clone(&self.ports.files),
+            staging: Arc::clone(&draft.staging),
+            previous,
+            events: Arc::clone(&self.ports.events),
+        };
+        let plan = Arc::clone(&self.plan);
+        for (file, root) in plan.files.iter().zip(roots) {
+            self.check_cancel()?;
+            let on_image = |path: &SitePath| path.strip_prefix(&file.source.root).map(|below| root.join(&below));
+            let source = FileSource {
+                root: root.clone(),
+                exclude: file.source.exclude.clone(),
+                skip: file.source.skip.iter().filter_map(on_image).collect(),
+                skip_ids: file.source.skip_ids.clone(),
+            };
+            let files = |error| Stop::new(Cause::Files, &error);
+            let walk = self.ports.files.walk(&source).await.map_err(files)?;
+            self.file_problems(&walk.problems);
+            let entries = PlacedEntry::place_all(walk.entries, root, &file.target);
+            let copied = copier.copy(&entries, false).await?;
+            let problems: Vec<FileProblem> = copied.iter().filter_map(|copied| copied.problem.clone()).collect();
+            self.file_problems(&problems);
+            draft.records.extend(copied.into_iter().filter_map(|copied| copied.record));
+            self.log.line(&format!("Copied component {} to {}", file.source.root, file.target));
+        }
+        Ok(())
+    }
+
+    fn file_problems(&mut self, problems: &[FileProblem]) {
+        for problem in problems.iter().take(NAMED_FILES) {
+            self.log.finding(Finding::error(Cause::Files, format!("`{}`: {}", problem.path, problem.message)));
+        }
+        if let Some(more) = problems.len().checked_sub(NAMED_FILES).filter(|more| *more > 0) {
+            self.log.finding(Finding::error(Cause::Files, format!("and {more} more files")));
+        }
+    }
+
+    async fn collect_registry(&mut self, draft: &mut Draft) -> Result<(), Stop> {
+        for (task, export) in self.site_writer.take_exports() {
+            draft.staging.write(&task.place, &export, self.report.started).await?;
+            draft.records.push(made(RecordKind::Registry, &task.place, &export));
+            draft.origins.push(text_origin(Part::Registry, task.key.as_str(), task.place.clone()));
+            self.log.line(&format!("Copied component {} to {}", task.key, task.place));
+        }
+        Ok(())
+    }
+
+    /// The control file's commands, after Thaw and in their order. One that fails makes the result weaker.
+    async fn run_commands(&mut self, draft: &mut Draft) -> Result<(), Stop> {
+        let plan = Arc::clone(&self.plan);
+        for task in &plan.commands {
+            self.check_cancel()?;
+            let command = CommandLine { text: task.line.clone(), environment: Vec::new(), limit: plan.limits.callback };
+            let outcome = self.ports.commands.run(&command).await;
+            let outcome = match outcome {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    self.log.finding(Finding::error(Cause::Command, chain(&error)));
+                    continue;
+                }
+            };
+            for line in String::from_utf8_lossy(&outcome.output).lines() {
+                self.log.line(line);
+            }
+            match outcome.end {
+                CommandEnd::Exit(0) => {
+                    self.log.line(&format!("Successfully ran command line '{}' (exit status 0).", task.line));
+                }
+                end => {
+                    let message = format!("command line '{}' failed ({end:?})", task.line);
+                    self.log.finding(Finding::error(Cause::Command, message));
+                }
+            }
+            if let Some(place) = &task.output {
+                draft.staging.write(place, &outcome.output, self.report.started).await?;
+                draft.records.push(made(RecordKind::Made, place, &outcome.output));
+            }
+        }
+        Ok(())
+    }
+
+    async fn collect_documents(&mut self, draft: &mut Draft) -> Result<(), Stop> {
+        let plan = Arc::clone(&self.plan);
+        let name = |name: &str| RelPath::parse(name).expect("documents have plain names");
+        let documents = std::mem::take(&mut draft.documents);
+        let documents = documents.iter().map(|(text, content)| (name(text), content));
+        for (place, content) in documents.chain(plan.keep.iter().map(|(place, content)| (place.clone(), content))) {
+            draft.staging.write(&place, content, self.report.started).await?;
+            draft.records.push(made(RecordKind::Made, &place, content));
+        }
+        Ok(())
+    }
+
+    /// Judges the staging folder and seals it, which is the commit.
+    pub(super) async fn seal(&mut self, mut draft: Draft) -> Result<(), Stop> {
+        self.phase(Phase::Publishing);
+        draft.records.sort_by(|a, b| a.path.cmp(&b.path));
+        crate::verify::judge_staging(&draft.staging.walk().await?, &draft.records).map_err(|message| Stop {
+            cause: Cause::Destination,
+            message,
+            hint: None,
+        })?;
+        self.check_cancel()?;
+        let list = list_to_jsonl(&draft.records);
+        let manifest = self.manifest(&draft, &list);
+        self.report.totals = Totals { entries: manifest.entries, bytes: manifest.bytes };
+        draft.staging.seal(&manifest, &list).await?;
+        // The snapshot is whole and listed from here on: what fails now is a finding, not the end of the run.
+        if let Err(error) = self.ports.journal.append(&JournalRecord::Sealed { run: self.run }).await {
+            self.log.finding(Finding::error(Cause::State, chain(&error)));
+        }
+        Ok(())
+    }
+
+    fn manifest(&self, draft: &Draft, list: &[u8]) -> Manifest {
+        let errors = self.log.findings.iter().filter(|finding| finding.gravity == Gravity::Error);
+        Manifest {
+            version: FORMAT_VERSION,
+            run: self.run,
+            site: self.plan.site.to_string(),
+            started: self.report.started,
+            moment: draft.moment,
+            consistency: self.report.consistency,
+            provider: draft.provider.clone(),
+            freeze_window: self.report.freeze_window,
+            outage: self.site_writer.outage(),
+            weaker: errors.map(|finding| finding.message.clone()).collect(),
+            origins: draft.origins.clone(),
+            database: draft.database.clone(),
+            cd_latest: cd_latest_version(self.ports, &self.plan),
+            entries: draft.records.len() as u64,
+            bytes: draft.records.iter().map(|record| record.size).sum(),
+            list: ContentHash::of(list),
+            additions: Vec::new(),
+        }
+    }
+}
+
+fn made(kind: RecordKind, place: &RelPath, content: &[u8]) -> FileRecord {
+    FileRecord {
+        size: content.len() as u64,
+        hash: Some(ContentHash::of(content)),
+        ..FileRecord::new(kind, place.clone())
+    }
+}
+
+fn text_origin(part: Part, original: &str, place: RelPath) -> Origin {
+    Origin { part, original: original.to_owned(), original_hex: None, place }
+}
+
+fn path_origin(part: Part, path: &SitePath, place: RelPath) -> Origin {
+    let bytes = path.to_bytes();
+    let original_hex = std::str::from_utf8(&bytes).is_err().then(|| to_hex(&bytes));
+    Origin { original_hex, ..text_origin(part, &path.to_string(), place) }
+}
+
+/// The version that Setup recorded in CD.Latest: recovery needs a CD.Latest of the site's own version.
+fn cd_latest_version(ports: &Ports, plan: &BackupPlan) -> Option<String> {
+    let place = RelPath::parse("CD.Latest").expect("a plain name");
+    let source = &plan.files.iter().find(|file| file.target == place)?.source;
+    let file = source.root.join(&RelPath::parse("SMSSETUP/version.ini").expect("a plain path"));
+    // One small file, read where it lies: not worth a thread.
+    let mut content = vec![0; BLOCK.min(64 << 10)];
+    let read = ports.files.open(&file).ok()?.read_at(0, &mut content).ok()?;
+    let text = String::from_utf8_lossy(&content[..read]).into_owned();
+    text.lines().find_map(|line| Some(line.trim().strip_prefix("FullVersion=")?.to_owned()))
+}

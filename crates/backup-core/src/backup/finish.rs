@@ -1,0 +1,221 @@
+//! After the commit: status messages, AfterBackup, the end of older snapshots, the log. And the end of a run that failed.
+
+use super::{Run, Stop};
+use crate::copy::chain;
+use crate::event::{Event, Phase};
+use crate::ports::commands::{AfterBackupContext, CommandEnd};
+use crate::ports::destination::StoredSnapshot;
+use crate::ports::journal::JournalRecord;
+use crate::report::{AfterBackupEnd, Cause, Finding, Gravity, Outcome, has_errors};
+use crate::status::{self, MessageKind};
+
+impl Run<'_> {
+    /// The snapshot is there under its name.
+    pub(super) async fn published(&mut self, older: Vec<StoredSnapshot>) {
+        self.report.outcome = match has_errors(&self.log.findings) {
+            true => Outcome::Incomplete,
+            false => Outcome::Done,
+        };
+        self.complete_set(true).await;
+        self.tell_result().await;
+        self.after_backup().await;
+        if self.unaltered().await {
+            self.remove(&older).await;
+        }
+        // A service that is still down matters more than a good snapshot.
+        if self.log.findings.iter().any(|f| f.cause == Cause::ServiceStart && f.gravity == Gravity::Error) {
+            self.report.outcome = Outcome::Failed(Cause::ServiceStart);
+        } else if has_errors(&self.log.findings) {
+            self.report.outcome = Outcome::Incomplete;
+        }
+        self.closing_lines();
+    }
+
+    async fn tell_result(&mut self) {
+        let folder = self.report.snapshot.as_ref().map_or_else(String::new, |snapshot| snapshot.folder.to_string());
+        match self.report.outcome {
+            Outcome::Done => {
+                self.log.status(status::COMPLETED, vec![folder]).await;
+                self.log.line("Backup completed.");
+            }
+            _ => {
+                let errors = self.log.findings.iter().filter(|finding| finding.gravity == Gravity::Error);
+                let details = errors.map(|finding| finding.message.clone()).take(9).collect();
+                self.log.status(status::INCOMPLETE, details).await;
+            }
+        }
+    }
+
+    async fn after_backup(&mut self) {
+        let Some(snapshot) = self.report.snapshot.clone() else { return };
+        self.ports.events.event(&Event::Phase(Phase::AfterBackup));
+        let variable = |name: &str, value: String| (name.to_owned(), value);
+        let context = AfterBackupContext {
+            environment: vec![
+                variable("SITEBACKUP_SNAPSHOT", snapshot.folder.to_string()),
+                variable("SITEBACKUP_RUN", self.run.to_string()),
+                variable("SITEBACKUP_SITE", self.report.site.clone()),
+            ],
+            snapshot: snapshot.folder,
+            limit: self.plan.after_backup.timeout,
+        };
+        let end = match self.ports.commands.after_backup(&context).await {
+            Ok(None) => {
+                self.log.line("AfterBackup does not exist, nothing to execute.");
+                AfterBackupEnd::Absent
+            }
+            Ok(Some(outcome)) => {
+                self.log.status(status::AFTER_BACKUP_STARTED, Vec::new()).await;
+                for line in String::from_utf8_lossy(&outcome.output).lines() {
+                    self.log.line(line);
+                }
+                match outcome.end {
+                    CommandEnd::Exit(code) if self.plan.after_backup.success.contains(&code) => {
+                        self.log.line(&format!("AfterBackup ended with exit code {code}."));
+                        AfterBackupEnd::Success(code)
+                    }
+                    CommandEnd::Exit(code) => AfterBackupEnd::Failure(code),
+                    CommandEnd::TimedOut => AfterBackupEnd::TimedOut,
+                }
+            }
+            Err(error) => {
+                self.log.finding(Finding::new(Gravity::Warning, Cause::AfterBackup, chain(&error)));
+                AfterBackupEnd::NotStarted
+            }
+        };
+        self.judge_hook(&end).await;
+        self.report.after_backup = Some(end);
+    }
+
+    /// AfterBackup alone never changes the result: its failure is a warning.
+    async fn judge_hook(&mut self, end: &AfterBackupEnd) {
+        let message = match end {
+            AfterBackupEnd::Absent | AfterBackupEnd::Success(_) => return,
+            AfterBackupEnd::Failure(code) => format!("AfterBackup failed with exit code {code}"),
+            AfterBackupEnd::TimedOut => {
+                format!("AfterBackup took longer than {:?} and was ended", self.plan.after_backup.timeout)
+            }
+            AfterBackupEnd::NotStarted => "AfterBackup could not be started".to_owned(),
+        };
+        self.log.finding(Finding::new(Gravity::Warning, Cause::AfterBackup, message.clone()));
+        self.log.status(status::AFTER_BACKUP_FAILED, vec![message]).await;
+    }
+
+    /// Walks the published folder again: additions enter the manifest, anything else that changed keeps the previous snapshot.
+    async fn unaltered(&mut self) -> bool {
+        match crate::verify::walk_again(self.ports, self.run).await {
+            Ok(walked) => {
+                if let Some(manifest) = walked.amended {
+                    let added = manifest.additions.len();
+                    match self.ports.destination.amend(&manifest).await {
+                        Ok(()) => self.log.line(&format!("AfterBackup added {added} files to the snapshot.")),
+                        Err(error) => self.log.finding(Finding::error(Cause::Destination, chain(&error))),
+                    }
+                }
+                let clean = walked.altered.is_empty();
+                for altered in walked.altered {
+                    let hint = "the previous snapshot was kept; correct AfterBackup and run the backup again";
+                    self.log.finding(Finding::error(Cause::Snapshot, altered).hint(hint));
+                }
+                clean
+            }
+            Err(error) => {
+                let message = format!("the snapshot was not found again after AfterBackup: {}", chain(&error));
+                self.log.finding(Finding::error(Cause::Snapshot, message));
+                false
+            }
+        }
+    }
+
+    /// The new snapshot is safe: the ones before it go.
+    async fn remove(&mut self, older: &[StoredSnapshot]) {
+        for snapshot in older {
+            if let Err(error) = self.ports.destination.remove(snapshot.run).await {
+                let message = format!("the old snapshot was not removed: {}", chain(&error));
+                self.log.finding(Finding::new(Gravity::Warning, Cause::Destination, message));
+            }
+        }
+    }
+
+    /// The last four lines, of which monitors read the first.
+    fn closing_lines(&mut self) {
+        let errors = self.log.findings.iter().filter(|finding| finding.gravity == Gravity::Error).count();
+        match errors {
+            0 => self.log.line("Backup task completed successfully with zero errors"),
+            errors => self.log.line(&format!("Backup task completed with {errors} errors")),
+        }
+        let totals = self.report.totals;
+        self.log.line(&format!("Snapshot {} holds {} entries, {} bytes.", self.run, totals.entries, totals.bytes));
+        self.log.line(&format!("Outage {:?}, freeze window {:?}.", self.report.outage, self.report.freeze_window));
+        self.log.line("SMS site backup service is stopping.");
+    }
+
+    /// No snapshot, or one that could not be given its name.
+    pub(super) async fn failed(&mut self, stop: Stop) {
+        self.report.outcome = Outcome::Failed(stop.cause);
+        let finding = Finding::error(stop.cause, stop.message.clone());
+        self.log.finding(Finding { hint: stop.hint.map(str::to_owned), ..finding });
+        self.complete_set(false).await;
+        self.discard_staging().await;
+        self.log.status(failure_kind(stop.cause), vec![stop.message]).await;
+        self.log.line("SMS site backup failed. Please see previous errors.");
+        self.log.line("SMS site backup service is stopping.");
+    }
+
+    async fn discard_staging(&mut self) {
+        if !self.staged {
+            return;
+        }
+        // A seal that reported an error may have had its effect: what is listed is whole, and stays.
+        let listed = self.ports.destination.list().await;
+        let sealed = listed.map(|list| list.into_iter().find(|snapshot| snapshot.run == self.run));
+        match sealed {
+            Ok(Some(snapshot)) => self.report.snapshot = Some(snapshot),
+            Ok(None) => {
+                if let Err(error) = self.ports.destination.remove(self.run).await {
+                    self.log.finding(Finding::new(Gravity::Warning, Cause::Destination, chain(&error)));
+                }
+            }
+            Err(error) => self.log.finding(Finding::new(Gravity::Warning, Cause::Destination, chain(&error))),
+        }
+    }
+
+    async fn complete_set(&mut self, succeeded: bool) {
+        let Some(set) = self.set.take() else { return };
+        for fault in self.ports.shadow_copies.complete(set, succeeded).await {
+            self.log.finding(Finding::new(Gravity::Warning, Cause::ShadowCopy, chain(&fault)));
+        }
+        if let Err(error) = self.ports.shadow_copies.release(set).await {
+            self.log.finding(Finding::new(Gravity::Warning, Cause::ShadowCopy, chain(&error)));
+        }
+    }
+
+    /// The log goes to the destination, also after a failure; the journal hears that nothing is left to repair.
+    pub(super) async fn close(&mut self) {
+        let published = self.report.snapshot.is_some();
+        let kept = self.ports.destination.keep_log(published.then_some(self.run), self.log.text()).await;
+        if let Err(error) = kept {
+            self.log.finding(Finding::new(Gravity::Warning, Cause::Destination, chain(&error)));
+        }
+        let going = !self.log.findings.iter().any(|finding| finding.cause == Cause::ServiceStart);
+        let record = JournalRecord::RunEnded { run: self.run, at: self.ports.clock.now(), published };
+        if going && let Err(error) = self.ports.journal.append(&record).await {
+            self.log.finding(Finding::new(Gravity::Warning, Cause::State, chain(&error)));
+        }
+    }
+}
+
+/// The product's number that a failure of this cause is told with.
+fn failure_kind(cause: Cause) -> MessageKind {
+    match cause {
+        Cause::Destination | Cause::Full | Cause::Foreign | Cause::Snapshot => status::FAILED_DESTINATION,
+        Cause::Database => status::FAILED_DATABASE,
+        Cause::Registry => status::FAILED_REGISTRY,
+        Cause::ServiceStop => status::FAILED_STOP,
+        Cause::ServiceStart => status::FAILED_START,
+        Cause::Files => status::FAILED_FILES,
+        Cause::Interrupted => status::FAILED_INTERRUPTED,
+        Cause::ShadowCopy => status::FAILED_SHADOW_COPY,
+        _ => status::FAILED_PREFLIGHT,
+    }
+}

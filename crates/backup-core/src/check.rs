@@ -1,0 +1,218 @@
+//! Preflight: what a run would back up, what would fail, and the room that it needs. Changes nothing.
+
+use crate::copy::chain;
+use crate::path::RelPath;
+use crate::plan::{BackupPlan, ServiceStep};
+use crate::ports::Ports;
+use crate::ports::database::DatabaseFacts;
+use crate::ports::destination::{DestinationFacts, StoredSnapshot};
+use crate::ports::site_files::{FileKind, FileSource};
+use crate::report::{Cause, CheckReport, Coverage, Finding, Gravity};
+
+/// Room beside the content itself: folders, lists, the log.
+const OVERHEAD: u64 = 1 << 20;
+
+/// Bytes that an entry costs besides its content: a block of a folder or an inode.
+const PER_ENTRY: u64 = 512;
+
+/// What preflight learned and a run needs.
+#[derive(Debug)]
+pub(crate) struct Preflight {
+    pub(crate) report: CheckReport,
+    pub(crate) database: Option<DatabaseFacts>,
+    pub(crate) snapshots: Vec<StoredSnapshot>,
+}
+
+/// Judges everything that a run depends on, and says what it would do.
+pub async fn check(ports: &Ports, plan: &BackupPlan) -> CheckReport {
+    preflight(ports, plan).await.report
+}
+
+/// The sources of a plan without the database's own files.
+pub(crate) fn sources(plan: &BackupPlan, database: Option<&DatabaseFacts>) -> Vec<FileSource> {
+    let without = |source: &FileSource| {
+        let mut source = source.clone();
+        if let Some(facts) = database {
+            source.skip.extend(facts.paths.iter().filter(|path| path.starts_with(&source.root)).cloned());
+            source.skip_ids.clone_from(&facts.ids);
+        }
+        source
+    };
+    plan.files.iter().map(|file| without(&file.source)).collect()
+}
+
+pub(crate) async fn preflight(ports: &Ports, plan: &BackupPlan) -> Preflight {
+    let mut check = Check { findings: Vec::new(), covered: Vec::new() };
+    let database = check.database(ports, plan).await;
+    let devices = check.files(ports, plan, database.as_ref()).await;
+    check.registry(ports, plan).await;
+    check.services(ports, plan).await;
+    let facts = check.destination(ports).await;
+    let snapshots = match ports.destination.list().await {
+        Ok(snapshots) => snapshots,
+        Err(error) => {
+            check.error(Cause::Destination, &error);
+            Vec::new()
+        }
+    };
+    check.leftovers(ports).await;
+    let content = |coverage: &Coverage| coverage.bytes + coverage.entries * PER_ENTRY;
+    let needed = check.covered.iter().map(content).sum::<u64>() + OVERHEAD;
+    let old: u64 = snapshots.iter().map(|snapshot| snapshot.manifest.bytes).sum();
+    let free = facts.as_ref().map_or(0, |facts| facts.free);
+    if let Some(facts) = &facts {
+        check.room(facts, needed, &devices);
+    }
+    let retention = database.as_ref().and_then(|facts| facts.change_tracking_days);
+    let retention = retention.map(|days| std::time::Duration::from_secs(u64::from(days) * 86_400));
+    check.age(ports, plan, &snapshots, plan.change_tracking_retention.or(retention));
+    let Check { findings, covered } = check;
+    let not_covered = plan.not_covered.clone();
+    let report = CheckReport { covered, not_covered, peak: old + needed, needed, free, findings };
+    Preflight { report, database, snapshots }
+}
+
+#[derive(Debug)]
+struct Check {
+    findings: Vec<Finding>,
+    covered: Vec<Coverage>,
+}
+
+impl Check {
+    fn error(&mut self, cause: Cause, error: &dyn std::error::Error) {
+        self.findings.push(Finding::error(cause, chain(error)));
+    }
+
+    async fn database(&mut self, ports: &Ports, plan: &BackupPlan) -> Option<DatabaseFacts> {
+        let database = ports.database.as_ref().filter(|_| plan.database.is_some())?;
+        match database.inspect().await {
+            Ok(facts) => {
+                let what = format!("database {} ({})", facts.name, facts.engine);
+                self.covered.push(Coverage { what, entries: 1, bytes: facts.size });
+                Some(facts)
+            }
+            Err(error) => {
+                self.error(Cause::Database, &error);
+                None
+            }
+        }
+    }
+
+    /// The devices on which sources lie.
+    async fn files(&mut self, ports: &Ports, plan: &BackupPlan, database: Option<&DatabaseFacts>) -> Vec<u64> {
+        let mut devices = Vec::new();
+        for source in sources(plan, database) {
+            let walk = match ports.files.walk(&source).await {
+                Ok(walk) => walk,
+                Err(error) => {
+                    let finding = Finding::error(Cause::Files, chain(&error));
+                    self.findings.push(finding.hint("correct the path, or take it out of the configuration"));
+                    continue;
+                }
+            };
+            for problem in walk.problems {
+                self.findings.push(Finding::error(Cause::Files, format!("`{}`: {}", problem.path, problem.message)));
+            }
+            let files = walk.entries.iter().filter(|entry| entry.stat.kind == FileKind::File);
+            let bytes = files.map(|entry| entry.stat.size).sum();
+            devices.extend(walk.entries.first().map(|entry| entry.stat.id.device));
+            let what = source.root.to_string();
+            self.covered.push(Coverage { what, entries: walk.entries.len() as u64, bytes });
+        }
+        devices
+    }
+
+    async fn registry(&mut self, ports: &Ports, plan: &BackupPlan) {
+        for task in &plan.registry {
+            match ports.registry.export(&task.key).await {
+                Ok(export) => {
+                    let bytes = export.len() as u64;
+                    self.covered.push(Coverage { what: task.key.to_string(), entries: 1, bytes });
+                }
+                Err(error) => self.error(Cause::Registry, &error),
+            }
+        }
+    }
+
+    async fn services(&mut self, ports: &Ports, plan: &BackupPlan) {
+        for step in &plan.stop {
+            let ServiceStep::Service(name) = step else { continue };
+            if let Err(error) = ports.services.state(name).await {
+                let finding = Finding::error(Cause::ServiceStop, chain(&error));
+                self.findings.push(finding.hint("the run stops this service: give its commands under `[services]`"));
+            }
+        }
+    }
+
+    async fn destination(&mut self, ports: &Ports) -> Option<DestinationFacts> {
+        let facts = match ports.destination.inspect().await {
+            Ok(facts) => facts,
+            Err(error) => {
+                let finding = Finding::error(Cause::Destination, chain(&error));
+                self.findings.push(finding.hint("the destination's folder must be there before the first run"));
+                return None;
+            }
+        };
+        if !facts.writable {
+            let message = format!("`{}` cannot be written", facts.root);
+            let hint = "give the account that runs this program write permission there";
+            self.findings.push(Finding::error(Cause::Destination, message).hint(hint));
+        }
+        if let Some(folder) = &facts.foreign {
+            let message = format!("`{folder}` is not a snapshot of this program, and is never replaced");
+            let hint = "it may be the product's own snapshot: choose another destination, or move that folder away";
+            self.findings.push(Finding::error(Cause::Foreign, message).hint(hint));
+        }
+        Some(facts)
+    }
+
+    fn room(&mut self, facts: &DestinationFacts, needed: u64, devices: &[u64]) {
+        if needed > facts.free {
+            let message = format!(
+                "`{}` has {} bytes free, the new snapshot needs up to {needed} beside the old one",
+                facts.root, facts.free
+            );
+            let hint = "free some room or choose another destination; the old snapshot stays until the new one is safe";
+            self.findings.push(Finding::error(Cause::Full, message).hint(hint));
+        }
+        if devices.contains(&facts.device) {
+            let message = format!("`{}` is on the same volume as the site: it is lost with it", facts.root);
+            let hint = "name a folder on another disk or machine";
+            self.findings.push(Finding::new(Gravity::Warning, Cause::Destination, message).hint(hint));
+        }
+    }
+
+    async fn leftovers(&mut self, ports: &Ports) {
+        match ports.journal.read().await {
+            Ok(records) if !crate::repair::unfinished(&records).is_empty() => {
+                let message = "an earlier run did not end: its services and leftovers are put right by the next run";
+                let finding = Finding::new(Gravity::Warning, Cause::State, message);
+                self.findings.push(finding.hint("or now, by `sitebackup repair`"));
+            }
+            Ok(_) => {}
+            Err(error) => self.error(Cause::State, &error),
+        }
+    }
+
+    fn age(
+        &mut self,
+        ports: &Ports,
+        plan: &BackupPlan,
+        snapshots: &[StoredSnapshot],
+        retention: Option<std::time::Duration>,
+    ) {
+        let (Some(last), Some(retention)) = (snapshots.last(), retention) else { return };
+        let age = ports.clock.now().duration_since(last.manifest.moment).unsigned_abs();
+        if plan.in_hierarchy && age > retention {
+            let days = age.as_secs() / 86_400;
+            let message = format!("the last snapshot is {days} days old, older than change tracking keeps its data");
+            self.findings.push(Finding::new(Gravity::Warning, Cause::Configuration, message));
+        }
+    }
+}
+
+/// The database's file in the snapshot: the folder of the database part and the database's own file name.
+pub(crate) fn database_place(folder: &RelPath, facts: &DatabaseFacts) -> RelPath {
+    let name = facts.file.as_ref().and_then(|file| file.name()).unwrap_or(facts.name.as_bytes());
+    folder.try_join(name).unwrap_or_else(|_| folder.join(&RelPath::parse("database").expect("a plain name")))
+}

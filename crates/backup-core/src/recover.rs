@@ -1,0 +1,481 @@
+//! Recovery: files, registry and database of a snapshot, to where they were or to another place.
+//!
+//! Nothing is written before everything is judged. What a manifest says is data: places that lead out of a target are refused by the
+//! types and, on the way, by the target.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::cancel::Cancel;
+use crate::copy::chain;
+use crate::event::{Event, EventSink, Phase, Progress};
+use crate::manifest::{ContentHash, FileRecord, Manifest, Origin, Part, RecordKind, from_hex};
+use crate::path::{PathError, RelPath, SitePath};
+use crate::plan::place_of;
+use crate::ports::Ports;
+use crate::ports::database::SiteDatabase;
+use crate::ports::destination::SnapshotFiles;
+use crate::ports::recovery_target::{RecoveryTarget, RestoreItem, Restored, Standing};
+use crate::ports::registry::{Registry, RegistryKey};
+use crate::ports::services::{ServiceControl, ServiceState};
+use crate::report::{Cause, Finding, Gravity, RecoveryReport, has_errors};
+use crate::verify::{SnapshotError, read_small, read_snapshot};
+
+/// Entries put back by one call, so that progress is told and memory bounded.
+const BATCH: usize = 512;
+
+/// Findings of one kind that are named one by one.
+const NAMED: usize = 20;
+
+/// What a recovery needs of the world; a bare machine has only the target and a folder.
+#[derive(Debug, Clone)]
+pub struct RecoveryPorts {
+    /// Where files go.
+    pub target: Arc<dyn RecoveryTarget>,
+    /// Puts the database back.
+    pub database: Option<Arc<dyn SiteDatabase>>,
+    /// Takes registry keys.
+    pub registry: Option<Arc<dyn Registry>>,
+    /// Services that must not run while their site is put back.
+    pub services: Option<(Arc<dyn ServiceControl>, Vec<String>)>,
+    /// Who is told.
+    pub events: Arc<dyn EventSink>,
+}
+
+impl RecoveryPorts {
+    /// The ports of a configured site; `services` are those that write to it.
+    pub fn of(ports: &Ports, services: Vec<String>) -> Self {
+        Self {
+            target: Arc::clone(&ports.recovery_target),
+            database: ports.database.clone(),
+            registry: Some(Arc::clone(&ports.registry)),
+            services: Some((Arc::clone(&ports.services), services)),
+            events: Arc::clone(&ports.events),
+        }
+    }
+}
+
+/// What is to be recovered, and where to.
+#[derive(Debug, Clone, Default)]
+pub struct RecoverRequest {
+    /// The parts; all when empty.
+    pub parts: Vec<Part>,
+    /// Below this folder instead of to the original places; the registry is then kept as files.
+    pub to: Option<SitePath>,
+    /// Original roots and the places that they go to.
+    pub map: Vec<(SitePath, SitePath)>,
+    /// Whether files that were changed after the snapshot are overwritten.
+    pub overwrite_newer: bool,
+    /// Whether names are judged by the rules of Windows.
+    pub on_windows: bool,
+    /// Stops the recovery between entries; it can be repeated.
+    pub cancel: Cancel,
+}
+
+/// Recovers a snapshot. Repeating it after an interruption finishes it.
+///
+/// Findings that are errors and stand beside nothing written mean that nothing was touched.
+///
+/// # Errors
+/// [`SnapshotError`] when the manifest or the list cannot be read.
+pub async fn recover(
+    ports: &RecoveryPorts,
+    files: Arc<dyn SnapshotFiles>,
+    request: &RecoverRequest,
+) -> Result<RecoveryReport, SnapshotError> {
+    ports.events.event(&Event::Phase(Phase::Recovering));
+    let (manifest, records) = read_snapshot(files.as_ref()).await?;
+    let mut recovery = Recovery { ports, request, files, report: RecoveryReport::default() };
+    let work = recovery.plan(&manifest, &records);
+    recovery.judge(&work).await;
+    if !has_errors(&recovery.report.findings) {
+        recovery.put_back(work).await;
+    }
+    Ok(recovery.report)
+}
+
+/// What is to be done, all of it known before anything is written.
+#[derive(Debug, Default)]
+struct Work {
+    folders: Vec<RestoreItem>,
+    files: Vec<RestoreItem>,
+    links: Vec<RestoreItem>,
+    database: Option<(RestoreItem, SitePath)>,
+    registry: Vec<(RegistryKey, FileRecord)>,
+}
+
+impl Work {
+    fn items(&self) -> impl Iterator<Item = &RestoreItem> {
+        let database = self.database.iter().map(|(item, _)| item);
+        self.folders.iter().chain(&self.files).chain(&self.links).chain(database)
+    }
+}
+
+#[derive(Debug)]
+struct Recovery<'a> {
+    ports: &'a RecoveryPorts,
+    request: &'a RecoverRequest,
+    files: Arc<dyn SnapshotFiles>,
+    report: RecoveryReport,
+}
+
+/// A part's place in the snapshot, and the folder on this machine that its entries must not leave.
+#[derive(Debug)]
+struct Ground {
+    place: RelPath,
+    root: SitePath,
+    /// The name below the root, when the part is a single file.
+    name: Option<RelPath>,
+}
+
+impl Ground {
+    fn path(&self, record: &RelPath) -> Option<RelPath> {
+        let below = record.strip_prefix(&self.place)?;
+        Some(self.name.as_ref().map_or(below.clone(), |name| name.join(&below)))
+    }
+}
+
+impl Recovery<'_> {
+    fn error(&mut self, cause: Cause, message: impl Into<String>, hint: &str) {
+        self.report.findings.push(Finding::error(cause, message).hint(hint));
+    }
+
+    fn wants(&self, part: Part) -> bool {
+        self.request.parts.is_empty() || self.request.parts.contains(&part)
+    }
+
+    /// Where `original` goes on this machine.
+    fn destination_of(&self, original: &SitePath) -> Result<SitePath, PathError> {
+        let mapped = self.request.map.iter().find_map(|(from, to)| Some(to.join(&original.strip_prefix(from)?)));
+        match (mapped, &self.request.to) {
+            (Some(mapped), _) => Ok(mapped),
+            (None, Some(to)) => Ok(to.join(&place_of(original)?)),
+            (None, None) => Ok(original.clone()),
+        }
+    }
+
+    fn plan(&mut self, manifest: &Manifest, records: &[FileRecord]) -> Work {
+        let mut work = Work::default();
+        let by_path: HashMap<&RelPath, &FileRecord> = records.iter().map(|record| (&record.path, record)).collect();
+        let mut grounds = Vec::new();
+        for origin in &manifest.origins {
+            match origin.part {
+                part if !self.wants(part) => {}
+                Part::Registry => self.plan_registry(origin, &by_path, &mut work),
+                Part::Files | Part::Database => {
+                    let Some(path) = self.local_path(origin) else { continue };
+                    let Some(record) = by_path.get(&origin.place) else {
+                        let message = format!("`{}` is not in the snapshot's list", origin.place);
+                        self.error(Cause::Snapshot, message, "verify the snapshot, or choose another one");
+                        continue;
+                    };
+                    self.report.places.push(format!("{} -> {path}", origin.original));
+                    self.plan_ground(origin, path, record, &mut grounds, &mut work, manifest);
+                }
+            }
+        }
+        self.plan_files(records, &by_path, &grounds, &mut work);
+        work
+    }
+
+    fn local_path(&mut self, origin: &Origin) -> Option<SitePath> {
+        let bytes = origin.original_hex.as_deref().and_then(from_hex);
+        let bytes = bytes.unwrap_or_else(|| origin.original.clone().into_bytes());
+        let path = SitePath::parse(bytes).and_then(|original| self.destination_of(&original));
+        match path {
+            Ok(path) if path.is_windows() == self.request.on_windows => Some(path),
+            Ok(path) => {
+                let message = format!("`{path}` is not a path of this machine");
+                self.error(Cause::Recovery, message, "say where it goes: --to FOLDER, or --map ORIGINAL=HERE");
+                None
+            }
+            Err(error) => {
+                self.error(
+                    Cause::Recovery,
+                    chain(&error),
+                    "the manifest names a place that cannot be: use another snapshot",
+                );
+                None
+            }
+        }
+    }
+
+    fn plan_ground(
+        &mut self,
+        origin: &Origin,
+        path: SitePath,
+        record: &FileRecord,
+        grounds: &mut Vec<Ground>,
+        work: &mut Work,
+        manifest: &Manifest,
+    ) {
+        if record.kind == RecordKind::Directory {
+            grounds.push(Ground { place: origin.place.clone(), root: path, name: None });
+            return;
+        }
+        let name = path.name().and_then(|name| RelPath::root().try_join(name).ok());
+        let (Some(root), Some(name)) = (path.parent(), name) else {
+            self.error(Cause::Recovery, format!("`{path}` is no place for a file"), "map it to another place");
+            return;
+        };
+        if origin.part == Part::Files {
+            grounds.push(Ground { place: origin.place.clone(), root, name: Some(name) });
+            return;
+        }
+        let mut record = record.clone();
+        record.modified.0 = manifest.moment.as_second();
+        work.database = Some((RestoreItem { root, path: name, record, link_to: None }, path));
+    }
+
+    fn plan_registry(&mut self, origin: &Origin, by_path: &HashMap<&RelPath, &FileRecord>, work: &mut Work) {
+        match (&self.request.to, by_path.get(&origin.place)) {
+            (_, None) => {
+                let message = format!("`{}` is not in the snapshot's list", origin.place);
+                self.error(Cause::Snapshot, message, "verify the snapshot, or choose another one");
+            }
+            // In another place there is no registry to import into: the export itself is put there.
+            (Some(to), Some(record)) => {
+                let path = RelPath::parse("registry").expect("a plain name").join(&file_name(&origin.place));
+                self.report.places.push(format!("{} -> {}", origin.original, to.join(&path)));
+                let record = (*record).clone();
+                work.files.push(RestoreItem { root: to.clone(), path, record, link_to: None });
+            }
+            (None, Some(record)) => {
+                self.report.places.push(format!("{} -> registry", origin.original));
+                work.registry.push((RegistryKey::new(&origin.original), (*record).clone()));
+            }
+        }
+    }
+
+    fn plan_files(
+        &mut self,
+        records: &[FileRecord],
+        by_path: &HashMap<&RelPath, &FileRecord>,
+        grounds: &[Ground],
+        work: &mut Work,
+    ) {
+        for record in records {
+            let found = grounds.iter().find_map(|ground| Some((ground, ground.path(&record.path)?)));
+            let Some((ground, path)) = found else { continue };
+            let mut item = RestoreItem { root: ground.root.clone(), path, record: record.clone(), link_to: None };
+            match record.kind {
+                RecordKind::Directory => work.folders.push(item),
+                RecordKind::Symlink => work.links.push(item),
+                RecordKind::HardLink => {
+                    let first = record.first.as_ref().and_then(|first| by_path.get(first));
+                    let Some(first) = first.filter(|first| first.kind == RecordKind::File) else {
+                        let message = format!("`{}` is a further name of a file that is not listed", record.path);
+                        self.error(Cause::Snapshot, message, "verify the snapshot, or choose another one");
+                        continue;
+                    };
+                    item.link_to = ground.path(&first.path);
+                    if item.link_to.is_some() {
+                        work.links.push(item);
+                    } else {
+                        // The first name goes elsewhere: this one becomes a file of its own.
+                        item.record = FileRecord { path: record.path.clone(), ..(*first).clone() };
+                        work.files.push(item);
+                    }
+                }
+                _ => work.files.push(item),
+            }
+        }
+    }
+
+    /// Refuses before anything is written.
+    async fn judge(&mut self, work: &Work) {
+        if self.request.on_windows {
+            self.judge_names(work);
+        }
+        self.judge_ports(work);
+        if self.request.to.is_none() {
+            self.judge_services().await;
+        }
+        let items: Vec<RestoreItem> = work.items().cloned().collect();
+        let mut newer = Vec::new();
+        for (item, standing) in items.iter().zip(self.ports.target.survey(&items).await) {
+            let path = item.root.join(&item.path);
+            match standing {
+                Ok(Standing::Newer) if !self.request.overwrite_newer => newer.push(path),
+                Ok(Standing::Other) => {
+                    let message = format!("`{path}` is there, and of another kind than in the snapshot");
+                    self.error(Cause::Recovery, message, "move it away, or recover to another place with --to");
+                }
+                Ok(_) => {}
+                Err(error) => self.error(Cause::Recovery, chain(&error), "nothing was written"),
+            }
+        }
+        for path in newer.iter().take(NAMED) {
+            let message = format!("`{path}` was changed after the snapshot");
+            self.error(
+                Cause::Recovery,
+                message,
+                "overwrite such files with --overwrite-newer, or recover to another place with --to",
+            );
+        }
+        if let Some(more) = newer.len().checked_sub(NAMED).filter(|more| *more > 0) {
+            self.error(Cause::Recovery, format!("and {more} more files"), "nothing was written");
+        }
+    }
+
+    fn judge_ports(&mut self, work: &Work) {
+        if work.database.is_some() && self.ports.database.is_none() {
+            self.error(
+                Cause::Database,
+                "the snapshot holds a database, but none is configured",
+                "recover the other parts with --part",
+            );
+        }
+        if !work.registry.is_empty() && self.ports.registry.is_none() {
+            self.error(
+                Cause::Registry,
+                "the snapshot holds registry keys, but no registry is configured",
+                "recover the other parts with --part, or everything to a folder with --to",
+            );
+        }
+    }
+
+    async fn judge_services(&mut self) {
+        let Some((services, names)) = &self.ports.services else { return };
+        for name in names {
+            if matches!(services.state(name).await, Ok(ServiceState::Running)) {
+                let message = format!("service `{name}` is running: it would write while its site is put back");
+                let hint = "stop the site's services first, and keep them stopped until the recovery is done";
+                self.report.findings.push(Finding::error(Cause::ServiceStop, message).hint(hint));
+            }
+        }
+    }
+
+    /// Names that Windows keeps for devices, and names that are one there.
+    fn judge_names(&mut self, work: &Work) {
+        let mut seen: BTreeMap<String, String> = BTreeMap::new();
+        let mut messages = Vec::new();
+        for item in work.items() {
+            let path = item.root.join(&item.path).to_string();
+            if item.path.components().any(is_reserved) {
+                messages.push(format!("`{path}` holds a name that Windows does not allow"));
+            }
+            if let Some(other) = seen.insert(path.to_lowercase(), path.clone()).filter(|other| *other != path) {
+                messages.push(format!("`{path}` and `{other}` are one file on Windows"));
+            }
+        }
+        for message in messages {
+            self.error(
+                Cause::Recovery,
+                message,
+                "recover it on a machine that allows both, or another part with --part",
+            );
+        }
+    }
+
+    async fn put_back(&mut self, work: Work) {
+        let total = work.items().count() as u64;
+        let total_bytes = work.items().map(|item| item.record.size).sum();
+        let mut progress = Progress { total_files: total, total_bytes, ..Progress::default() };
+        let folders = work.folders.clone();
+        // Links come last: nothing is ever written through one.
+        for items in [work.folders, work.files, work.links] {
+            for batch in items.chunks(BATCH) {
+                if self.request.cancel.is_cancelled() {
+                    self.error(Cause::Interrupted, "interrupted", "repeat the recovery: it goes on where it stopped");
+                    return;
+                }
+                self.restore_batch(batch).await;
+                progress.files += batch.len() as u64;
+                progress.bytes += batch.iter().map(|item| item.record.size).sum::<u64>();
+                self.ports.events.event(&Event::Progress(progress));
+            }
+        }
+        if let Some((item, path)) = work.database {
+            self.restore_database(&item, &path).await;
+        }
+        for (key, record) in work.registry {
+            self.restore_registry(&key, &record).await;
+        }
+        for settled in self.ports.target.settle(folders).await {
+            if let Err(error) = settled {
+                self.error(Cause::Recovery, chain(&error), "the folder is there, its metadata is not as it was");
+            }
+        }
+    }
+
+    async fn restore_batch(&mut self, batch: &[RestoreItem]) {
+        for restored in self.ports.target.restore(batch.to_vec(), Arc::clone(&self.files)).await {
+            match restored {
+                Ok(Restored::Written(bytes)) => {
+                    self.report.written += 1;
+                    self.report.bytes += bytes;
+                }
+                Ok(Restored::Already) => self.report.already += 1,
+                Err(error) => self.error(Cause::Recovery, chain(&error), "repeat the recovery once the reason is gone"),
+            }
+        }
+    }
+
+    async fn restore_database(&mut self, item: &RestoreItem, path: &SitePath) {
+        let (Some(database), Some(hash)) = (&self.ports.database, &item.record.hash) else { return };
+        match database.restore(Arc::clone(&self.files), &item.record.path, hash, path).await {
+            Ok(()) => {
+                self.report.written += 1;
+                self.report.bytes += item.record.size;
+            }
+            Err(error) => self.error(Cause::Database, chain(&error), "repeat the recovery once the reason is gone"),
+        }
+    }
+
+    async fn restore_registry(&mut self, key: &RegistryKey, record: &FileRecord) {
+        let Some(registry) = &self.ports.registry else { return };
+        let imported = match read_small(self.files.as_ref(), &record.path) {
+            Ok(export) if Some(ContentHash::of(&export)) == record.hash => {
+                registry.import(key, &export).await.map_err(|error| chain(&error))
+            }
+            Ok(_) => Err(format!("`{}` does not have the hash in the list", record.path)),
+            Err(error) => Err(chain(&error)),
+        };
+        match imported {
+            Ok(()) => self.report.written += 1,
+            Err(message) => self.error(Cause::Registry, message, "repeat the recovery once the reason is gone"),
+        }
+    }
+}
+
+fn file_name(place: &RelPath) -> RelPath {
+    place.name().and_then(|name| RelPath::root().try_join(name).ok()).unwrap_or_default()
+}
+
+fn is_reserved(component: &[u8]) -> bool {
+    const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+    let text = String::from_utf8_lossy(component).to_lowercase();
+    let stem = text.split('.').next().unwrap_or_default().trim_end();
+    let numbered = stem.len() == 4
+        && (stem.starts_with("com") || stem.starts_with("lpt"))
+        && stem.ends_with(|c: char| c.is_ascii_digit());
+    let forbidden = |c: char| matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*' | '\\') || u32::from(c) < 32;
+    DEVICES.contains(&stem) || numbered || text.ends_with(['.', ' ']) || text.contains(forbidden)
+}
+
+/// Whether a report means that all was recovered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecoveryEnd {
+    /// All of it.
+    Whole,
+    /// Nothing was written.
+    Refused,
+    /// Some of it.
+    Partial,
+}
+
+impl RecoveryReport {
+    /// How the recovery ended.
+    pub fn end(&self) -> RecoveryEnd {
+        let errors = self.findings.iter().any(|finding| finding.gravity == Gravity::Error);
+        match (errors, self.written + self.already) {
+            (false, _) => RecoveryEnd::Whole,
+            (true, 0) => RecoveryEnd::Refused,
+            (true, _) => RecoveryEnd::Partial,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Rehearsal: a recovery into a scratch place, judged by the database's own check and by the admin's probes, and thrown away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::copy::chain;
+use crate::manifest::{Manifest, Part};
+use crate::path::SitePath;
+use crate::ports::Ports;
+use crate::ports::commands::{CommandEnd, CommandLine};
+use crate::ports::destination::SnapshotFiles;
+use crate::ports::recovery_target::RecoveryError;
+use crate::recover::{RecoverRequest, RecoveryPorts, recover};
+use crate::report::{Cause, Finding, RecoveryReport, RehearsalReport};
+use crate::verify::{SnapshotError, judge_registry, read_snapshot};
+
+/// What is rehearsed, and how it is judged.
+#[derive(Debug, Clone, Default)]
+pub struct RehearseRequest {
+    /// The recovery; its place is the scratch folder, whatever it says.
+    pub recover: RecoverRequest,
+    /// The folder in which the scratch folder is made.
+    pub scratch: Option<SitePath>,
+    /// Commands that must exit with 0; `SITEBACKUP_REHEARSAL` names the scratch folder.
+    pub probes: Vec<String>,
+    /// The longest that a probe may take.
+    pub limit: Duration,
+}
+
+/// Why there was no rehearsal.
+#[derive(Debug, thiserror::Error)]
+pub enum RehearseError {
+    /// The snapshot cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// No scratch folder could be made, or it could not be removed.
+    #[error(transparent)]
+    Scratch(#[from] RecoveryError),
+}
+
+/// Recovers into a new scratch folder, checks hashes, database and registry exports, runs the probes, and removes the folder.
+///
+/// # Errors
+/// [`RehearseError`]; faults of the snapshot are findings of the report.
+pub async fn rehearse(
+    ports: &Ports,
+    files: Arc<dyn SnapshotFiles>,
+    request: &RehearseRequest,
+) -> Result<RehearsalReport, RehearseError> {
+    let scratch = ports.recovery_target.scratch(request.scratch.as_ref()).await?;
+    let result = in_scratch(ports, files, request, &scratch).await;
+    let discarded = ports.recovery_target.discard(&scratch).await;
+    let report = result?;
+    discarded?;
+    Ok(report)
+}
+
+async fn in_scratch(
+    ports: &Ports,
+    files: Arc<dyn SnapshotFiles>,
+    request: &RehearseRequest,
+    scratch: &SitePath,
+) -> Result<RehearsalReport, SnapshotError> {
+    let began = ports.clock.now();
+    let recovery_ports = RecoveryPorts { services: None, ..RecoveryPorts::of(ports, Vec::new()) };
+    let recover_request = RecoverRequest { to: Some(scratch.clone()), map: Vec::new(), ..request.recover.clone() };
+    let recovery = recover(&recovery_ports, Arc::clone(&files), &recover_request).await?;
+    let took = ports.clock.now().duration_since(began).unsigned_abs();
+    let (manifest, _) = read_snapshot(files.as_ref()).await?;
+    let mut findings = recovery.findings.clone();
+    findings.extend(judge_registry(files.as_ref(), &manifest, ports.registry.as_ref()).await);
+    findings.extend(judge_database(ports, &recovery, &manifest).await);
+    findings.extend(probe(ports, request, scratch).await);
+    Ok(RehearsalReport { run: manifest.run, recovery, took, findings })
+}
+
+async fn judge_database(ports: &Ports, recovery: &RecoveryReport, manifest: &Manifest) -> Vec<Finding> {
+    let origin = manifest.origins.iter().find(|origin| origin.part == Part::Database);
+    let (Some(database), Some(origin)) = (&ports.database, origin) else { return Vec::new() };
+    let arrow = format!("{} -> ", origin.original);
+    let place = recovery.places.iter().find_map(|place| SitePath::parse(place.strip_prefix(&arrow)?).ok());
+    let Some(file) = place else { return Vec::new() };
+    match database.verify(&file).await {
+        Ok(verdict) => {
+            let fault = |fault: String| Finding::error(Cause::Database, format!("{}: {fault}", origin.original));
+            verdict.faults.into_iter().map(fault).collect()
+        }
+        Err(error) => vec![Finding::error(Cause::Database, chain(&error))],
+    }
+}
+
+async fn probe(ports: &Ports, request: &RehearseRequest, scratch: &SitePath) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for text in &request.probes {
+        let environment = vec![("SITEBACKUP_REHEARSAL".to_owned(), scratch.to_string())];
+        let command = CommandLine { text: text.clone(), environment, limit: request.limit };
+        let message = match ports.commands.run(&command).await {
+            Ok(outcome) if outcome.end == CommandEnd::Exit(0) => continue,
+            Ok(outcome) => {
+                let output = String::from_utf8_lossy(&outcome.output).trim().to_owned();
+                format!("probe `{text}` failed ({:?}): {output}", outcome.end)
+            }
+            Err(error) => chain(&error),
+        };
+        findings.push(Finding::error(Cause::Recovery, message));
+    }
+    findings
+}

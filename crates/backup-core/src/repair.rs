@@ -1,0 +1,95 @@
+//! What the next start does about runs that did not end: services up, leftovers gone, a sealed snapshot published.
+
+use crate::copy::chain;
+use crate::ports::Ports;
+use crate::ports::journal::{JournalError, JournalRecord};
+use crate::ports::services::ServiceState;
+use crate::report::{Cause, Finding, RepairReport};
+use crate::snapshot::RunId;
+
+/// Repairs after a crash. Idempotent; with nothing to repair it only asks.
+///
+/// # Errors
+/// [`JournalError`] when another run or repair is in progress, or the journal cannot be read: then nothing is touched.
+pub async fn repair(ports: &Ports) -> Result<RepairReport, JournalError> {
+    let _lock = ports.journal.lock().await?;
+    repair_locked(ports).await
+}
+
+/// The same for a run that holds the journal already.
+pub(crate) async fn repair_locked(ports: &Ports) -> Result<RepairReport, JournalError> {
+    let records = ports.journal.read().await?;
+    let mut report = RepairReport { unfinished: unfinished(&records), ..RepairReport::default() };
+    // Services first: the site's outage is what hurts now.
+    for name in to_start(&records, &report.unfinished) {
+        start(ports, &name, &mut report).await;
+    }
+    match ports.destination.sweep().await {
+        Ok(swept) => report.swept = swept,
+        Err(error) => report.findings.push(Finding::error(Cause::Destination, chain(&error))),
+    }
+    publish_newest(ports, &mut report).await;
+    if report.findings.is_empty() {
+        for run in report.unfinished.clone() {
+            let published = report.published == Some(run);
+            let at = ports.clock.now();
+            ports.journal.append(&JournalRecord::RunEnded { run, at, published }).await?;
+        }
+    }
+    Ok(report)
+}
+
+/// Runs that began and did not end.
+pub(crate) fn unfinished(records: &[JournalRecord]) -> Vec<RunId> {
+    let mut open = Vec::new();
+    for record in records {
+        match record {
+            JournalRecord::RunStarted { run, .. } => open.push(*run),
+            JournalRecord::RunEnded { run, .. } => open.retain(|other| other != run),
+            _ => {}
+        }
+    }
+    open
+}
+
+fn to_start(records: &[JournalRecord], unfinished: &[RunId]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for record in records.iter().filter(|record| unfinished.contains(&record.run())) {
+        match record {
+            JournalRecord::ServicesStopping { start, .. } => names.extend(start.iter().cloned()),
+            JournalRecord::ServicesStarted { .. } => names.clear(),
+            _ => {}
+        }
+    }
+    names
+}
+
+async fn start(ports: &Ports, name: &str, report: &mut RepairReport) {
+    let running = matches!(ports.services.state(name).await, Ok(ServiceState::Running));
+    if running {
+        return;
+    }
+    match ports.services.start(name).await {
+        Ok(()) => report.started.push(name.to_owned()),
+        Err(error) => {
+            let hint = format!("start `{name}` by hand, then run `sitebackup repair` again");
+            report.findings.push(Finding::error(Cause::ServiceStart, chain(&error)).hint(hint));
+        }
+    }
+}
+
+/// A run that died between its commit and its publishing leaves a whole snapshot under a working name.
+async fn publish_newest(ports: &Ports, report: &mut RepairReport) {
+    let newest = match ports.destination.list().await {
+        Ok(mut snapshots) => snapshots.pop(),
+        Err(error) => {
+            report.findings.push(Finding::error(Cause::Destination, chain(&error)));
+            return;
+        }
+    };
+    let Some(newest) = newest.filter(|newest| !newest.published) else { return };
+    match ports.destination.publish(newest.run).await {
+        Ok(_) => report.published = Some(newest.run),
+        Err(error) => report.findings.push(Finding::error(Cause::Destination, chain(&error))),
+    }
+}

@@ -1,0 +1,359 @@
+//! The two writers that core brings along: the site (services and registry) and its database.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use crate::copy::chain;
+use crate::event::{Event, Phase};
+use crate::path::RelPath;
+use crate::plan::{BackupPlan, RegistryTask, ServiceStep};
+use crate::ports::Ports;
+use crate::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, SiteDatabase};
+use crate::ports::destination::Staging;
+use crate::ports::journal::JournalRecord;
+use crate::ports::services::ServiceState;
+use crate::ports::shadow_copies::{Component, Writer, WriterError, WriterLevel, WriterMetadata};
+use crate::report::{Cause, Finding};
+use crate::snapshot::RunId;
+
+/// The id of the product's SMS Writer, whose role the site writer plays.
+const SMS_WRITER: Uuid = Uuid::from_u128(0x03ba67dd_dc6d_4729_a038_251f7018463b);
+/// The id of the writer that pins the database; our own.
+const DATABASE_WRITER: Uuid = Uuid::from_u128(0x6f0c6a5e_52c4_4b53_9d11_2c8f1d1a77b2);
+
+fn veto(cause: Cause, error: &dyn std::error::Error) -> (Cause, WriterError) {
+    (cause, WriterError { message: chain(error), source: None })
+}
+
+#[derive(Debug, Default)]
+struct SiteState {
+    /// Services that this run stopped, in the order of stopping, and that do not run again yet.
+    stopped: Vec<String>,
+    first_stop: Option<Timestamp>,
+    outage: Duration,
+    exports: Vec<(RegistryTask, Vec<u8>)>,
+    failure: Option<Cause>,
+    findings: Vec<Finding>,
+}
+
+/// Stops the services in PrepareSnapshot, exports the registry in Freeze, starts the services in PostSnapshot or Abort.
+#[derive(Debug)]
+pub(crate) struct SiteWriter {
+    ports: Ports,
+    plan: Arc<BackupPlan>,
+    run: RunId,
+    state: Mutex<SiteState>,
+}
+
+impl SiteWriter {
+    pub(crate) fn new(ports: Ports, plan: Arc<BackupPlan>, run: RunId) -> Self {
+        Self { ports, plan, run, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, SiteState> {
+        self.state.lock().expect("no writer panics with its state locked")
+    }
+
+    /// What the last veto was about.
+    pub(crate) fn failure(&self) -> Option<Cause> {
+        self.state().failure
+    }
+
+    /// Services that would not start, so far.
+    pub(crate) fn take_findings(&self) -> Vec<Finding> {
+        std::mem::take(&mut self.state().findings)
+    }
+
+    /// What Freeze exported.
+    pub(crate) fn take_exports(&self) -> Vec<(RegistryTask, Vec<u8>)> {
+        std::mem::take(&mut self.state().exports)
+    }
+
+    /// From the first service stopped to the last one started.
+    pub(crate) fn outage(&self) -> Duration {
+        self.state().outage
+    }
+
+    fn remember<T>(&self, result: Result<T, (Cause, WriterError)>) -> Result<T, WriterError> {
+        result.map_err(|(cause, error)| {
+            self.state().failure = Some(cause);
+            error
+        })
+    }
+
+    async fn running(&self) -> Result<Vec<String>, (Cause, WriterError)> {
+        let mut running = Vec::new();
+        for step in &self.plan.stop {
+            let ServiceStep::Service(name) = step else { continue };
+            let state = self.ports.services.state(name).await.map_err(|error| veto(Cause::ServiceStop, &error))?;
+            if state == ServiceState::Running {
+                running.push(name.clone());
+            }
+        }
+        Ok(running)
+    }
+
+    async fn stop_all(&self) -> Result<(), (Cause, WriterError)> {
+        let running = self.running().await?;
+        if running.is_empty() {
+            return Ok(());
+        }
+        // Durable before the first stop: the next start knows what to set going.
+        let record = JournalRecord::ServicesStopping { run: self.run, start: self.start_order(&running) };
+        self.ports.journal.append(&record).await.map_err(|error| veto(Cause::State, &error))?;
+        self.state().first_stop = Some(self.ports.clock.now());
+        for step in &self.plan.stop {
+            match step {
+                ServiceStep::Service(name) if running.contains(name) => {
+                    self.state().stopped.push(name.clone());
+                    let stopped = self.ports.services.stop(name).await;
+                    stopped.map_err(|error| veto(Cause::ServiceStop, &error))?;
+                }
+                ServiceStep::Service(_) => {}
+                ServiceStep::Sleep(time) => self.sleep(*time).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// The plan's order of starting, then what it forgets, last stopped first.
+    fn start_order(&self, stopped: &[String]) -> Vec<String> {
+        let mut order: Vec<String> = Vec::new();
+        for step in &self.plan.start {
+            if let ServiceStep::Service(name) = step
+                && stopped.contains(name)
+                && !order.contains(name)
+            {
+                order.push(name.clone());
+            }
+        }
+        let forgotten: Vec<String> = stopped.iter().rev().filter(|name| !order.contains(name)).cloned().collect();
+        order.extend(forgotten);
+        order
+    }
+
+    /// Starts every service that this run stopped; tries all of them, whatever happens to one. Repeating it is harmless.
+    pub(crate) async fn set_going(&self) {
+        let stopped = self.state().stopped.clone();
+        if stopped.is_empty() {
+            return;
+        }
+        self.ports.events.event(&Event::Phase(Phase::Starting));
+        for step in &self.plan.start {
+            match step {
+                ServiceStep::Service(name) => self.start(name).await,
+                ServiceStep::Sleep(time) => self.sleep(*time).await,
+            }
+        }
+        for name in self.start_order(&stopped) {
+            self.start(&name).await;
+        }
+        let now = self.ports.clock.now();
+        let all_run = {
+            let mut state = self.state();
+            let since = state.first_stop.unwrap_or(now);
+            state.outage = now.duration_since(since).unsigned_abs();
+            state.stopped.is_empty()
+        };
+        if all_run {
+            let record = JournalRecord::ServicesStarted { run: self.run };
+            // Without the record the next start asks the services again and finds them running.
+            if let Err(error) = self.ports.journal.append(&record).await {
+                self.state().findings.push(Finding::error(Cause::State, chain(&error)));
+            }
+        }
+    }
+
+    async fn start(&self, name: &str) {
+        if !self.state().stopped.iter().any(|stopped| stopped == name) {
+            return;
+        }
+        let mut result = self.ports.services.start(name).await;
+        if result.is_err() {
+            result = self.ports.services.start(name).await;
+        }
+        let mut state = self.state();
+        match result {
+            Ok(()) => {
+                state.stopped.retain(|stopped| stopped != name);
+                state.findings.retain(|finding| !finding.message.contains(&format!("`{name}`")));
+            }
+            Err(error) => {
+                let finding = Finding::error(Cause::ServiceStart, chain(&error));
+                if !state.findings.contains(&finding) {
+                    state.findings.push(finding.hint(format!("start `{name}` by hand, then run `sitebackup check`")));
+                }
+            }
+        }
+    }
+
+    async fn sleep(&self, time: Duration) {
+        let now = self.ports.clock.now();
+        let until = SignedDuration::try_from(time).ok().and_then(|time| now.checked_add(time).ok());
+        self.ports.clock.sleep_until(until.unwrap_or(now)).await;
+    }
+
+    async fn export_all(&self) -> Result<(), (Cause, WriterError)> {
+        for task in &self.plan.registry {
+            let export = self.ports.registry.export(&task.key).await.map_err(|error| veto(Cause::Registry, &error))?;
+            self.state().exports.push((task.clone(), export));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Writer for SiteWriter {
+    async fn identify(&self) -> Result<WriterMetadata, WriterError> {
+        let component = |name: &str, files| Component {
+            logical_path: self.plan.site.to_string(),
+            name: name.to_owned(),
+            database: false,
+            files,
+        };
+        let files = self.plan.files.iter().map(|file| (file.source.root.clone(), true)).collect();
+        Ok(WriterMetadata {
+            id: SMS_WRITER,
+            name: "SMS Writer".to_owned(),
+            level: WriterLevel::FrontEnd,
+            components: vec![component("SiteServer", files)],
+        })
+    }
+
+    async fn prepare_backup(&self) -> Result<(), WriterError> {
+        Ok(())
+    }
+
+    async fn prepare_snapshot(&self) -> Result<(), WriterError> {
+        let result = self.stop_all().await;
+        self.remember(result)
+    }
+
+    async fn freeze(&self) -> Result<(), WriterError> {
+        let result = self.export_all().await;
+        self.remember(result)
+    }
+
+    async fn thaw(&self) -> Result<(), WriterError> {
+        Ok(())
+    }
+
+    async fn post_snapshot(&self) -> Result<(), WriterError> {
+        self.set_going().await;
+        Ok(())
+    }
+
+    async fn abort(&self) -> Result<(), WriterError> {
+        self.set_going().await;
+        Ok(())
+    }
+
+    async fn backup_complete(&self, _succeeded: bool) -> Result<(), WriterError> {
+        Ok(())
+    }
+}
+
+/// Prepares the database's copy in PrepareBackup and pins it in Freeze: the one place where a database is pinned.
+#[derive(Debug)]
+pub(crate) struct DatabaseWriter {
+    database: Arc<dyn SiteDatabase>,
+    facts: DatabaseFacts,
+    staging: Arc<dyn Staging>,
+    place: RelPath,
+    copy: Mutex<Option<Box<dyn DatabaseCopy>>>,
+    failed: Mutex<bool>,
+}
+
+impl DatabaseWriter {
+    pub(crate) fn new(
+        database: Arc<dyn SiteDatabase>,
+        facts: DatabaseFacts,
+        staging: Arc<dyn Staging>,
+        place: RelPath,
+    ) -> Self {
+        Self { database, facts, staging, place, copy: Mutex::default(), failed: Mutex::default() }
+    }
+
+    /// The file in the snapshot.
+    pub(crate) fn place(&self) -> &RelPath {
+        &self.place
+    }
+
+    /// Whether the last veto was this writer's.
+    pub(crate) fn failed(&self) -> bool {
+        *self.failed.lock().expect("no writer panics with its state locked")
+    }
+
+    /// Writes the pinned moment.
+    pub(crate) async fn finish(&self) -> Result<DatabaseDump, DatabaseError> {
+        let unpinned = || DatabaseError::Missing(format!("{} (pinned)", self.facts.name));
+        self.take().ok_or_else(unpinned)?.finish().await
+    }
+
+    fn take(&self) -> Option<Box<dyn DatabaseCopy>> {
+        self.copy.lock().expect("no writer panics with its state locked").take()
+    }
+
+    fn keep(&self, copy: Box<dyn DatabaseCopy>) {
+        *self.copy.lock().expect("no writer panics with its state locked") = Some(copy);
+    }
+
+    fn fail(&self, error: &dyn std::error::Error) -> WriterError {
+        *self.failed.lock().expect("no writer panics with its state locked") = true;
+        veto(Cause::Database, error).1
+    }
+}
+
+#[async_trait]
+impl Writer for DatabaseWriter {
+    async fn identify(&self) -> Result<WriterMetadata, WriterError> {
+        let files = self.facts.file.iter().map(|file| (file.clone(), false)).collect();
+        let component = Component { logical_path: String::new(), name: self.facts.name.clone(), database: true, files };
+        Ok(WriterMetadata {
+            id: DATABASE_WRITER,
+            name: "Site Database Writer".to_owned(),
+            level: WriterLevel::BackEnd,
+            components: vec![component],
+        })
+    }
+
+    async fn prepare_backup(&self) -> Result<(), WriterError> {
+        let file = self.staging.create(&self.place).await.map_err(|error| self.fail(&error))?;
+        let copy = self.database.prepare(file).await.map_err(|error| self.fail(&error))?;
+        self.keep(copy);
+        Ok(())
+    }
+
+    async fn prepare_snapshot(&self) -> Result<(), WriterError> {
+        Ok(())
+    }
+
+    async fn freeze(&self) -> Result<(), WriterError> {
+        let missing = || WriterError { message: "PrepareBackup did not come".to_owned(), source: None };
+        let mut copy = self.take().ok_or_else(missing)?;
+        copy.pin().await.map_err(|error| self.fail(&error))?;
+        self.keep(copy);
+        Ok(())
+    }
+
+    async fn thaw(&self) -> Result<(), WriterError> {
+        Ok(())
+    }
+
+    async fn post_snapshot(&self) -> Result<(), WriterError> {
+        Ok(())
+    }
+
+    async fn abort(&self) -> Result<(), WriterError> {
+        drop(self.take());
+        Ok(())
+    }
+
+    async fn backup_complete(&self, _succeeded: bool) -> Result<(), WriterError> {
+        Ok(())
+    }
+}
