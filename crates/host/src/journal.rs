@@ -32,7 +32,14 @@ impl FileJournal {
         Self { folder, lines, roll_over_at: ROLL_OVER_AT }
     }
 
-    fn lock_now(&self) -> Result<HeldLock, JournalError> {
+    /// The lock, with a holder that is shown by its `role` and its process.
+    pub(crate) async fn lock_as(&self, role: &'static str) -> Result<Box<dyn JournalLock>, JournalError> {
+        let journal = self.clone();
+        let lock = blocking(move || journal.lock_now(role)).await?;
+        Ok(Box::new(lock))
+    }
+
+    fn lock_now(&self, role: &str) -> Result<HeldLock, JournalError> {
         let failed = |source: io::Error| JournalError::Failed { action: "lock", source: Box::new(source) };
         create_folder(&self.folder).map_err(failed)?;
         let path = self.folder.join("lock");
@@ -43,7 +50,7 @@ impl FileJournal {
             Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { holder: holder(file) }),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        name_holder(&mut file).map_err(failed)?;
+        name_holder(&mut file, role).map_err(failed)?;
         self.roll_over_when_ended().map_err(failed)?;
         Ok(HeldLock { file })
     }
@@ -82,9 +89,9 @@ fn unfinished(records: &[JournalRecord]) -> BTreeSet<String> {
     open
 }
 
-fn name_holder(file: &mut File) -> io::Result<()> {
+fn name_holder(file: &mut File, role: &str) -> io::Result<()> {
     file.set_len(0)?;
-    writeln!(file, "process {}, since {:.0}", std::process::id(), jiff::Timestamp::now())
+    writeln!(file, "{role}process {}, since {:.0}", std::process::id(), jiff::Timestamp::now())
 }
 
 fn holder(mut file: File) -> String {
@@ -97,9 +104,7 @@ fn holder(mut file: File) -> String {
 #[async_trait]
 impl RunJournal for FileJournal {
     async fn lock(&self) -> Result<Box<dyn JournalLock>, JournalError> {
-        let journal = self.clone();
-        let lock = blocking(move || journal.lock_now()).await?;
-        Ok(Box::new(lock))
+        self.lock_as("").await
     }
 
     async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {

@@ -1,12 +1,14 @@
 //! Files, destinations, services, processes, the journal and the configuration file of this machine.
 
 pub mod commands;
+pub mod destination;
 pub mod files;
 pub mod journal;
 pub mod machine;
 pub mod services;
 pub mod status_log;
 pub mod trace_file;
+pub mod watchdog;
 
 mod blocking;
 mod jsonl;

@@ -1,0 +1,279 @@
+//! Parent and child are processes of their own here: this test program, started again to play one role.
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+
+use backup_core::config::ServiceConfig;
+use backup_core::ports::journal::RunJournal;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tempfile::TempDir;
+
+use super::*;
+use crate::journal::FileJournal;
+use crate::services::CommandServices;
+use crate::testing::{eventually, is_alive};
+
+const ROLE: &str = "SITEBACKUP_TEST_ROLE";
+const FOLDER: &str = "SITEBACKUP_TEST_FOLDER";
+const FOREVER: Duration = Duration::from_secs(3600);
+
+/// Plays the role that the environment names; as a test of its own it is empty.
+#[tokio::test]
+async fn as_another_process() {
+    let Ok(role) = env::var(ROLE) else { return };
+    let site = Site { folder: PathBuf::from(env::var_os(FOLDER).expect("the role has a folder")) };
+    match role.as_str() {
+        "child" => {
+            let services = Arc::new(CommandServices::new(site.configs()));
+            serve(services, &site.folder).await.expect("this process can be a watchdog");
+        }
+        "parent" => {
+            let watched = site.watched(FOREVER);
+            watched.stop("A").await.expect("stopped");
+            watched.stop("B").await.expect("stopped");
+            let child = child_of(&watched).await.expect("there is a child");
+            fs::write(site.file("part"), child.to_string()).expect("written");
+            fs::rename(site.file("part"), site.file("held")).expect("renamed");
+            std::future::pending::<()>().await;
+        }
+        other => panic!("no role is named {other}"),
+    }
+}
+
+fn argv(role: &str, folder: &Path) -> Vec<OsString> {
+    let program = env::current_exe().expect("this program has a path");
+    let mut argv: Vec<OsString> = vec!["env".into(), format!("{ROLE}={role}").into()];
+    argv.push(format!("{FOLDER}={}", folder.display()).into());
+    argv.push(program.into());
+    argv.extend(["-q", "--exact", "--nocapture", "watchdog::tests::as_another_process"].map(OsString::from));
+    argv
+}
+
+async fn child_of(watched: &WatchedServices) -> Option<i32> {
+    watched.watch.lock().await.child.as_ref()?.child.id().and_then(|id| i32::try_from(id).ok())
+}
+
+/// Two services, A and B: each runs while the file `run-…` exists, and every start is a line in `starts`.
+struct Site {
+    folder: PathBuf,
+}
+
+impl Site {
+    fn new() -> (TempDir, Self) {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let site = Self { folder: scratch.path().to_owned() };
+        for name in ["A", "B"] {
+            fs::write(site.file(&format!("run-{name}")), "").expect("written");
+        }
+        (scratch, site)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn configs(&self) -> Vec<ServiceConfig> {
+        let sh = |script: String| vec!["sh".into(), "-c".into(), format!("cd '{}'; {script}", self.folder.display())];
+        let config = |name: &str| ServiceConfig {
+            name: name.into(),
+            // While `slow` exists a stop has no effect yet.
+            stop: sh(format!(": > stopping-{name}; while test -e slow; do sleep 0.02; done; rm -f run-{name}")),
+            start: sh(format!("test -e broken && exit 1; echo {name} >> starts; : > run-{name}")),
+            state: sh(format!("test -e run-{name} || exit 3")),
+            timeout: Duration::from_secs(30),
+        };
+        vec![config("A"), config("B")]
+    }
+
+    /// Stopped in any order, to be started B first.
+    fn watched(&self, hold_limit: Duration) -> WatchedServices {
+        let start_limit = Duration::from_secs(30);
+        let options = WatchdogOptions { command: argv("child", &self.folder), hold_limit, start_limit };
+        let inner = Arc::new(CommandServices::new(self.configs()));
+        WatchedServices::new(inner, options, vec!["B".into(), "A".into()])
+    }
+
+    fn parent(&self) -> std::process::Child {
+        let argv = argv("parent", &self.folder);
+        let mut command = std::process::Command::new(&argv[0]);
+        command.args(&argv[1..]).stdout(Stdio::null()).process_group(0);
+        command.spawn().expect("this program starts")
+    }
+
+    fn held(&self) -> i32 {
+        eventually("the parent holds the services", || fs::read_to_string(self.file("held")).ok()?.parse().ok())
+    }
+
+    fn runs(&self, name: &str) -> bool {
+        self.file(&format!("run-{name}")).exists()
+    }
+
+    fn both_run_again(&self) {
+        eventually("both services run", || (self.runs("A") && self.runs("B")).then_some(()));
+    }
+
+    fn starts(&self) -> String {
+        fs::read_to_string(self.file("starts")).unwrap_or_default()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.file("watchdog.log")).unwrap_or_default()
+    }
+}
+
+fn gone(child: i32) {
+    eventually("the child has left", || (!is_alive(child)).then_some(()));
+}
+
+fn signal(process: i32, signal: Signal) {
+    kill_process(Pid::from_raw(process).expect("a process number"), signal).expect("the process is there");
+}
+
+#[tokio::test]
+async fn after_a_run_that_goes_well_the_child_leaves_and_has_done_nothing() {
+    let (_scratch, site) = Site::new();
+    let watched = site.watched(FOREVER);
+    watched.stop("A").await.expect("stopped");
+    let child = child_of(&watched).await.expect("there is a child");
+    watched.stop("B").await.expect("stopped");
+    watched.stop("B").await.expect("stopped already");
+    assert_eq!(child_of(&watched).await, Some(child), "one child watches all");
+    watched.start("A").await.expect("started");
+    assert!(is_alive(child), "B is still down");
+    watched.start("B").await.expect("started");
+    gone(child);
+    assert_eq!((site.starts().as_str(), site.log().as_str()), ("A\nB\n", ""));
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_run_is_left_alone() {
+    let (_scratch, site) = Site::new();
+    fs::remove_file(site.file("run-A")).expect("removed");
+    let watched = site.watched(FOREVER);
+    watched.stop("A").await.expect("stopped already");
+    assert_eq!(child_of(&watched).await, None);
+}
+
+#[test]
+fn a_killed_parent_leaves_no_service_down() {
+    let (_scratch, site) = Site::new();
+    let mut parent = site.parent();
+    let child = site.held();
+    assert!(!site.runs("A") && !site.runs("B"), "the child leaves them alone while the parent lives");
+    parent.kill().expect("killed");
+    site.both_run_again();
+    gone(child);
+    assert_eq!(site.starts(), "B\nA\n", "in the order of starting");
+    assert!(site.log().contains("the backup has died, bringing back: B, A"), "{}", site.log());
+    parent.wait().expect("reaped");
+}
+
+#[test]
+fn signals_to_the_group_or_to_the_child_do_not_end_the_watch() {
+    let (_scratch, site) = Site::new();
+    let mut parent = site.parent();
+    let child = site.held();
+    for deadly in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        signal(child, deadly);
+    }
+    assert!(!site.runs("A") && !site.runs("B"), "a signal to the child is no reason to start anything");
+    let group = Pid::from_raw(i32::try_from(parent.id()).expect("small")).expect("a process number");
+    kill_process_group(group, Signal::INT).expect("the group is there");
+    assert!(!parent.wait().expect("reaped").success(), "ctrl-C ends the parent");
+    site.both_run_again();
+    gone(child);
+}
+
+#[test]
+fn a_stop_that_the_kill_cut_off_is_finished_before_the_start() {
+    let (_scratch, site) = Site::new();
+    fs::write(site.file("slow"), "").expect("written");
+    let mut parent = site.parent();
+    eventually("the stop is under way", || site.file("stopping-A").exists().then_some(()));
+    parent.kill().expect("killed");
+    parent.wait().expect("reaped");
+    eventually("the child has seen it", || (!site.log().is_empty()).then_some(()));
+    assert!(site.runs("A"), "the stop has had no effect yet, and is not to be taken for none");
+    fs::remove_file(site.file("slow")).expect("removed");
+    eventually("the child is done", || site.log().contains("all services run").then_some(()));
+    assert!(site.runs("A") && site.runs("B"));
+    assert!(site.starts().starts_with("A\n"), "it was down and is up: {}", site.starts());
+}
+
+#[tokio::test]
+async fn services_that_are_held_too_long_are_started() {
+    let (_scratch, site) = Site::new();
+    let watched = site.watched(Duration::from_millis(500));
+    watched.stop("A").await.expect("stopped");
+    let child = child_of(&watched).await.expect("there is a child");
+    eventually("the child has started it", || site.log().contains("all services run").then_some(()));
+    assert!(site.runs("A"));
+    assert!(site.log().contains("held for too long"), "{}", site.log());
+    gone(child);
+    let error = watched.stop("B").await.expect_err("the watch is over");
+    assert!(site.runs("B"), "{error}");
+    watched.start("A").await.expect("it runs already");
+    assert_eq!(site.starts(), "A\n");
+}
+
+#[tokio::test]
+async fn nothing_is_stopped_without_a_watchdog() {
+    for (command, expect) in [
+        (vec![], "the command is empty"),
+        (vec!["/no/such/program".into()], "No such file"),
+        (vec!["true".into()], "it ended at once"),
+    ] {
+        let (_scratch, site) = Site::new();
+        let mut watched = site.watched(FOREVER);
+        watched.options.command = command;
+        let error = watched.stop("A").await.expect_err("there is no watchdog");
+        let source = error.source().expect("a reason").to_string();
+        assert!(source.contains(expect) && source.contains("nothing is stopped"), "{source}");
+        assert!(site.runs("A") && !site.file("stopping-A").exists());
+    }
+}
+
+#[tokio::test]
+async fn nothing_more_is_stopped_when_the_watchdog_is_killed() {
+    let (_scratch, site) = Site::new();
+    let watched = site.watched(FOREVER);
+    watched.stop("A").await.expect("stopped");
+    signal(child_of(&watched).await.expect("there is a child"), Signal::KILL);
+    watched.stop("B").await.expect_err("the watchdog is dead");
+    assert!(site.runs("B"));
+    watched.stop("B").await.expect("there is a new watchdog");
+    let child = child_of(&watched).await.expect("there is a child");
+    drop(watched);
+    site.both_run_again();
+    gone(child);
+    assert!(site.log().contains("bringing back: B, A"), "the new one knows of both: {}", site.log());
+}
+
+#[tokio::test]
+async fn a_service_that_would_not_start_is_tried_again_after_the_run() {
+    let (_scratch, site) = Site::new();
+    let watched = site.watched(FOREVER);
+    watched.stop("A").await.expect("stopped");
+    fs::write(site.file("broken"), "").expect("written");
+    watched.start("A").await.expect_err("it is broken");
+    drop(watched);
+    eventually("the child has tried", || site.log().contains("exited with 1").then_some(()));
+    fs::remove_file(site.file("broken")).expect("removed");
+    eventually("it runs", || site.runs("A").then_some(()));
+}
+
+#[tokio::test]
+async fn whoever_repairs_first_is_not_disturbed() {
+    let (_scratch, site) = Site::new();
+    let repair = FileJournal::new(&site.folder).lock().await.expect("free");
+    let watched = site.watched(FOREVER);
+    watched.stop("A").await.expect("stopped");
+    drop(watched);
+    eventually("the child has seen it", || site.log().contains("bringing back").then_some(()));
+    assert!(!site.runs("A"), "the holder of the journal decides");
+    drop(repair);
+    eventually("it runs", || site.runs("A").then_some(()));
+}
