@@ -143,6 +143,12 @@ codes! {
     OutsideDestination = "outside-destination" Critical,
     /// `rmdir` names anything but the snapshot folder.
     RemovesOtherFolder = "removes-other-folder" Critical,
+    /// A path of the control file has no place on this machine.
+    UnmappedPath = "unmapped-path" Critical,
+    /// A service or key of another machine.
+    OtherMachine = "other-machine" Critical,
+    /// A task that this program or this site cannot do.
+    NotSupported = "not-supported" Critical,
     /// Two commands write the same file.
     DuplicateOutput = "duplicate-output" Error,
     /// A comment looks like `#stop` or `#start` with text after it.

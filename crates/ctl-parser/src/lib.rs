@@ -30,6 +30,7 @@
 //! - `resolve`: the tree to commands.
 //! - `windows_path`, `naming`, `lint`: judgments about paths and names.
 //! - `printer`, `redact`, `template`: text again.
+//! - `lower`: commands to the tasks of a backup plan.
 //!
 //! The grammar, and what of it is certain, is in `docs/control-file.md`.
 
@@ -37,6 +38,7 @@ mod diagnostic;
 mod encoding;
 mod lexer;
 mod lint;
+mod lower;
 mod naming;
 mod parser;
 mod printer;
@@ -55,6 +57,7 @@ use std::collections::BTreeMap;
 pub use diagnostic::{Code, Diagnostic, Severity, Span};
 pub use encoding::Encoding;
 pub use lint::{SiteFolders, lint};
+pub use lower::{lower, predefined_tokens};
 pub use naming::{DataType, OutputName, ServerType};
 pub use redact::redact;
 pub use resolve::{Command, Expanded, Resolved, ResolvedCommand, resolve};

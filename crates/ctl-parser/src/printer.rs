@@ -25,9 +25,7 @@ pub(crate) fn format(file: &ControlFile) -> String {
                 is_gap_due = !text.is_empty();
                 continue;
             }
-            // What would become a byte-order mark at the start of the file is kept away from there.
-            let is_mark = text.is_empty() && body.starts_with('\u{FEFF}');
-            if std::mem::take(&mut is_gap_due) || is_mark {
+            if std::mem::take(&mut is_gap_due) {
                 text.push_str("\r\n");
             }
             text.push_str(&body);

@@ -14,7 +14,9 @@ use crate::tokens::{Names, PartKind, split};
 pub fn redact(file: &ControlFile) -> String {
     let names = Names::new(file.definitions().map(|(name, _)| file.slice(name)));
     let mut redactor = Redactor { file, names, placeholders: HashMap::new(), is_among_commands: false };
-    file.lines().iter().map(|line| redactor.line(line)).collect()
+    let copy: String = file.lines().iter().map(|line| redactor.line(line)).collect();
+    // What stood behind a byte-order mark must not become one.
+    if copy.starts_with('\u{FEFF}') { format!(" {copy}") } else { copy }
 }
 
 /// The product's own names for folders, keys and services: the same on every site.

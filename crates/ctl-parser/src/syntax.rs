@@ -240,8 +240,13 @@ impl ControlFile {
     /// The same file in canonical layout: CRLF, no indentation, arguments of neighbouring commands aligned, at most one
     /// empty line in a row. Comments, encoding and meaning stay, and so do the lines that cannot be read.
     pub fn format(&self) -> ControlFile {
-        let bytes = encoding::encode(&printer::format(self), self.encoding, &[]);
-        ControlFile::parse(&bytes).0
+        let text = printer::format(self);
+        let (file, _) = ControlFile::parse(&encoding::encode(&text, self.encoding, &[]));
+        if file.text == text {
+            return file;
+        }
+        // Without the empty lines before it, what begins the text would be taken for a byte-order mark.
+        ControlFile::parse(&encoding::encode(&format!("\r\n{text}"), self.encoding, &[])).0
     }
 
     pub(crate) fn definitions(&self) -> impl Iterator<Item = (Span, Span)> {

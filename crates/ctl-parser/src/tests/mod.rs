@@ -2,6 +2,7 @@
 
 mod grammar;
 mod hazards;
+mod lowering;
 mod print;
 mod properties;
 mod resolving;

@@ -109,3 +109,12 @@ fn redaction_hides_lines_that_are_not_understood() {
     let overlong = format!("[Tasks]\nfile {}\n", "srv01 ".repeat(2000));
     assert!(!redact(&check_example(&overlong).0).contains("srv01"));
 }
+
+#[test]
+fn what_looks_like_a_byte_order_mark_stays_text() {
+    let (file, _) = ControlFile::parse(b"\xFF\xFE\xFF\xFE");
+    assert_eq!(redact(&file), " \u{feff}");
+    assert_eq!(ControlFile::parse(b"\n\t\xEF\xBB\xBFx").0.format().format().to_bytes(), b"\t\xEF\xBB\xBFx\r\n");
+    assert_eq!(ControlFile::parse(b"\n\xEF\xBB\xBFx").0.format().format().to_bytes(), b"\r\n\xEF\xBB\xBFx\r\n");
+    assert_eq!(ControlFile::parse(b"\n\xFF\xFEx").0.format().format().to_bytes(), b"\r\n\xFF\xFEx\r\n");
+}
