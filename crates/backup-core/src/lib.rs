@@ -9,6 +9,7 @@ pub mod config;
 pub mod copy;
 pub mod destination;
 pub mod event;
+pub mod keep;
 pub mod manifest;
 pub mod memory;
 pub mod path;
@@ -26,3 +27,6 @@ pub mod status;
 pub mod trace;
 pub mod verify;
 mod writers;
+
+#[cfg(test)]
+mod tests;

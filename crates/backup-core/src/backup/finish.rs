@@ -3,15 +3,17 @@
 use super::{Run, Stop};
 use crate::copy::chain;
 use crate::event::{Event, Phase};
+use crate::keep::superseded;
 use crate::ports::commands::{AfterBackupContext, CommandEnd};
 use crate::ports::destination::StoredSnapshot;
 use crate::ports::journal::JournalRecord;
 use crate::report::{AfterBackupEnd, Cause, Finding, Gravity, Outcome, has_errors};
+use crate::snapshot::RunId;
 use crate::status::{self, MessageKind};
 
 impl Run<'_> {
     /// The snapshot is there under its name.
-    pub(super) async fn published(&mut self, older: Vec<StoredSnapshot>) {
+    pub(super) async fn published(&mut self, mut snapshots: Vec<StoredSnapshot>) {
         self.report.outcome = match has_errors(&self.log.findings) {
             true => Outcome::Incomplete,
             false => Outcome::Done,
@@ -20,7 +22,8 @@ impl Run<'_> {
         self.tell_result().await;
         self.after_backup().await;
         if self.unaltered().await {
-            self.remove(&older).await;
+            snapshots.extend(self.report.snapshot.clone());
+            self.remove(&superseded(&snapshots)).await;
         }
         // A service that is still down matters more than a good snapshot.
         if self.log.findings.iter().any(|f| f.cause == Cause::ServiceStart && f.gravity == Gravity::Error) {
@@ -127,10 +130,10 @@ impl Run<'_> {
         }
     }
 
-    /// The new snapshot is safe: the ones before it go.
-    async fn remove(&mut self, older: &[StoredSnapshot]) {
-        for snapshot in older {
-            if let Err(error) = self.ports.destination.remove(snapshot.run).await {
+    /// The new snapshot is safe: what it supersedes goes.
+    async fn remove(&mut self, superseded: &[RunId]) {
+        for run in superseded {
+            if let Err(error) = self.ports.destination.remove(*run).await {
                 let message = format!("the old snapshot was not removed: {}", chain(&error));
                 self.log.finding(Finding::new(Gravity::Warning, Cause::Destination, message));
             }

@@ -1,0 +1,104 @@
+//! An error or a kill at every call of a run, before or after its effect; after each the rules hold.
+
+use super::*;
+use crate::memory::{Fault, FaultKind, Faults, faulty, run};
+use crate::repair::repair;
+use crate::report::Outcome;
+
+/// A world with one good snapshot and a folder of somebody else's.
+fn backed_up_world() -> World {
+    let world = World::new();
+    assert_eq!(backup(&world).outcome, Outcome::Done);
+    world.put_foreign("OTHBackup");
+    world
+}
+
+fn faulty_backup(world: &World, faults: &Faults) -> Option<BackupReport> {
+    let ports = faulty(&world.ports(), faults);
+    run(faults, async move { run_backup(&ports, &plan(), &RunContext::default()).await })
+}
+
+fn calls_of_a_run() -> Vec<&'static str> {
+    let faults = Faults::new(None);
+    faulty_backup(&backed_up_world(), &faults).expect("no fault, no kill");
+    faults.calls()
+}
+
+/// Rules 1, 2, 3 and 6, and that the next run needs no help.
+fn assert_rules(world: &World, when: &str) {
+    assert!(world.all_running(), "{when}: a service is down");
+    let good = snapshots(&world.ports()).iter().any(|snapshot| snapshot.manifest.weaker.is_empty());
+    assert!(good, "{when}: no good snapshot is left");
+    assert_all_good(world, when);
+    assert!(world.has_folder("OTHBackup"), "{when}: a folder without our marker is gone");
+    let next = backup(world);
+    assert_eq!(next.outcome, Outcome::Done, "{when}: the next run: {:?}", next.findings);
+    assert_all_good(world, when);
+    assert_eq!(snapshots(&world.ports()).len(), 1, "{when}: leftovers");
+}
+
+#[test]
+fn an_error_at_any_call_loses_nothing_and_is_never_silent() {
+    let calls = calls_of_a_run();
+    assert!(calls.len() > 50, "{calls:?}");
+    for (at, call) in calls.iter().enumerate() {
+        for kind in [FaultKind::ErrorBefore, FaultKind::ErrorAfter] {
+            let when = format!("{kind:?} at call {at}, {call}");
+            let world = backed_up_world();
+            let report = faulty_backup(&world, &Faults::new(Some(Fault { at, kind }))).expect("an error is no kill");
+            let silent = report.findings.is_empty() && report.outcome == Outcome::Done;
+            // A session closes a set that it could not hand over, and a service is simply started again.
+            let mended = ["ShadowCopies::prepare", "ServiceControl::start"].contains(call);
+            assert!(!silent || mended, "{when}: nothing was said");
+            assert_eq!(report.outcome == Outcome::Done, report.snapshot.is_some() && report.outcome == Outcome::Done);
+            assert_rules(&world, &when);
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_any_call_loses_nothing() {
+    for (at, call) in calls_of_a_run().iter().enumerate() {
+        for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
+            for power in [false, true] {
+                let when = format!("{kind:?} at call {at}, {call}, power cut: {power}");
+                let world = backed_up_world();
+                let faults = Faults::new(Some(Fault { at, kind }));
+                assert!(faulty_backup(&world, &faults).is_none() || faults.killed(), "{when}: it was not killed");
+                if power {
+                    world.cut_power()
+                } else {
+                    world.kill()
+                }
+                assert!(!snapshots(&world.ports()).is_empty(), "{when}: no snapshot is listed before repair");
+                assert_all_good(&world, &when);
+                let repaired = block_on(repair(&world.ports())).expect("the dead hold no lock");
+                assert_eq!(repaired.findings, [], "{when}");
+                assert_rules(&world, &when);
+            }
+        }
+    }
+}
+
+/// A repair that is killed is repaired by the next.
+#[test]
+fn a_kill_at_any_call_of_a_repair_loses_nothing() {
+    let kill = |at| Faults::new(Some(Fault { at, kind: FaultKind::KillBefore }));
+    let starting =
+        calls_of_a_run().iter().position(|call| *call == "ServiceControl::start").expect("services are started");
+    for at in 0.. {
+        let world = backed_up_world();
+        faulty_backup(&world, &kill(starting));
+        world.kill();
+        assert!(!world.all_running());
+        let faults = kill(at);
+        let ports = faulty(&world.ports(), &faults);
+        let whole = run(&faults, async move { repair(&ports).await.map(drop) });
+        world.kill();
+        block_on(repair(&world.ports())).expect("the dead hold no lock");
+        assert_rules(&world, &format!("kill at call {at} of a repair"));
+        if whole.is_some() {
+            return;
+        }
+    }
+}

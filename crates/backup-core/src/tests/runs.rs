@@ -1,0 +1,210 @@
+//! Runs without injected faults: what they leave, and how bad input ends.
+
+use super::*;
+use crate::ports::commands::{CommandEnd, CommandOutcome};
+use crate::ports::site_files::FileKind;
+use crate::report::{AfterBackupEnd, Cause, Gravity, Outcome};
+
+#[test]
+fn a_run_leaves_one_whole_snapshot_of_one_moment() {
+    let world = World::new();
+    let report = backup(&world);
+    assert_eq!(report.outcome, Outcome::Done, "{:?}", report.findings);
+    assert!(report.outage >= report.freeze_window);
+    assert!(world.all_running());
+    assert_all_good(&world, "after the run");
+    let listed = snapshots(&world.ports());
+    assert_eq!(listed.len(), 1);
+    assert!(listed[0].published);
+    let ids: Vec<u32> = world.lock().status.iter().map(|message| message.id).collect();
+    assert_eq!(ids, [5055, 5056, 5035]);
+}
+
+#[test]
+fn the_log_says_what_monitors_look_for() {
+    let world = World::new();
+    backup(&world);
+    let log = String::from_utf8(world.lock().kept_log.clone().expect("a log was kept")).expect("the log is text");
+    assert!(log.contains("Backup completed"));
+    assert!(log.contains("STATMSG: ID=5035 SEV=I"));
+    let lines: Vec<&str> = log.lines().collect();
+    let fourth = lines[lines.len() - 4];
+    assert!(fourth.starts_with("Backup task completed successfully with zero errors  $$<SMS_SITE_BACKUP>"), "{fourth}");
+}
+
+#[test]
+fn a_second_run_replaces_the_first_and_takes_over_what_is_unchanged() {
+    let world = World::new();
+    let first = backup(&world);
+    let free = world.lock().free;
+    let second = backup(&world);
+    assert_eq!(second.outcome, Outcome::Done, "{:?}", second.findings);
+    assert!(second.run > first.run);
+    assert_all_good(&world, "after the second run");
+    let runs: Vec<_> = snapshots(&world.ports()).iter().map(|snapshot| snapshot.run).collect();
+    assert_eq!(runs, [second.run]);
+    assert!(world.lock().free < free);
+}
+
+/// The test of the test: the same site backed up without a stop holds different numbers.
+#[test]
+fn without_the_stop_the_numbers_differ() {
+    let world = World::new();
+    let unfrozen = BackupPlan { stop: Vec::new(), start: Vec::new(), ..plan() };
+    let torn = (0..20).any(|_| {
+        let report = block_on(run_backup(&world.ports(), &unfrozen, &RunContext::default()));
+        let snapshot = report.snapshot.expect("the run itself succeeds");
+        let [database, file, registry] = counters(open(&world.ports(), &snapshot).as_ref());
+        !(database == file && file == registry)
+    });
+    assert!(torn, "a site that is not stopped must show torn numbers");
+}
+
+#[test]
+fn a_foreign_snapshot_is_never_replaced() {
+    let world = World::new();
+    world.put_foreign("P01Backup");
+    let report = backup(&world);
+    assert_eq!(report.outcome, Outcome::Failed(Cause::Foreign));
+    assert!(report.findings.iter().any(|finding| finding.hint.as_deref().is_some_and(|hint| hint.contains("product"))));
+    assert!(world.has_folder("P01Backup"));
+    assert!(world.all_running());
+}
+
+#[test]
+fn a_full_destination_is_found_before_anything_is_stopped() {
+    let world = World::new();
+    world.lock().free = 1000;
+    let report = backup(&world);
+    assert_eq!(report.outcome, Outcome::Failed(Cause::Full));
+    assert_eq!(report.outage, std::time::Duration::ZERO);
+}
+
+#[test]
+fn two_runs_at_once_are_refused() {
+    let world = World::new();
+    world.lock().locked = true;
+    assert_eq!(backup(&world).outcome, Outcome::Failed(Cause::Busy));
+    assert!(world.lock().journal.is_empty());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_makes_the_result_incomplete() {
+    let world = World::new();
+    backup(&world);
+    world.lock().put("/site/inboxes/a.box", FileKind::File, b"changed, so that it is read");
+    world.lock().files.get_mut(&path("/site/inboxes/a.box")).expect("it is there").unreadable = true;
+    let report = backup(&world);
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    assert!(report.findings.iter().any(|finding| finding.message.contains("a.box")), "{:?}", report.findings);
+    let snapshot = report.snapshot.expect("the rest is there");
+    assert!(!snapshot.manifest.weaker.is_empty());
+    let ids: Vec<u32> = world.lock().status.iter().map(|message| message.id).collect();
+    assert_eq!(ids[3..], [5055, 5056, 5044], "5035 means zero errors");
+    assert_eq!(snapshots(&world.ports()).len(), 2, "it does not take the place of a good one");
+}
+
+fn with_stubborn_service(action: &'static str) -> (World, BackupReport) {
+    let world = World::new();
+    world.lock().stubborn.insert(("SMS_EXECUTIVE".to_owned(), action));
+    let report = backup(&world);
+    (world, report)
+}
+
+#[test]
+fn a_service_that_will_not_stop_ends_the_run_and_the_others_run_again() {
+    let (world, report) = with_stubborn_service("stop");
+    assert_eq!(report.outcome, Outcome::Failed(Cause::ServiceStop));
+    assert!(world.all_running());
+    assert!(snapshots(&world.ports()).is_empty());
+}
+
+#[test]
+fn a_service_that_will_not_start_is_loud_and_left_to_repair() {
+    let (world, report) = with_stubborn_service("start");
+    assert_eq!(report.outcome, Outcome::Failed(Cause::ServiceStart));
+    assert!(report.snapshot.is_some(), "the snapshot itself is good");
+    assert!(!world.all_running());
+    world.lock().stubborn.clear();
+    let repaired = block_on(crate::repair::repair(&world.ports())).expect("nobody holds the journal");
+    assert_eq!(repaired.started, ["SMS_EXECUTIVE"]);
+    assert!(world.all_running());
+}
+
+#[test]
+fn a_cancelled_run_sets_the_site_going() {
+    let world = World::new();
+    let context = RunContext::default();
+    context.cancel.cancel();
+    let report = block_on(run_backup(&world.ports(), &plan(), &context));
+    assert_eq!(report.outcome, Outcome::Failed(Cause::Interrupted));
+    assert!(world.all_running());
+    assert!(snapshots(&world.ports()).is_empty());
+}
+
+fn with_hook(code: i32, edit: Option<(&str, Option<&[u8]>)>) -> (World, BackupReport) {
+    let world = World::new();
+    backup(&world);
+    let outcome = CommandOutcome { end: CommandEnd::Exit(code), output: b"hook\n".to_vec() };
+    world.lock().after_backup = Some(outcome);
+    if let Some((path, content)) = edit {
+        world.edit_in_hook(path, content);
+    }
+    let report = backup(&world);
+    (world, report)
+}
+
+#[test]
+fn after_backup_alone_never_changes_the_result() {
+    let (world, report) = with_hook(7, None);
+    assert_eq!(report.outcome, Outcome::Done);
+    assert_eq!(report.after_backup, Some(AfterBackupEnd::Failure(7)));
+    assert!(report.findings.iter().any(|f| f.gravity == Gravity::Warning && f.message.contains("exit code 7")));
+    let ids: Vec<u32> = world.lock().status.iter().map(|message| message.id).skip(3).collect();
+    assert_eq!(ids, [5055, 5056, 5035, 5040, 5041]);
+}
+
+#[test]
+fn what_after_backup_adds_enters_the_manifest() {
+    let (world, report) = with_hook(0, Some(("Extra/list.txt", Some(b"added"))));
+    assert_eq!(report.outcome, Outcome::Done, "{:?}", report.findings);
+    assert_all_good(&world, "with an addition");
+    let listed = snapshots(&world.ports());
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].manifest.additions[0].path, place("Extra/list.txt"));
+}
+
+#[test]
+fn what_after_backup_removes_is_loud_and_keeps_the_previous_snapshot() {
+    let (world, report) = with_hook(0, Some(("SiteDBServer/CM_P01.db", None)));
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    assert!(report.findings.iter().any(|finding| finding.message.contains("`SiteDBServer/CM_P01.db` is missing")));
+    assert_eq!(snapshots(&world.ports()).len(), 2, "the previous one is kept");
+}
+
+#[test]
+fn commands_run_in_order_and_a_failing_one_is_loud() {
+    let world = World::new();
+    let task =
+        |line: &str| crate::plan::CommandTask { line: line.to_owned(), output: Some(place(&format!("{line}.txt"))) };
+    let plan = BackupPlan { commands: vec![task("one"), task("false")], ..plan() };
+    let report = block_on(run_backup(&world.ports(), &plan, &RunContext::default()));
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    assert_eq!(world.lock().commands, ["one", "false"]);
+    assert_all_good(&world, "with commands");
+}
+
+#[test]
+fn a_tree_that_grows_is_followed() {
+    let world = World::new();
+    backup(&world);
+    world.lock().put("/site/inboxes/new.box", FileKind::File, b"new");
+    world.lock().files.remove(&path("/site/inboxes/a.box"));
+    assert_eq!(backup(&world).outcome, Outcome::Done);
+    let ports = world.ports();
+    let files = open(&ports, &snapshots(&ports)[0]);
+    let names: Vec<String> =
+        block_on(files.walk()).expect("it walks").iter().map(|entry| entry.path.to_string()).collect();
+    assert!(names.contains(&"SiteServer/SMSServer/inboxes/new.box".to_owned()));
+    assert!(!names.contains(&"SiteServer/SMSServer/inboxes/a.box".to_owned()));
+}
