@@ -1,0 +1,138 @@
+//! The in-process coordinator: takes writers of this process through a session while a provider makes the image.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use backup_core::ports::clock::Clock;
+use backup_core::ports::shadow_copies::{
+    PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId,
+};
+
+use crate::guard::last_words;
+use crate::provider::{Preparation, Provider};
+use crate::session::WriterStatus;
+use making::Making;
+
+mod making;
+mod window;
+
+/// Takes writers through a session, in the process that they live in.
+///
+/// Each callback runs as a task of its own under a limit, so neither a panic nor a hang of a writer keeps the others from being
+/// thawed and set going. Commit and abort are carried through to their end also when the caller's future is dropped; a process that
+/// dies leaves the site to the watchdog and to [`repair`](backup_core). Must be called within a tokio runtime; on one with a single
+/// thread, a writer that blocks its thread stops all deadlines.
+#[derive(Debug)]
+pub struct InProcessCoordinator {
+    clock: Arc<dyn Clock>,
+    provider: Arc<dyn Provider>,
+    making: Arc<AtomicBool>,
+    held: Arc<Held>,
+    board: Board,
+}
+
+/// The writers' states, for whoever asks.
+type Board = Arc<Mutex<Vec<WriterStatus>>>;
+
+/// Sets whose writers still have to hear how the backup ended.
+type Held = Mutex<HashMap<ShadowCopySetId, Making>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing behind these locks is ever left half changed, whoever panicked beside them.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The right to make the one set that may be in the making.
+#[derive(Debug)]
+struct Slot(Arc<AtomicBool>);
+
+impl Slot {
+    fn take(making: &Arc<AtomicBool>) -> Result<Self, ShadowCopyError> {
+        match making.swap(true, Ordering::SeqCst) {
+            true => Err(ShadowCopyError::InProgress),
+            false => Ok(Self(Arc::clone(making))),
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+impl InProcessCoordinator {
+    /// A coordinator whose images `provider` makes.
+    pub fn new(clock: Arc<dyn Clock>, provider: Arc<dyn Provider>) -> Self {
+        Self { clock, provider, making: Arc::default(), held: Arc::default(), board: Board::default() }
+    }
+
+    /// The writers of the session that was begun last, with their states.
+    pub fn writers(&self) -> Vec<WriterStatus> {
+        lock(&self.board).clone()
+    }
+}
+
+#[async_trait]
+impl ShadowCopies for InProcessCoordinator {
+    async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
+        let slot = Slot::take(&self.making)?;
+        let mut making = Making::new(&request, Arc::clone(&self.clock), slot, Arc::clone(&self.board));
+        match making.come_to_rest(&self.provider, request).await {
+            Ok(preparation) => {
+                let (provider, held) = (self.provider.name(), Arc::clone(&self.held));
+                Ok(Box::new(Prepared { making, preparation, provider, held }))
+            }
+            Err(error) => {
+                making.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
+        let making = lock(&self.held).remove(&set);
+        match making {
+            Some(mut making) => making.complete(succeeded).await,
+            None => vec![ShadowCopyError::BadState("BackupComplete")],
+        }
+    }
+
+    async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
+        drop(lock(&self.held).remove(&set));
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Prepared {
+    making: Making,
+    preparation: Box<dyn Preparation>,
+    provider: &'static str,
+    held: Arc<Held>,
+}
+
+#[async_trait]
+impl PreparedSet for Prepared {
+    async fn commit(self: Box<Self>) -> Result<ShadowCopySet, ShadowCopyError> {
+        // A task of its own, which goes on when this future is dropped: a frozen writer is thawed whoever waits for it.
+        let provider = self.provider;
+        let carried_through = tokio::spawn(async move {
+            let (set, making) = self.making.hold(self.preparation, self.provider).await?;
+            lock(&self.held).insert(set.id, making);
+            Ok(set)
+        });
+        carried_through.await.unwrap_or_else(|error| {
+            Err(ShadowCopyError::Provider { provider, action: "hold the moment", source: last_words(error).into() })
+        })
+    }
+
+    async fn abort(self: Box<Self>) {
+        let Self { mut making, preparation, .. } = *self;
+        drop(preparation);
+        // Detached for the same reason; a fault in it was told as an event.
+        drop(tokio::spawn(async move { making.abort().await }).await);
+    }
+}

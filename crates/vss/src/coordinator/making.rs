@@ -1,0 +1,287 @@
+//! One session of the in-process coordinator: the writers' callbacks, each under its limit.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use backup_core::cancel::Cancel;
+use backup_core::copy::chain;
+use backup_core::event::{Event, EventSink, Phase};
+use backup_core::ports::clock::Clock;
+use backup_core::ports::shadow_copies::{
+    SessionLimits, ShadowCopyError, ShadowCopyRequest, ShadowCopySetId, Writer, WriterError, WriterMetadata,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Board, Slot, lock};
+use crate::guard::{Lost, guarded};
+use crate::provider::{ImageRequest, Preparation, Provider};
+use crate::session::{Session, Step};
+
+/// A writer that has said what it owns.
+#[derive(Debug)]
+pub(super) struct Identified {
+    pub(super) metadata: WriterMetadata,
+    /// Names the writer in this session.
+    pub(super) instance: Uuid,
+}
+
+/// A set in the making, and after its commit all that `complete` needs.
+#[derive(Debug)]
+pub(super) struct Making {
+    pub(super) id: ShadowCopySetId,
+    pub(super) session: Session,
+    pub(super) identified: Vec<Identified>,
+    pub(super) limits: SessionLimits,
+    pub(super) clock: Arc<dyn Clock>,
+    slot: Option<Slot>,
+    board: Board,
+    writers: Vec<Arc<dyn Writer>>,
+    cancel: Cancel,
+    events: Arc<dyn EventSink>,
+}
+
+/// What one callback may take, and the limit to name when it takes longer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Allowance {
+    pub(super) time: Duration,
+    pub(super) limit: Duration,
+}
+
+impl Allowance {
+    fn whole(limit: Duration) -> Self {
+        Self { time: limit, limit }
+    }
+
+    /// What is left of `limit` since `start`.
+    pub(super) fn left(limit: Duration, start: Instant) -> Self {
+        Self { time: limit.saturating_sub(start.elapsed()), limit }
+    }
+
+    fn or(self, other: Self) -> Self {
+        if other.time < self.time { other } else { self }
+    }
+}
+
+impl Making {
+    pub(super) fn new(request: &ShadowCopyRequest, clock: Arc<dyn Clock>, slot: Slot, board: Board) -> Self {
+        Self {
+            id: request.id,
+            session: Session::new(request.writers.len()),
+            identified: Vec::new(),
+            limits: request.limits,
+            clock,
+            slot: Some(slot),
+            board,
+            writers: request.writers.clone(),
+            cancel: request.cancel.clone(),
+            events: Arc::clone(&request.events),
+        }
+    }
+
+    /// Identify, PrepareBackup, the provider's work while the site works, PrepareSnapshot.
+    ///
+    /// After an error the caller aborts.
+    pub(super) async fn come_to_rest(
+        &mut self,
+        provider: &Arc<dyn Provider>,
+        request: ShadowCopyRequest,
+    ) -> Result<Box<dyn Preparation>, ShadowCopyError> {
+        self.identify().await?;
+        let callback = Allowance::whole(self.limits.callback);
+        self.advance(Step::PrepareBackup, |_| callback).await?;
+        self.go_on()?;
+        self.tell(&Event::Phase(Phase::PreCopy));
+        let preparation = self.prepare_image(Arc::clone(provider), request).await?;
+        self.go_on()?;
+        self.tell(&Event::Phase(Phase::Stopping));
+        let start = Instant::now();
+        self.advance(Step::PrepareSnapshot, |making| Allowance::left(making.limits.rest, start).or(callback)).await?;
+        self.go_on()?;
+        self.settle(preparation, provider.name()).await
+    }
+
+    async fn identify(&mut self) -> Result<(), ShadowCopyError> {
+        self.go_on()?;
+        self.session.begin(Step::Identify)?;
+        for index in self.session.to_call() {
+            self.go_on()?;
+            let writer = Arc::clone(&self.writers[index]);
+            let work = async move { writer.identify().await };
+            let metadata = self.call(index, Allowance::whole(self.limits.callback), work).await?;
+            self.session.identified(index, &metadata);
+            self.identified.push(Identified { metadata, instance: self.clock.new_id() });
+        }
+        Ok(())
+    }
+
+    async fn prepare_image(
+        &self,
+        provider: Arc<dyn Provider>,
+        request: ShadowCopyRequest,
+    ) -> Result<Box<dyn Preparation>, ShadowCopyError> {
+        let name = provider.name();
+        let image = ImageRequest {
+            sources: request.sources,
+            files: request.files,
+            staging: request.staging,
+            previous: request.previous,
+            cancel: request.cancel,
+            events: request.events,
+            clock: Arc::clone(&self.clock),
+        };
+        // Without a limit: the site works meanwhile, and the caller can cancel.
+        let prepared = guarded(None, async move { provider.prepare(image).await }).await;
+        prepared.unwrap_or_else(|lost| Err(lost_provider(name, "copy while the site works", lost)))
+    }
+
+    async fn settle(
+        &self,
+        mut preparation: Box<dyn Preparation>,
+        name: &'static str,
+    ) -> Result<Box<dyn Preparation>, ShadowCopyError> {
+        let work = async move { preparation.settle().await.map(|()| preparation) };
+        let settled = guarded(Some(self.limits.rest), work).await;
+        settled.unwrap_or_else(|lost| Err(lost_provider(name, "get ready", lost)))
+    }
+
+    /// Calls all writers at `step`, up to the first that fails.
+    pub(super) async fn advance(
+        &mut self,
+        step: Step,
+        allowance: impl Fn(&Self) -> Allowance,
+    ) -> Result<(), ShadowCopyError> {
+        self.go_on()?;
+        self.session.begin(step)?;
+        for index in self.session.to_call() {
+            self.go_on()?;
+            let allowance = allowance(self);
+            self.callback(index, step, allowance, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Calls all writers at `step`, whatever some of them say.
+    pub(super) async fn carry_out(
+        &mut self,
+        step: Step,
+        succeeded: bool,
+        allowance: impl Fn(&Self, usize) -> Allowance,
+    ) -> Vec<(usize, ShadowCopyError)> {
+        if self.session.begin(step).is_err() {
+            return Vec::new();
+        }
+        let mut faults = Vec::new();
+        let order = self.session.to_call();
+        for (done, index) in order.iter().enumerate() {
+            let allowance = allowance(self, order.len() - done);
+            if let Err(error) = self.callback(*index, step, allowance, succeeded).await {
+                faults.push((*index, error));
+            }
+        }
+        faults
+    }
+
+    async fn callback(
+        &mut self,
+        index: usize,
+        step: Step,
+        allowance: Allowance,
+        succeeded: bool,
+    ) -> Result<(), ShadowCopyError> {
+        let writer = Arc::clone(&self.writers[index]);
+        let work = async move { call_writer(writer.as_ref(), step, succeeded).await };
+        self.call(index, allowance, work).await
+    }
+
+    async fn call<T: Send + 'static>(
+        &mut self,
+        index: usize,
+        allowance: Allowance,
+        work: impl Future<Output = Result<T, WriterError>> + Send + 'static,
+    ) -> Result<T, ShadowCopyError> {
+        self.session.call(index)?;
+        let outcome = guarded(Some(allowance.time), work).await;
+        self.session.returned(index, matches!(outcome, Ok(Ok(_))));
+        let writers = self.session.writers().to_vec();
+        let (writer, state) = (writers[index].name.clone(), writers[index].state);
+        *lock(&self.board) = writers;
+        let step = self.session.step().map_or("", Step::name);
+        let result = match outcome {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(source)) => ShadowCopyError::Writer { writer, step, source },
+            Err(Lost::Deadline(_)) => {
+                ShadowCopyError::Deadline { step: format!("{step} of writer `{writer}`"), limit: allowance.limit }
+            }
+            Err(Lost::Died(message)) => {
+                ShadowCopyError::Writer { writer, step, source: WriterError { message, source: None } }
+            }
+        };
+        self.tell(&Event::Log(format!("{}; state [{}]", chain(&result), state.number())));
+        Err(result)
+    }
+
+    /// Calls the Abort of a writer whose PostSnapshot failed: a second chance to set its application going.
+    ///
+    /// Not a step of the session, which goes on with an image that is good.
+    pub(super) async fn second_chance(&self, index: usize) -> Result<(), String> {
+        let writer = Arc::clone(&self.writers[index]);
+        match guarded(Some(self.limits.callback), async move { writer.abort().await }).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(chain(&error)),
+            Err(Lost::Deadline(limit)) => Err(format!("took longer than {limit:?}")),
+            Err(Lost::Died(message)) => Err(message),
+        }
+    }
+
+    /// Tells all writers that were prepared to set their applications going. Faults are told as events: nobody could do more.
+    pub(super) async fn abort(&mut self) {
+        if self.session.writers().iter().any(|writer| writer.called >= Some(Step::PrepareSnapshot)) {
+            self.tell(&Event::Phase(Phase::Starting));
+        }
+        let callback = Allowance::whole(self.limits.callback);
+        drop(self.carry_out(Step::Abort, false, |_, _| callback).await);
+    }
+
+    pub(super) async fn complete(&mut self, succeeded: bool) -> Vec<ShadowCopyError> {
+        let callback = Allowance::whole(self.limits.callback);
+        let faults = self.carry_out(Step::BackupComplete, succeeded, |_, _| callback).await;
+        faults.into_iter().map(|(_, error)| error).collect()
+    }
+
+    /// Lets the next set be made: nothing of this one is left to do but BackupComplete.
+    pub(super) fn made(&mut self) {
+        self.slot = None;
+    }
+
+    pub(super) fn go_on(&self) -> Result<(), ShadowCopyError> {
+        if self.cancel.is_cancelled() { Err(ShadowCopyError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Tells an event. A listener that panics must not keep the writers from being thawed.
+    pub(super) fn tell(&self, event: &Event) {
+        drop(catch_unwind(AssertUnwindSafe(|| self.events.event(event))));
+    }
+}
+
+async fn call_writer(writer: &dyn Writer, step: Step, succeeded: bool) -> Result<(), WriterError> {
+    match step {
+        Step::PrepareBackup => writer.prepare_backup().await,
+        Step::PrepareSnapshot => writer.prepare_snapshot().await,
+        Step::Freeze => writer.freeze().await,
+        Step::Thaw => writer.thaw().await,
+        Step::PostSnapshot => writer.post_snapshot().await,
+        Step::Abort => writer.abort().await,
+        Step::BackupComplete => writer.backup_complete(succeeded).await,
+        // Identify has an answer and is called for it; Commit is the provider's.
+        Step::Identify | Step::Commit => Ok(()),
+    }
+}
+
+pub(super) fn lost_provider(provider: &'static str, action: &'static str, lost: Lost) -> ShadowCopyError {
+    match lost {
+        Lost::Deadline(limit) => ShadowCopyError::Deadline { step: format!("provider `{provider}`"), limit },
+        Lost::Died(message) => ShadowCopyError::Provider { provider, action, source: message.into() },
+    }
+}

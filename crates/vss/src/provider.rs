@@ -1,0 +1,87 @@
+//! Providers: how an image of the moment is made. A provider calls no writer and knows of none.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backup_core::cancel::Cancel;
+use backup_core::config::ProviderChoice;
+use backup_core::copy::Previous;
+use backup_core::event::EventSink;
+use backup_core::ports::clock::Clock;
+use backup_core::ports::destination::Staging;
+use backup_core::ports::shadow_copies::{Consistency, Image, ImageSource, ShadowCopyError};
+use backup_core::ports::site_files::SiteFiles;
+
+mod precopy;
+
+pub use precopy::PreCopy;
+
+/// What a provider is asked for: a shadow copy request without its writers.
+#[derive(Debug, Clone)]
+pub struct ImageRequest {
+    /// What to image.
+    pub sources: Vec<ImageSource>,
+    /// Reads the live files.
+    pub files: Arc<dyn SiteFiles>,
+    /// Where files can go while the site still works.
+    pub staging: Arc<dyn Staging>,
+    /// The previous snapshot's files.
+    pub previous: Arc<Previous>,
+    /// Asked between batches of files.
+    pub cancel: Cancel,
+    /// Hears of progress.
+    pub events: Arc<dyn EventSink>,
+    /// Tells when a pass began.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// An image that was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taken {
+    /// The best that the image allows to be said, given that the writers were frozen.
+    pub consistency: Consistency,
+    /// Why it is less than application consistency.
+    pub weaker: Vec<String>,
+    /// The files.
+    pub image: Image,
+}
+
+/// Makes images.
+#[async_trait]
+pub trait Provider: Debug + Send + Sync {
+    /// Its name in reports, such as `pre-copy`.
+    fn name(&self) -> &'static str;
+    /// Does what can be done while the site works.
+    ///
+    /// # Errors
+    /// [`ShadowCopyError`]; nothing of the site was touched.
+    async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError>;
+}
+
+/// An image in preparation; dropped when the session fails.
+#[async_trait]
+pub trait Preparation: Debug + Send + Sync {
+    /// Does what can be done when the site is at rest, so that the freeze window need not hold it.
+    ///
+    /// # Errors
+    /// [`ShadowCopyError`]; the session is aborted then.
+    async fn settle(&mut self) -> Result<(), ShadowCopyError>;
+    /// Takes the image; the writers are frozen. It may be dropped at any await when the window closes.
+    ///
+    /// # Errors
+    /// [`ShadowCopyError`]; the writers are thawed and the session is aborted then.
+    async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError>;
+}
+
+/// All providers that work on this machine, best first.
+pub fn providers() -> Vec<Arc<dyn Provider>> {
+    vec![Arc::new(PreCopy)]
+}
+
+/// The provider that a configuration asks for.
+pub fn choose(choice: ProviderChoice) -> Arc<dyn Provider> {
+    match choice {
+        ProviderChoice::Auto | ProviderChoice::PreCopy => Arc::new(PreCopy),
+    }
+}

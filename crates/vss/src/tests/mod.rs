@@ -1,0 +1,11 @@
+//! Tests of the crate: scripted writers for the coordinator, a strict file system in memory for `pre-copy`.
+
+mod actor;
+mod coordinator;
+mod documents;
+mod precopy;
+mod scripted;
+mod session;
+mod staging;
+mod tree;
+mod window;
