@@ -36,8 +36,8 @@ pub struct WatchdogOptions {
     /// The longest that services may be down, from the first stop on. After it the child starts them although this program lives: it
     /// must be longer than all stops, the freeze window and all starts may take together.
     pub hold_limit: Duration,
-    /// The longest that one start may take; so long the child waits for one that was under way.
-    pub start_limit: Duration,
+    /// The longest that one stop or start may take; so long the child gives one that was under way when this program died.
+    pub call_limit: Duration,
 }
 
 /// Services that a watchdog brings back.
@@ -207,7 +207,7 @@ impl Link {
         let order = Order::Arm {
             number: self.last_arm,
             hold_limit: options.hold_limit,
-            start_limit: options.start_limit,
+            call_limit: options.call_limit,
             start,
             stopping: name.to_owned(),
         };

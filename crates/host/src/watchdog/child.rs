@@ -1,6 +1,7 @@
 //! The child's side: listens, and brings the services back when the parent dies or takes too long.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::jsonl::{create_folder, private_options};
 const RETRY_FOR: Duration = Duration::from_secs(10 * 60);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// After a stop was cut off, its command may still be at work: everything is looked at once more after this.
+/// How long a service is watched whose stop was cut off and has now had its effect: the command may still be at work.
 const SETTLING: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 
@@ -57,7 +58,7 @@ pub async fn serve(services: Arc<dyn ServiceControl>, state_dir: &Path) -> io::R
     let rescue = Rescue { services, state_dir: state_dir.to_owned(), watch };
     tokio::select! {
         ending = rescue.run(cause) => Ok(ending),
-        () = refuse(orders) => unreachable!("refusing has no end"),
+        never = refuse(orders) => match never {},
     }
 }
 
@@ -105,7 +106,7 @@ fn read_orders() -> UnboundedReceiver<Order> {
 }
 
 /// Tells a parent that comes late that the services are no longer its own.
-async fn refuse(mut orders: UnboundedReceiver<Order>) {
+async fn refuse(mut orders: UnboundedReceiver<Order>) -> Infallible {
     while let Some(order) = orders.recv().await {
         if matches!(order, Order::Arm { .. }) {
             answer(&Reply::Fired);
@@ -132,7 +133,7 @@ struct Watch {
     start: Vec<String>,
     under_way: BTreeMap<String, UnderWay>,
     deadline: Option<Instant>,
-    start_limit: Duration,
+    call_limit: Duration,
 }
 
 impl Watch {
@@ -155,15 +156,15 @@ impl Watch {
 
     fn take(&mut self, order: Order) {
         match order {
-            Order::Arm { number, hold_limit, start_limit, start, stopping } => {
+            Order::Arm { number, hold_limit, call_limit, start, stopping } => {
                 self.deadline.get_or_insert_with(|| Instant::now() + hold_limit);
-                (self.start, self.start_limit) = (start, start_limit);
+                (self.start, self.call_limit) = (start, call_limit);
                 self.under_way.insert(stopping, UnderWay::Stop);
                 answer(&Reply::Armed { number });
             }
             Order::Starting { name } => {
                 // Two that start one service at the same time can end with two of it running.
-                let undisturbed = Instant::now() + self.start_limit;
+                let undisturbed = Instant::now() + self.call_limit;
                 self.deadline = self.deadline.map(|deadline| deadline.max(undisturbed));
                 self.under_way.insert(name, UnderWay::Start);
             }
@@ -199,8 +200,8 @@ impl Rescue {
                 self.journal_lock().await
             }
         };
-        for (name, under_way) in &self.watch.under_way {
-            self.finish(name, *under_way).await;
+        for name in self.under_way(UnderWay::Start) {
+            self.await_start(name).await;
         }
         let ending = self.bring_back().await;
         self.log(if ending == Ending::Restored { "all services run" } else { "giving up" });
@@ -224,42 +225,43 @@ impl Rescue {
         }
     }
 
-    /// Sees to what the parent had begun. A stop that was cut off may have its effect at any time, so it is carried to its end before
-    /// the start; a start that was cut off may yet succeed, and is not to be doubled.
-    async fn finish(&self, name: &str, under_way: UnderWay) {
-        match under_way {
-            UnderWay::Stop => {
-                let result = self.services.stop(name).await;
-                self.log_result(&format!("finished the stop of `{name}`"), result.err());
-            }
-            UnderWay::Start => {
-                let deadline = Instant::now() + self.watch.start_limit;
-                while !self.runs(name).await && Instant::now() < deadline {
-                    sleep(POLL).await;
-                }
-            }
+    fn under_way(&self, kind: UnderWay) -> impl Iterator<Item = &String> {
+        self.watch.under_way.iter().filter(move |(_, under_way)| **under_way == kind).map(|(name, _)| name)
+    }
+
+    /// A start that was cut off may yet succeed, and is not to be doubled before its time is over.
+    async fn await_start(&self, name: &str) {
+        let deadline = Instant::now() + self.watch.call_limit;
+        while !self.runs(name).await && Instant::now() < deadline {
+            sleep(POLL).await;
         }
     }
 
+    /// Starts what does not run until all runs, and longer where a stop was cut off: that may have its effect at any time up to its
+    /// limit. It is not issued again, for of two stops the slower one could end the service that we start after the faster one.
     async fn bring_back(&self) -> Ending {
-        let give_up = Instant::now() + RETRY_FOR;
-        let mut look_again = self.watch.under_way.values().any(|under_way| *under_way == UnderWay::Stop);
+        let begun = Instant::now();
+        let mut unsettled: BTreeMap<&String, Instant> =
+            self.under_way(UnderWay::Stop).map(|name| (name, begun + self.watch.call_limit)).collect();
         let mut pause = FIRST_PAUSE;
         loop {
             let mut all_run = true;
             for name in &self.watch.start {
-                all_run &= self.runs(name).await || self.start(name).await;
+                if !self.runs(name).await {
+                    all_run &= self.start(name).await;
+                    unsettled.entry(name).and_modify(|until| *until = (*until).min(Instant::now() + SETTLING));
+                }
             }
-            match (all_run, look_again) {
-                (true, false) => return Ending::Restored,
-                (true, true) => sleep(SETTLING).await,
-                (false, _) if Instant::now() >= give_up => return Ending::GaveUp,
+            unsettled.retain(|_, until| Instant::now() < *until);
+            match (all_run, unsettled.is_empty()) {
+                (true, true) => return Ending::Restored,
+                (true, false) => sleep(POLL).await,
+                (false, _) if begun.elapsed() >= RETRY_FOR => return Ending::GaveUp,
                 (false, _) => {
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
-            look_again &= !all_run;
         }
     }
 

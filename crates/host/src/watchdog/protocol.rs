@@ -14,14 +14,14 @@ pub(super) enum Order {
         number: u64,
         /// The longest that services may be down. Only the first one of a watch counts.
         hold_limit: Duration,
-        /// The longest that one start may take.
-        start_limit: Duration,
+        /// The longest that one stop or start may take.
+        call_limit: Duration,
         /// What to bring back.
         start: Vec<String>,
         /// What is being stopped.
         stopping: String,
     },
-    /// The parent starts a service itself and wants to be let alone with it for the start limit.
+    /// The parent starts a service itself and wants to be let alone with it for the call limit.
     Starting { name: String },
     /// The service runs again and is no longer watched.
     Started { name: String },

@@ -76,7 +76,9 @@ impl Site {
     }
 
     fn configs(&self) -> Vec<ServiceConfig> {
-        let sh = |script: String| vec!["sh".into(), "-c".into(), format!("cd '{}'; {script}", self.folder.display())];
+        let sh = |script: String| {
+            vec!["sh".into(), "-c".into(), format!("cd '{}' || exit 9; {script}", self.folder.display())]
+        };
         let config = |name: &str| ServiceConfig {
             name: name.into(),
             // While `slow` exists a stop has no effect yet.
@@ -90,8 +92,8 @@ impl Site {
 
     /// Stopped in any order, to be started B first.
     fn watched(&self, hold_limit: Duration) -> WatchedServices {
-        let start_limit = Duration::from_secs(30);
-        let options = WatchdogOptions { command: argv("child", &self.folder), hold_limit, start_limit };
+        let call_limit = Duration::from_secs(30);
+        let options = WatchdogOptions { command: argv("child", &self.folder), hold_limit, call_limit };
         let inner = Arc::new(CommandServices::new(self.configs()));
         WatchedServices::new(inner, options, vec!["B".into(), "A".into()])
     }
@@ -188,7 +190,7 @@ fn signals_to_the_group_or_to_the_child_do_not_end_the_watch() {
 }
 
 #[test]
-fn a_stop_that_the_kill_cut_off_is_finished_before_the_start() {
+fn a_stop_that_the_kill_cut_off_is_awaited() {
     let (_scratch, site) = Site::new();
     fs::write(site.file("slow"), "").expect("written");
     let mut parent = site.parent();
@@ -200,7 +202,7 @@ fn a_stop_that_the_kill_cut_off_is_finished_before_the_start() {
     fs::remove_file(site.file("slow")).expect("removed");
     eventually("the child is done", || site.log().contains("all services run").then_some(()));
     assert!(site.runs("A") && site.runs("B"));
-    assert!(site.starts().starts_with("A\n"), "it was down and is up: {}", site.starts());
+    assert_eq!(site.starts(), "A\n", "it was down and is up");
 }
 
 #[tokio::test]
@@ -259,10 +261,12 @@ async fn a_service_that_would_not_start_is_tried_again_after_the_run() {
     watched.stop("A").await.expect("stopped");
     fs::write(site.file("broken"), "").expect("written");
     watched.start("A").await.expect_err("it is broken");
+    let child = child_of(&watched).await.expect("there is a child");
     drop(watched);
     eventually("the child has tried", || site.log().contains("exited with 1").then_some(()));
     fs::remove_file(site.file("broken")).expect("removed");
     eventually("it runs", || site.runs("A").then_some(()));
+    gone(child);
 }
 
 #[tokio::test]
@@ -271,9 +275,11 @@ async fn whoever_repairs_first_is_not_disturbed() {
     let repair = FileJournal::new(&site.folder).lock().await.expect("free");
     let watched = site.watched(FOREVER);
     watched.stop("A").await.expect("stopped");
+    let child = child_of(&watched).await.expect("there is a child");
     drop(watched);
     eventually("the child has seen it", || site.log().contains("bringing back").then_some(()));
     assert!(!site.runs("A"), "the holder of the journal decides");
     drop(repair);
     eventually("it runs", || site.runs("A").then_some(()));
+    gone(child);
 }
