@@ -1,1 +1,28 @@
 //! Takes a site database out, and puts it back, at one moment.
+//!
+//! [`SqliteDatabase`] is the adapter for SQLite, the embedded default. It carries its own SQLite and needs nothing installed.
+//!
+//! ```
+//! use backup_core::path::SitePath;
+//! use backup_core::ports::database::SiteDatabase;
+//! use sql_dump::SqliteDatabase;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let file = folder.path().join("CM_P01.db");
+//! rusqlite::Connection::open(&file)?.execute_batch("CREATE TABLE Sites (SiteCode TEXT)")?;
+//!
+//! let path = SitePath::parse(file.to_str().ok_or("not Unicode")?)?;
+//! let database = SqliteDatabase::new(path.clone(), None);
+//! let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+//! let facts = runtime.block_on(database.inspect())?;
+//! assert_eq!(facts.name, "CM_P01");
+//! assert_eq!(facts.size, 8192);
+//! assert!(runtime.block_on(database.verify(&path))?.faults.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+
+mod sqlite;
+
+pub use sqlite::SqliteDatabase;

@@ -1,0 +1,240 @@
+//! A copy on its way: prepared, pinned, finished.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use backup_core::copy::BLOCK;
+use backup_core::manifest::ContentHash;
+use backup_core::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, SetupOption};
+use backup_core::ports::destination::{DestinationError, StagedFile};
+use blake3::Hasher;
+
+use super::blocking;
+use super::connection::{BRIEFLY, Journal, PATIENTLY, Reader, refusal};
+use super::locate::Files;
+use super::pages::{self, State};
+use super::pump::pump;
+
+/// Bytes compared, and written, at once where a copy is brought up to date.
+const PIECE: usize = 4096;
+
+/// A copy of a SQLite database.
+#[derive(Debug)]
+pub(super) struct SqliteCopy {
+    files: Files,
+    // `None` while a call works on it, and for good when that call's future was dropped.
+    work: Mutex<Option<Work>>,
+}
+
+#[derive(Debug)]
+struct Work {
+    files: Files,
+    reader: Reader,
+    staged: Box<dyn StagedFile>,
+    /// The committed state that the staged file holds, if it holds one.
+    staged_state: Option<(State, DatabaseDump)>,
+    pin: Pin,
+}
+
+/// What `finish` still has to do.
+#[derive(Debug)]
+enum Pin {
+    None,
+    /// Copy what the open read transaction sees.
+    Held,
+    /// Nothing: the staged file holds the moment.
+    Copied(DatabaseDump),
+}
+
+impl SqliteCopy {
+    /// Opens the database and, where it keeps a rollback journal, copies its pages while writers go on.
+    pub(super) fn prepare(files: Files, staged: Box<dyn StagedFile>) -> Result<Self, DatabaseError> {
+        let reader = Reader::open(&files, PATIENTLY)?;
+        let mut work = Work { files: files.clone(), reader, staged, staged_state: None, pin: Pin::None };
+        work.prepare()?;
+        Ok(Self { files, work: Mutex::new(Some(work)) })
+    }
+
+    fn take(&mut self) -> Option<Work> {
+        self.work.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+    }
+
+    fn given_up(&self, action: &'static str) -> DatabaseError {
+        self.files.failed(action, "an earlier call was broken off")
+    }
+}
+
+#[async_trait]
+impl DatabaseCopy for SqliteCopy {
+    async fn pin(&mut self) -> Result<(), DatabaseError> {
+        let mut work = self.take().ok_or_else(|| self.given_up("pin"))?;
+        let pin = move || {
+            let pinned = work.pin();
+            Ok((work, pinned))
+        };
+        let (work, pinned) = blocking("pin", self.files.site().clone(), pin).await?;
+        self.work = Mutex::new(Some(work));
+        pinned
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<DatabaseDump, DatabaseError> {
+        let work = self.take().ok_or_else(|| self.given_up("finish the copy of"))?;
+        blocking("finish the copy of", self.files.site().clone(), move || work.finish()).await
+    }
+}
+
+impl Work {
+    fn prepare(&mut self) -> Result<(), DatabaseError> {
+        if self.reader.begin(&self.files)? == Journal::Rollback {
+            let state = self.sql("read", |reader| State::read(reader.connection()))?;
+            self.sql("read", Reader::end)?;
+            let dump = self.copy_in_short_reads(&state)?;
+            // Only while nothing has been committed since is this one state, and no mixture; `pin` sees to that.
+            self.staged_state = Some((state, dump));
+        }
+        self.sql("read", Reader::end)
+    }
+
+    /// Copies all pages, a block in each read transaction, so that writers get their turn between any two.
+    fn copy_in_short_reads(&mut self, state: &State) -> Result<DatabaseDump, DatabaseError> {
+        let files = &self.files;
+        let refused = |error| refusal(files, "read", error);
+        let connection = self.reader.connection();
+        let mut range = connection.prepare(pages::RANGE).map_err(refused)?;
+        let (mut next, step) = (1, state.pages_in_block());
+        let mut hasher = Hasher::new();
+        let fill = |block: &mut Vec<u8>| {
+            // What is added while the copy goes on is left for `pin`, or a growing file would never end.
+            if next <= state.pages {
+                let last = state.pages.min(next + step - 1);
+                let mut rows = range.query([next, last]).map_err(refused)?;
+                pages::fill(&mut rows, block).map_err(refused)?;
+                hasher.update(block);
+                next = last + 1;
+            }
+            Ok(())
+        };
+        let staged = &mut self.staged;
+        let size = pump(fill, |offset, block| staged.write_at(offset, block).map_err(DatabaseError::from))?;
+        self.staged.set_len(size)?;
+        Ok(dump(size, &hasher))
+    }
+
+    fn pin(&mut self) -> Result<(), DatabaseError> {
+        self.pin = Pin::None;
+        self.sql("pin", Reader::end)?;
+        self.reader.be_patient(BRIEFLY).map_err(|error| refusal(&self.files, "pin", error))?;
+        if self.reader.id != self.files.id() {
+            // Another file has taken the name since.
+            self.reader = Reader::open(&self.files, BRIEFLY)?;
+            self.staged_state = None;
+        }
+        match self.reader.begin(&self.files)? {
+            Journal::Wal => self.pin = Pin::Held,
+            Journal::Rollback => {
+                let caught_up = self.catch_up();
+                // The writers' turn, whatever came of it.
+                self.sql("pin", Reader::end)?;
+                self.pin = Pin::Copied(caught_up?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the staged file hold what the transaction sees.
+    fn catch_up(&mut self) -> Result<DatabaseDump, DatabaseError> {
+        let state = self.sql("pin", |reader| State::read(reader.connection()))?;
+        // Taken out first: after an error in the middle the staged file holds no state at all.
+        if let Some((staged, dump)) = self.staged_state.take()
+            && staged == state
+        {
+            self.staged_state = Some((staged, dump.clone()));
+            return Ok(dump);
+        }
+        let mut hasher = Hasher::new();
+        let (staged, hashing) = (&mut self.staged, &mut hasher);
+        let mut old = vec![0; BLOCK];
+        let size = read_all(
+            &self.reader,
+            &self.files,
+            |_| (),
+            |offset, block| {
+                hashing.update(block);
+                write_changed(&**staged, offset, block, &mut old)
+            },
+        )?;
+        self.staged.set_len(size)?;
+        let dump = dump(size, &hasher);
+        self.staged_state = Some((state, dump.clone()));
+        Ok(dump)
+    }
+
+    fn finish(mut self) -> Result<DatabaseDump, DatabaseError> {
+        match self.pin {
+            Pin::None => Err(self.files.failed("finish the copy of", "it was not pinned")),
+            Pin::Copied(dump) => Ok(dump),
+            Pin::Held => {
+                let mut hasher = Hasher::new();
+                let staged = &mut self.staged;
+                let hash = |block: &[u8]| {
+                    hasher.update(block);
+                };
+                let size = read_all(&self.reader, &self.files, hash, |offset, block| staged.write_at(offset, block))?;
+                self.staged.set_len(size)?;
+                Ok(dump(size, &hasher))
+            }
+        }
+    }
+
+    fn sql<T>(
+        &self,
+        action: &'static str,
+        run: impl FnOnce(&Reader) -> rusqlite::Result<T>,
+    ) -> Result<T, DatabaseError> {
+        run(&self.reader).map_err(|error| refusal(&self.files, action, error))
+    }
+}
+
+/// Hands all pages of the reader's transaction to `see` as they are read, and to `write` on another thread.
+fn read_all(
+    reader: &Reader,
+    files: &Files,
+    mut see: impl FnMut(&[u8]),
+    mut write: impl FnMut(u64, &[u8]) -> Result<(), DestinationError> + Send,
+) -> Result<u64, DatabaseError> {
+    let refused = |error| refusal(files, "read", error);
+    let mut all = reader.connection().prepare(pages::ALL).map_err(refused)?;
+    let mut rows = all.query([]).map_err(refused)?;
+    let fill = |block: &mut Vec<u8>| {
+        pages::fill(&mut rows, block).map_err(refused)?;
+        see(block);
+        Ok(())
+    };
+    pump(fill, |offset, block| write(offset, block).map_err(DatabaseError::from))
+}
+
+/// Writes the pieces of `block` that the staged file does not hold yet, neighbours together.
+fn write_changed(staged: &dyn StagedFile, offset: u64, block: &[u8], old: &mut [u8]) -> Result<(), DestinationError> {
+    let got = staged.read_at(offset, &mut old[..block.len()])?;
+    let old = &old[..got];
+    let differs = |at: usize| {
+        let end = block.len().min(at + PIECE);
+        old.get(at..end) != Some(&block[at..end])
+    };
+    let mut at = 0;
+    while at < block.len() {
+        let start = at;
+        while at < block.len() && differs(at) {
+            at += PIECE;
+        }
+        if at > start {
+            staged.write_at(offset + start as u64, &block[start..at.min(block.len())])?;
+        }
+        at += PIECE;
+    }
+    Ok(())
+}
+
+fn dump(size: u64, hasher: &Hasher) -> DatabaseDump {
+    DatabaseDump { size, hash: ContentHash(hasher.finalize()), setup_option: SetupOption::None }
+}

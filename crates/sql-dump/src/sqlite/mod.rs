@@ -1,0 +1,123 @@
+//! SQLite: pinned by a read transaction in WAL mode, by a second look under a shared lock with a rollback journal.
+//!
+//! Owns every access to the database's files. Nothing here opens them with `std::fs`: POSIX locks belong to the process, and the
+//! first unrelated close of the same file would drop the locks on which a pin stands. Never changes a journal mode.
+
+mod connection;
+mod copy;
+mod facts;
+mod locate;
+mod pages;
+mod pump;
+mod restore;
+mod target;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backup_core::manifest::ContentHash;
+use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::database::{DatabaseCopy, DatabaseError, DatabaseFacts, DatabaseVerdict, SiteDatabase};
+use backup_core::ports::destination::{SnapshotFiles, StagedFile};
+
+use locate::Files;
+
+/// A SQLite database that belongs to the site: one file, with the log or journal beside it.
+///
+/// # What a copy is
+/// The pages of one committed state, in the order of the file: byte for byte the database file wherever nothing waits in a
+/// write-ahead log. It opens in any SQLite without further files.
+///
+/// # How the moment is held
+/// - WAL: a read transaction, opened by `pin` in milliseconds. Writers go on; what they write is not in the copy. Until `finish` is
+///   done the log cannot be shortened.
+/// - Rollback journal (`delete`, `truncate`, `persist`): nothing can be held without locking writers out. `prepare` copies all pages
+///   in short reads while writers work, `pin` reads all of them once more under a shared lock and writes those that changed;
+///   when it returns, the copy is complete and the lock is gone. A `pin` after which the header shows no change reads one page.
+///   A database whose writers use `memory` or `off` cannot be told from these, and is treated the same: after a crash
+///   in the middle of a write it is damaged, and so is its copy; [`verify`](SiteDatabase::verify) says so.
+///
+/// # What it leaves behind
+/// Nothing in the database's folder, with two exceptions that are SQLite's own: a hot journal, left by a program that crashed
+/// while it wrote, is rolled back by `prepare`, as it would be by the next reader (`inspect` only names it); and a `-shm`
+/// file, which holds nothing of its own, may stay beside a `-wal` that a crash left. That `-wal` is neither checkpointed nor removed.
+#[derive(Debug, Clone)]
+pub struct SqliteDatabase {
+    path: SitePath,
+    name: Option<String>,
+}
+
+impl SqliteDatabase {
+    /// The database in the file at `path`, known by `name`, or by the file's name without its extension. Opens nothing yet.
+    pub fn new(path: SitePath, name: Option<String>) -> Self {
+        Self { path, name }
+    }
+
+    fn name(&self) -> String {
+        let stem = || {
+            let file = String::from_utf8_lossy(self.path.name().unwrap_or_default()).into_owned();
+            match file.rsplit_once('.') {
+                Some((stem, _)) if !stem.is_empty() => stem.to_owned(),
+                _ => file,
+            }
+        };
+        self.name.clone().unwrap_or_else(stem)
+    }
+}
+
+#[async_trait]
+impl SiteDatabase for SqliteDatabase {
+    async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError> {
+        let (path, name) = (self.path.clone(), self.name());
+        blocking("inspect", self.path.clone(), move || facts::inspect(&Files::locate(&path)?, name)).await
+    }
+
+    async fn prepare(&self, copy: Box<dyn StagedFile>) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
+        let path = self.path.clone();
+        let prepare = move || copy::SqliteCopy::prepare(Files::locate(&path)?, copy);
+        Ok(Box::new(blocking("prepare a copy of", self.path.clone(), prepare).await?))
+    }
+
+    /// See the port. The target's permissions and owner stay; a new one is readable by its owner only.
+    ///
+    /// A crash before the rename leaves the old database, whole, and a file `.NAME.restoring` that the next attempt replaces;
+    /// a crash after it leaves the new one. Neither can ever meet a log or journal of the other: what the old log
+    /// or journal holds is first brought into the old file, then they are removed and their removal is made durable, then the new
+    /// file takes the name. An old file that is no database any more keeps nothing: its log and journal go the same way.
+    ///
+    /// Another program is noticed by its lock and, on Linux, by its open file, as far as `/proc` shows other users' programs.
+    async fn restore(
+        &self,
+        from: Arc<dyn SnapshotFiles>,
+        path: &RelPath,
+        hash: &ContentHash,
+        target: &SitePath,
+    ) -> Result<(), DatabaseError> {
+        let (path, hash, place) = (path.clone(), *hash, target.clone());
+        blocking("restore", target.clone(), move || restore::restore(&*from, &path, &hash, &place)).await
+    }
+
+    async fn verify(&self, file: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
+        let path = file.clone();
+        blocking("verify", file.clone(), move || verify::verify(&Files::locate(&path)?)).await
+    }
+}
+
+/// Runs `work` where it may block. A panic in it goes on in the caller.
+async fn blocking<T: Send + 'static>(
+    action: &'static str,
+    path: SitePath,
+    work: impl FnOnce() -> Result<T, DatabaseError> + Send + 'static,
+) -> Result<T, DatabaseError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(DatabaseError::Failed { action, name: path.to_string(), source: Box::new(error) }),
+        },
+    }
+}

@@ -1,0 +1,141 @@
+//! Puts a copy back under the database's name, whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use backup_core::copy::{BLOCK, read_once};
+use backup_core::manifest::ContentHash;
+use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::database::DatabaseError;
+use backup_core::ports::destination::SnapshotFiles;
+use backup_core::ports::site_files::SiteFilesError;
+
+use super::locate::Files;
+use super::target::{Held, sync_folder};
+
+/// Restores the database at `target` from the file `path` of a snapshot.
+///
+/// The order: lock the old one, write the new one beside it under another name, make it durable, rid the old one of log and
+/// journal, make that durable, rename, make that durable.
+pub(super) fn restore(
+    from: &dyn SnapshotFiles,
+    path: &RelPath,
+    hash: &ContentHash,
+    target: &SitePath,
+) -> Result<(), DatabaseError> {
+    let files = Files::place(target)?;
+    fs::create_dir_all(files.folder()).map_err(|error| files.failed("make the folder of", error))?;
+    let held = Held::take(&files)?;
+    let new = NewFile::create(&files)?;
+    new.fill(from, path, hash, &files)?;
+    new.dress(&files).map_err(|error| files.failed("set owner and permissions of", error))?;
+    new.file.sync_all().map_err(|error| files.failed("make durable the copy of", error))?;
+    held.clear_side_files(&files)?;
+    // The lock is held across the rename, except where a file that is open cannot be replaced.
+    let _held = if cfg!(windows) { None } else { Some(held) };
+    new.rename(&files)?;
+    sync_folder(&files)
+}
+
+/// The new database under a name of its own; dropping it removes it.
+#[derive(Debug)]
+struct NewFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl NewFile {
+    fn create(files: &Files) -> Result<Self, DatabaseError> {
+        let path = restoring(files.main());
+        // What an interrupted attempt left; made anew, so that no link in its place is followed.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(files.failed("replace an unfinished copy of", error));
+            }
+            _ => (),
+        }
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path).map_err(|error| files.failed("write", error))?;
+        Ok(Self { path, file })
+    }
+
+    fn fill(
+        &self,
+        from: &dyn SnapshotFiles,
+        path: &RelPath,
+        hash: &ContentHash,
+        files: &Files,
+    ) -> Result<(), DatabaseError> {
+        let copy = from.open(path)?;
+        let written = read_once(&*copy, &mut vec![0; BLOCK], false, |_, block| {
+            (&self.file).write_all(block).map_err(Interrupted::Write)
+        });
+        match written {
+            Ok((_, written)) if written == *hash => Ok(()),
+            Ok(_) => Err(DatabaseError::Hash(files.label())),
+            Err(Interrupted::Read(error)) => Err(files.failed("read the copy of", error)),
+            Err(Interrupted::Write(error)) => Err(files.failed("write", error)),
+        }
+    }
+
+    /// Gives the new file the old one's owner and permissions.
+    #[cfg(unix)]
+    fn dress(&self, files: &Files) -> io::Result<()> {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let Some(old) = stat(files.main())? else { return Ok(()) };
+        let new = self.file.metadata()?;
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            fchown(&self.file, Some(old.uid()), Some(old.gid()))?;
+        }
+        self.file.set_permissions(old.permissions())
+    }
+
+    #[cfg(not(unix))]
+    fn dress(&self, files: &Files) -> io::Result<()> {
+        match stat(files.main())? {
+            Some(old) => self.file.set_permissions(old.permissions()),
+            None => Ok(()),
+        }
+    }
+
+    fn rename(&self, files: &Files) -> Result<(), DatabaseError> {
+        fs::rename(&self.path, files.main()).map_err(|error| files.failed("replace", error))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // Gone already after the rename; what cannot be removed is replaced by the next attempt.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+enum Interrupted {
+    Read(SiteFilesError),
+    Write(io::Error),
+}
+
+impl From<SiteFilesError> for Interrupted {
+    fn from(error: SiteFilesError) -> Self {
+        Self::Read(error)
+    }
+}
+
+fn restoring(main: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(main.file_name().unwrap_or_default());
+    name.push(".restoring");
+    main.with_file_name(name)
+}
+
+fn stat(path: &Path) -> io::Result<Option<fs::Metadata>> {
+    match fs::metadata(path) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,149 @@
+//! The staging folder and the snapshot, as plain files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use backup_core::manifest::ContentHash;
+use backup_core::path::RelPath;
+use backup_core::ports::destination::{DestinationError, SnapshotFiles, StagedFile};
+use backup_core::ports::site_files::{FileStat, OpenFile, SiteFilesError, WalkEntry};
+
+use super::site_path;
+
+/// What happened to a staged file; a budget below zero makes writing fail.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StageLog(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) written: u64,
+    pub(super) read: u64,
+    pub(super) full: bool,
+}
+
+impl StageLog {
+    /// What was counted since the last call.
+    pub(super) fn take(&self) -> Counts {
+        std::mem::take(&mut *self.0.lock().expect("no panic while counting"))
+    }
+
+    /// Refuses all further writes.
+    pub(super) fn fill_up(&self) {
+        self.0.lock().expect("no panic while counting").full = true;
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct FileStage {
+    file: File,
+    path: PathBuf,
+    log: StageLog,
+}
+
+impl FileStage {
+    pub(super) fn create(path: &Path) -> (Self, StageLog) {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(true).open(path).expect("a file to stage in");
+        let log = StageLog::default();
+        (Self { file, path: path.to_owned(), log: log.clone() }, log)
+    }
+
+    fn failed(&self, source: io::Error) -> DestinationError {
+        DestinationError::Failed { action: "use", path: site_path(&self.path), source: source.into() }
+    }
+}
+
+impl StagedFile for FileStage {
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DestinationError> {
+        let mut counts = self.log.0.lock().expect("no panic while counting");
+        if counts.full {
+            return Err(DestinationError::Full(site_path(&self.path)));
+        }
+        counts.written += data.len() as u64;
+        self.file.write_all_at(data, offset).map_err(|error| self.failed(error))
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DestinationError> {
+        let got = read_whole(&self.file, offset, buffer).map_err(|error| self.failed(error))?;
+        self.log.0.lock().expect("no panic while counting").read += got as u64;
+        Ok(got)
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), DestinationError> {
+        self.file.set_len(len).map_err(|error| self.failed(error))
+    }
+}
+
+fn read_whole(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], offset + done as u64)? {
+            0 => break,
+            got => done += got,
+        }
+    }
+    Ok(done)
+}
+
+/// A snapshot that is a folder; only its files can be read.
+#[derive(Debug)]
+pub(super) struct FolderSnapshot(pub(super) PathBuf);
+
+#[async_trait]
+impl SnapshotFiles for FolderSnapshot {
+    async fn manifest(&self) -> Result<Vec<u8>, DestinationError> {
+        Ok(Vec::new())
+    }
+
+    async fn list(&self) -> Result<Vec<u8>, DestinationError> {
+        Ok(Vec::new())
+    }
+
+    async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError> {
+        Ok(Vec::new())
+    }
+
+    async fn hash(&self, _paths: Vec<RelPath>) -> Vec<Result<(u64, ContentHash), DestinationError>> {
+        Vec::new()
+    }
+
+    fn open(&self, path: &RelPath) -> Result<Box<dyn OpenFile>, DestinationError> {
+        let path = self.0.join(path.as_str().expect("the test's names are Unicode"));
+        let failed = |error: io::Error| DestinationError::Failed {
+            action: "open",
+            path: site_path(&path),
+            source: error.into(),
+        };
+        Ok(Box::new(Opened { file: File::open(&path).map_err(failed)?, path: path.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    path: PathBuf,
+}
+
+impl OpenFile for Opened {
+    fn stat(&self) -> Result<FileStat, SiteFilesError> {
+        Err(SiteFilesError::Missing(site_path(&self.path)))
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, SiteFilesError> {
+        read_whole(&self.file, offset, buffer).map_err(|error| SiteFilesError::Failed {
+            action: "read",
+            path: site_path(&self.path),
+            source: error.into(),
+        })
+    }
+
+    fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, SiteFilesError> {
+        let size = fs::metadata(&self.path).map_or(0, |stat| stat.len());
+        Ok((offset < size).then_some(offset..size))
+    }
+}
