@@ -1,0 +1,457 @@
+//! From tables to the configuration. Each function reports what is wrong and returns `None` for what cannot be had.
+
+use std::time::Duration;
+
+use backup_core::config::{
+    AfterBackupConfig, DatabaseConfig, FileSelection, ProviderChoice, RegistryRoot, ServiceConfig, SiteConfig,
+    TaskConfig,
+};
+use backup_core::destination::DestinationOption;
+use backup_core::path::SitePath;
+use backup_core::schedule::{Schedule, ScheduleZone};
+use backup_core::site::{Role, SiteCode, SiteKind};
+
+use super::table::{Section, Text, Value};
+use super::values::{self, DAYS, any_path, local_path};
+
+/// Where the control file lies in an installation.
+const CONTROL_FILE: &str = "inboxes/smsbkup.box/smsbkup.ctl";
+const SERVICE_LIMIT: Duration = Duration::from_secs(60);
+/// The tables, and the keys that are looked for in others when they stand in the wrong one.
+const PLACES: [(&str, &[&str]); 6] = [
+    (
+        "[site]",
+        &[
+            "code",
+            "kind",
+            "parent",
+            "change-tracking-retention",
+            "install-dir",
+            "control-file",
+            "role",
+            "active-server",
+        ],
+    ),
+    ("[files]", &["include", "exclude"]),
+    ("[database]", &["connection", "method", "external", "database-moment"]),
+    (
+        "[task]",
+        &[
+            "enabled",
+            "destination",
+            "days",
+            "begin",
+            "latest-begin",
+            "time-zone",
+            "shadow-copy",
+            "work-dir",
+            "alert-on-failure",
+            "after-backup",
+        ],
+    ),
+    ("[alerts]", &["webhook", "smtp", "command"]),
+    ("the top of the file, above all tables", &["version", "state-dir"]),
+];
+
+fn elsewhere(key: &str) -> Option<&'static str> {
+    PLACES.iter().find(|(_, keys)| keys.contains(&key)).map(|(table, _)| *table)
+}
+
+pub(super) fn site_config(root: Section<'_>, folder: &SitePath) -> Option<SiteConfig> {
+    version(&root)?;
+    let state_dir = match root.get("state-dir") {
+        Some(value) => path(&value, folder),
+        None => local_path("state", folder).ok(),
+    };
+    let has_files = root.get("files").is_some();
+    let site = table(&root, "site").and_then(|section| site(section, folder, has_files));
+    let paths = table(&root, "paths").map(|section| path_map(&section, folder)).unwrap_or_default();
+    let files = table(&root, "files").map(|section| files(section, folder)).unwrap_or_default();
+    let database = table(&root, "database").and_then(|section| database(section, folder));
+    let registry = table(&root, "registry").map(|section| registry(&section, folder)).unwrap_or_default();
+    let services = table(&root, "services").map(|section| services(&section)).unwrap_or_default();
+    let task = table(&root, "task").and_then(|section| task(section, folder));
+    let alert_command = table(&root, "alerts").and_then(alerts);
+    root.not_yet(&["archive", "also"], "remove the table");
+    for (key, example) in
+        [("site", "[site] with code = \"P01\""), ("task", "[task] with destination = { local = \"/backup\" }")]
+    {
+        root.require(key, example);
+    }
+    let config = site.zip(task).zip(state_dir).map(|((site, task), state_dir)| SiteConfig {
+        code: site.code,
+        kind: site.kind,
+        role: site.role,
+        install_dir: site.install_dir,
+        control_file: site.control_file,
+        paths,
+        files,
+        change_tracking_retention: site.change_tracking_retention,
+        database,
+        registry,
+        services,
+        task,
+        alert_command,
+        state_dir,
+    });
+    root.finish(elsewhere);
+    if let Some(config) = config.as_ref().filter(|config| root.is_clean() && names_nothing(config)) {
+        let remedy = "name install-dir or control-file in [site], or include in [files]".to_owned();
+        root.report(format!("nothing of site `{}` is named to be backed up", config.code), Some(remedy));
+    }
+    config
+}
+
+fn names_nothing(config: &SiteConfig) -> bool {
+    config.control_file.is_none()
+        && config.files.include.is_empty()
+        && config.database.is_none()
+        && config.registry.is_empty()
+}
+
+/// Another version may mean something else by every other line, so nothing more is read then.
+fn version(root: &Section<'_>) -> Option<()> {
+    let value = root.require("version", "version = 1 as the first line")?;
+    if value.integer() == Some(1) {
+        return Some(());
+    }
+    value.report("this program reads version 1 only", Some("write version = 1".to_owned()));
+    None
+}
+
+fn table<'d>(root: &Section<'d>, key: &'static str) -> Option<Section<'d>> {
+    root.get(key)?.section(format!("[{key}]"), &format!("a table that begins with the line [{key}]"))
+}
+
+fn path(value: &Value<'_>, base: &SitePath) -> Option<SitePath> {
+    value.text("a path between quotes")?.parse(|text| local_path(text, base))
+}
+
+fn limit(value: &Value<'_>) -> Option<Duration> {
+    value.text("\"60s\", \"90m\" or \"5d\"")?.parse(values::duration)
+}
+
+struct SitePart {
+    code: SiteCode,
+    kind: SiteKind,
+    role: Role,
+    install_dir: Option<SitePath>,
+    control_file: Option<SitePath>,
+    change_tracking_retention: Option<Duration>,
+}
+
+fn site(section: Section<'_>, folder: &SitePath, has_files: bool) -> Option<SitePart> {
+    let code = section.require("code", "code = \"P01\"").and_then(|value| site_code(&value));
+    let kind = kind(&section);
+    let role = role(&section);
+    let retention = section.get("change-tracking-retention");
+    let install_dir = section.get("install-dir").map(|value| path(&value, folder));
+    let base = install_dir.clone().flatten().unwrap_or_else(|| folder.clone());
+    let control_file = match section.get("control-file") {
+        Some(value) if has_files => {
+            value.report("a control file and [files] are both given", Some("keep one of them".to_owned()));
+            None
+        }
+        Some(value) => path(&value, &base),
+        None if has_files || install_dir.is_none() => None,
+        None => local_path(CONTROL_FILE, &base).ok(),
+    };
+    section.finish(elsewhere);
+    Some(SitePart {
+        code: code?,
+        kind: kind?,
+        role: role?,
+        install_dir: install_dir.flatten(),
+        control_file,
+        change_tracking_retention: retention.as_ref().and_then(limit),
+    })
+}
+
+fn site_code(value: &Value<'_>) -> Option<SiteCode> {
+    value.text("\"P01\"")?.parse(|text| text.parse().map_err(|error| format!("{error}")))
+}
+
+fn kind(section: &Section<'_>) -> Option<SiteKind> {
+    let parent = section.get("parent");
+    let kinds = [
+        ("central-administration", SiteKind::CentralAdministration),
+        ("primary", SiteKind::Primary { parent: None }),
+        ("secondary", SiteKind::Secondary),
+        ("site-system", SiteKind::SiteSystem),
+    ];
+    let kind = match section.get("kind") {
+        Some(value) => value.text("\"primary\"")?.choose("kind of site", &kinds)?,
+        None => SiteKind::Primary { parent: None },
+    };
+    match (kind, parent) {
+        (SiteKind::Primary { .. }, Some(value)) => Some(SiteKind::Primary { parent: Some(site_code(&value)?) }),
+        (_, Some(value)) => {
+            value.report("only a primary site has a parent", Some("remove it".to_owned()));
+            None
+        }
+        (kind, None) => Some(kind),
+    }
+}
+
+fn role(section: &Section<'_>) -> Option<Role> {
+    let active = section.get("active-server");
+    let Some(value) = section.get("role") else { return active_without_passive(active) };
+    let text = value.text("\"active\" or \"passive\"")?;
+    if text.text == "auto" {
+        let remedy = "write \"active\", or \"passive\" with active-server".to_owned();
+        text.report("the role \"auto\" is not in this version", Some(remedy));
+        return None;
+    }
+    let is_passive = text.choose("role", &[("active", false), ("passive", true)])?;
+    match (is_passive, active) {
+        (false, active) => active_without_passive(active),
+        (true, Some(value)) => {
+            let active = value.text("the name of a server")?;
+            Some(Role::Passive { active: active.text.to_owned() })
+        }
+        (true, None) => {
+            text.report("a passive server needs `active-server`", Some("name the one that is active".to_owned()));
+            None
+        }
+    }
+}
+
+fn active_without_passive(active: Option<Value<'_>>) -> Option<Role> {
+    match active {
+        None => Some(Role::Active),
+        Some(value) => {
+            value.report(
+                "`active-server` is for a passive one",
+                Some("add role = \"passive\", or remove it".to_owned()),
+            );
+            None
+        }
+    }
+}
+
+fn path_map(section: &Section<'_>, folder: &SitePath) -> Vec<(SitePath, SitePath)> {
+    let entry = |value: Value<'_>| {
+        let original = any_path(value.key).map_err(|message| value.report_key(message, None)).ok();
+        original.zip(path(&value, folder))
+    };
+    section.values().into_iter().filter_map(entry).collect()
+}
+
+fn files(section: Section<'_>, folder: &SitePath) -> FileSelection {
+    let texts = |key, example: &str| section.get(key).and_then(|value| value.texts(example)).unwrap_or_default();
+    let include = texts("include", "a list of paths, as in [\"/srv/app\"]");
+    let exclude = texts("exclude", "a list of patterns, as in [\"**/*.tmp\"]");
+    if section.get("include").is_none() {
+        section.report("`include` is missing in [files]", Some("write include = [\"/srv/app\"]".to_owned()));
+    }
+    let pattern = |text: &str| match globset::Glob::new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("`{text}` is not a pattern: {}", error.kind())),
+    };
+    let selection = FileSelection {
+        include: include.iter().filter_map(|text| text.parse(|text| local_path(text, folder))).collect(),
+        exclude: exclude.iter().filter_map(|text| text.parse(pattern)).collect(),
+    };
+    section.finish(elsewhere);
+    selection
+}
+
+fn database(section: Section<'_>, folder: &SitePath) -> Option<DatabaseConfig> {
+    let kind = section.require("kind", "kind = \"sqlite\"").and_then(|value| database_kind(&value));
+    let file = section.get("path");
+    if kind.is_some() {
+        section
+            .not_yet(&["connection", "method", "external", "database-moment"], "an SQLite database needs none of them");
+        section.require("path", "path = \"/srv/app/app.db\"");
+    } else {
+        for key in ["connection", "method", "external", "database-moment"] {
+            section.get(key);
+        }
+    }
+    let file = file.and_then(|value| path(&value, folder));
+    section.finish(elsewhere);
+    kind?;
+    Some(DatabaseConfig::Sqlite { path: file? })
+}
+
+fn database_kind(value: &Value<'_>) -> Option<()> {
+    let kind = value.text("\"sqlite\"")?;
+    if matches!(kind.text, "sql-server" | "odbc") {
+        let remedy =
+            "back this database up by its own means and remove [database]; only \"sqlite\" can be read".to_owned();
+        kind.report(format!("a database of kind `{}` is not in this version", kind.text), Some(remedy));
+        return None;
+    }
+    kind.choose("kind of database", &[("sqlite", ())])
+}
+
+fn registry(section: &Section<'_>, folder: &SitePath) -> Vec<RegistryRoot> {
+    let mut roots: Vec<RegistryRoot> = Vec::new();
+    for value in section.values() {
+        let Some(root) = registry_root(&value, folder) else { continue };
+        if roots.iter().any(|other| other.key == root.key) {
+            value.report_key(format!("`{}` is named twice", root.key), Some("remove one of them".to_owned()));
+        }
+        roots.push(root);
+    }
+    roots
+}
+
+fn registry_root(value: &Value<'_>, folder: &SitePath) -> Option<RegistryRoot> {
+    let key = values::registry_key(value.key).map_err(|message| value.report_key(message, None)).ok();
+    let section = value.section(format!("`{}`", value.key), "{ reg = \"file.reg\" }")?;
+    if let Some(hive) = section.get("hive") {
+        let remedy = "export the key to a .reg file and write { reg = \"file.reg\" }".to_owned();
+        hive.report("hive files are not in this version", Some(remedy));
+    } else {
+        section.require("reg", "{ reg = \"file.reg\" }");
+    }
+    let reg_file = section.get("reg").and_then(|value| path(&value, folder));
+    section.finish(|_| None);
+    Some(RegistryRoot { key: key?, reg_file: reg_file? })
+}
+
+fn services(section: &Section<'_>) -> Vec<ServiceConfig> {
+    let values: Vec<_> = section.values().into_iter().filter(|value| value.key != "manager").collect();
+    match section.get("manager") {
+        Some(value) => manager(&value),
+        None if values.is_empty() => {}
+        None => section.report("`manager` is missing in [services]", Some("write manager = \"commands\"".to_owned())),
+    }
+    values.iter().filter_map(service).collect()
+}
+
+fn manager(value: &Value<'_>) {
+    let Some(text) = value.text("\"commands\"") else { return };
+    if matches!(text.text, "systemd" | "windows") {
+        let remedy = "write \"commands\" and the commands of each service".to_owned();
+        text.report(format!("the manager \"{}\" is not in this version", text.text), Some(remedy));
+    } else {
+        text.choose("manager of services", &[("commands", ())]);
+    }
+}
+
+fn service(value: &Value<'_>) -> Option<ServiceConfig> {
+    let example = "a service, as in { stop = […], start = […], state = […], timeout = \"60s\" }";
+    let section = value.section(format!("service `{}`", value.key), example)?;
+    let command = |key: &'static str| {
+        let value = section.require(key, &format!("{key} = [\"program\", \"argument\"]"))?;
+        argv(&value)
+    };
+    let (stop, start, state) = (command("stop"), command("start"), command("state"));
+    let timeout = section.get("timeout").map_or(Some(SERVICE_LIMIT), |value| limit(&value));
+    section.finish(|_| None);
+    Some(ServiceConfig { name: value.key.to_owned(), stop: stop?, start: start?, state: state?, timeout: timeout? })
+}
+
+fn argv(value: &Value<'_>) -> Option<Vec<String>> {
+    let texts = value.texts("program and arguments, as in [\"program\", \"argument\"]")?;
+    if texts.first().is_none_or(|program| program.text.is_empty()) {
+        value.report(format!("`{}` names no program", value.key), Some("write [\"program\", \"argument\"]".to_owned()));
+        return None;
+    }
+    Some(texts.iter().map(|text| text.text.to_owned()).collect())
+}
+
+fn task(section: Section<'_>, folder: &SitePath) -> Option<TaskConfig> {
+    let flag = |key| section.get(key).map_or(Some(true), |value| value.boolean());
+    let (enabled, alert_on_failure) = (flag("enabled"), flag("alert-on-failure"));
+    let destination = section
+        .require("destination", "destination = { local = \"/backup\" }")
+        .and_then(|value| destination(&value, folder));
+    let schedule = schedule(&section);
+    let shadow_copy = section.get("shadow-copy").map_or(Some(ProviderChoice::Auto), |value| provider(&value));
+    let after_backup =
+        section.get("after-backup").map_or_else(|| Some(AfterBackupConfig::default()), |value| after_backup(&value));
+    section.not_yet(&["work-dir"], "remove it; pre-copy works in the destination");
+    section.finish(elsewhere);
+    Some(TaskConfig {
+        enabled: enabled?,
+        destination: destination?,
+        schedule: schedule?,
+        shadow_copy: shadow_copy?,
+        alert_on_failure: alert_on_failure?,
+        after_backup: after_backup?,
+    })
+}
+
+fn destination(value: &Value<'_>, folder: &SitePath) -> Option<DestinationOption> {
+    let example = "{ local = \"/backup\" }, { network = '\\\\server\\share\\folder' } or { site = \"…\", sql = \"…\" }";
+    let section = value.section("destination", example)?;
+    let given = [section.get("local"), section.get("network"), section.get("site"), section.get("sql")];
+    let option = match &given {
+        [Some(local), None, None, None] => path(local, folder).map(DestinationOption::Local),
+        // A network path is not this machine's, so its kind is judged with the destination, not here.
+        [None, Some(network), None, None] => {
+            network.text("a path between quotes")?.parse(any_path).map(DestinationOption::Network)
+        }
+        [None, None, Some(site), Some(sql)] => {
+            let site = path(site, folder);
+            let sql = sql.text("a path between quotes")?.parse(any_path);
+            site.zip(sql).map(|(site, sql)| DestinationOption::Split { site, sql })
+        }
+        _ => {
+            section.report("`destination` is not one of the three options", Some(format!("write {example}")));
+            None
+        }
+    };
+    section.finish(|_| None);
+    option
+}
+
+fn schedule(section: &Section<'_>) -> Option<Schedule> {
+    let mut schedule = Schedule::default();
+    let days = section.get("days").map_or(Some(None), |value| {
+        let texts = value.texts("a list of days, as in [\"sun\", \"wed\"]")?;
+        let days: Option<Vec<_>> = texts.iter().map(|text| text.choose("day", &DAYS)).collect();
+        days.map(Some)
+    });
+    let at = |key, usual| {
+        section.get(key).map_or(Some(usual), |value| value.text("\"02:00\", between quotes")?.parse(values::time))
+    };
+    let (begin, latest_begin) = (at("begin", schedule.begin), at("latest-begin", schedule.latest_begin));
+    let zone = section.get("time-zone").map_or(Some(ScheduleZone::Local), |value| {
+        value.text("\"local\", \"utc\" or \"Europe/Berlin\"").map(|text| zone(&text))
+    });
+    if let Some(days) = days? {
+        schedule.days = days;
+    }
+    Some(Schedule { begin: begin?, latest_begin: latest_begin?, zone: zone?, ..schedule })
+}
+
+fn zone(text: &Text<'_>) -> ScheduleZone {
+    match text.text {
+        "local" => ScheduleZone::Local,
+        "utc" => ScheduleZone::Utc,
+        name => ScheduleZone::Named(name.to_owned()),
+    }
+}
+
+fn provider(value: &Value<'_>) -> Option<ProviderChoice> {
+    let text = value.text("\"auto\" or \"pre-copy\"")?;
+    if matches!(text.text, "vss" | "btrfs" | "reflink") {
+        let remedy = "write \"auto\" or \"pre-copy\"".to_owned();
+        text.report(format!("the shadow copy provider `{}` is not in this version", text.text), Some(remedy));
+        return None;
+    }
+    text.choose("shadow copy provider", &[("auto", ProviderChoice::Auto), ("pre-copy", ProviderChoice::PreCopy)])
+}
+
+fn after_backup(value: &Value<'_>) -> Option<AfterBackupConfig> {
+    let usual = AfterBackupConfig::default();
+    let section = value.section("after-backup", "{ timeout = \"1h\", success = \"0\" }")?;
+    let timeout = section.get("timeout").map_or(Some(usual.timeout), |value| limit(&value));
+    let success = section.get("success").map_or(Some(usual.success), |value| match value.integer() {
+        Some(code) => values::exit_codes(&code.to_string()).map_err(|message| value.report(message, None)).ok(),
+        None => value.text("\"0\", or \"0-7\" for robocopy")?.parse(values::exit_codes),
+    });
+    section.finish(|_| None);
+    Some(AfterBackupConfig { timeout: timeout?, success: success? })
+}
+
+fn alerts(section: Section<'_>) -> Option<Vec<String>> {
+    let command = section.get("command").and_then(|value| argv(&value));
+    section.not_yet(&["webhook", "smtp"], "let a command send it: command = [\"program\", \"argument\"]");
+    section.finish(elsewhere);
+    command
+}
