@@ -200,11 +200,11 @@ impl Staging for StrictStaging {
     }
 
     async fn write(&self, _: &RelPath, _: &[u8], _: jiff::Timestamp) -> Result<(), DestinationError> {
-        unimplemented!("documents are the run's to write")
+        unreachable!("documents are the run's to write")
     }
 
     async fn create(&self, _path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
-        unimplemented!("databases are not staged here")
+        unreachable!("databases are not staged here")
     }
 
     async fn remove(&self, paths: Vec<RelPath>) -> Result<(), DestinationError> {
@@ -217,10 +217,10 @@ impl Staging for StrictStaging {
     }
 
     async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError> {
-        unimplemented!("the provider knows what it staged")
+        unreachable!("the provider knows what it staged")
     }
 
     async fn seal(&self, _manifest: &Manifest, _list: &[u8]) -> Result<(), DestinationError> {
-        unimplemented!("the run seals")
+        unreachable!("the run seals")
     }
 }
