@@ -9,6 +9,7 @@
 mod counters;
 mod poll;
 mod prng;
+pub mod program;
 mod site;
 mod tree_hash;
 mod workload;

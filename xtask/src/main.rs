@@ -1,2 +1,45 @@
-//! The chores of this repository.
-fn main() {}
+//! The chores of this repository: `cargo xtask demo | test | bench | tidy | codegen`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
+
+mod bench;
+mod codegen;
+mod demo;
+mod packages;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+/// What a chore returns: an error is printed, and the chore has failed.
+type Chore = Result<(), Box<dyn std::error::Error>>;
+
+const USAGE: &str = "\
+cargo xtask demo      watch a site under write load being backed up, killed, wrecked and recovered
+cargo xtask test      run every suite; installs what it lacks after asking, with --yes without asking
+cargo xtask bench     measure beside cp and rsync; [--rounds N]
+cargo xtask tidy      check the layers, ARCHITECTURE.md and file sizes
+cargo xtask codegen   write the generated pages of docs/";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (verb, rest) = args.split_first().map_or(("", &[][..]), |(verb, rest)| (verb.as_str(), rest));
+    let done = match verb {
+        "demo" => demo::run(rest),
+        "test" => test::run(rest),
+        "bench" => bench::run(rest),
+        "tidy" => tidy::run(),
+        "codegen" => codegen::run(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! A running sample site with the program, for the tests of this binary.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use tests::program::{Program, Ran};
+use tests::{Counters, JournalMode, SampleSite, SampleSiteOptions, Workload, poll_until, read_counters};
+
+/// A small sample site in a scratch folder; removed with its processes at the end.
+pub(crate) struct TestSite {
+    pub(crate) site: SampleSite,
+    pub(crate) program: Program,
+    // Dropped before the folder: it ends the processes that write there.
+    pub(crate) workload: Workload,
+    scratch: TempDir,
+}
+
+/// The workload's program.
+pub(crate) fn workload_program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_workload"))
+}
+
+impl TestSite {
+    /// The site with its workload running.
+    pub(crate) fn running(journal_mode: JournalMode, extra_files: u32) -> Self {
+        let scratch = TempDir::new().expect("a scratch folder");
+        let options =
+            SampleSiteOptions { journal_mode, extra_files, workload: workload_program(), ..Default::default() };
+        let site = SampleSite::build(scratch.path(), &options).expect("the site is built");
+        let workload = Workload::start(&site, &workload_program(), extra_files).expect("the workload starts");
+        Self { site, program: Program::build(), workload, scratch }
+    }
+
+    /// The program with its site file.
+    pub(crate) fn args<'a>(&self, args: &[&'a str]) -> Vec<std::ffi::OsString> {
+        let mut all: Vec<std::ffi::OsString> = vec!["--site".into(), self.site.site_toml().into()];
+        all.extend(args.iter().map(|arg: &&'a str| std::ffi::OsString::from(arg)));
+        all
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        self.program.run(self.args(args))
+    }
+
+    /// One backup; its exit code must be `expect`.
+    pub(crate) fn backup(&self, expect: i32) -> Ran {
+        let ran = self.run(&["backup"]);
+        assert_eq!(ran.code, expect, "{ran:#?}");
+        ran
+    }
+
+    /// Recovers the newest snapshot into `scratch/NAME` and reads the numbers there.
+    pub(crate) fn recover_to(&self, name: &str) -> Counters {
+        let to = self.scratch.path().join(name);
+        std::fs::create_dir(&to).expect("a new folder");
+        let ran = self.run(&["recover", "--to", to.to_str().expect("a Unicode path")]);
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        let below = |path: &Path| to.join(path.strip_prefix("/").expect("an absolute path"));
+        let registry = to.join("registry/SMSbkSiteRegSMS.dat");
+        let counters = read_counters(&below(&self.site.install_dir()), &below(&self.site.database()), &registry);
+        counters.expect("the recovered numbers can be read")
+    }
+
+    /// Removes what `recover_to` made.
+    pub(crate) fn forget(&self, name: &str) {
+        std::fs::remove_dir_all(self.scratch.path().join(name)).expect("the recovered tree goes");
+    }
+
+    /// Waits until the services run, as the watchdog promises.
+    pub(crate) fn assert_services_come_back(&self) {
+        let running = || {
+            let mut names = tests::ServiceName::IN_STOP_ORDER.into_iter();
+            names.all(|name| self.workload.is_running(name).unwrap_or(false)).then_some(())
+        };
+        poll_until(std::time::Duration::from_secs(30), running).expect("the services run again");
+    }
+
+    /// The snapshots that are listed.
+    pub(crate) fn snapshots(&self) -> Vec<serde_json::Value> {
+        let ran = self.run(&["--json", "snapshots"]);
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        ran.json()["result"]["snapshots"].as_array().expect("a list of snapshots").clone()
+    }
+}

@@ -1,0 +1,165 @@
+//! Measures beside `cp -a && sync -f` and `rsync -a`, in alternating rounds; medians, ratios, never a pass or a failure.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tests::program::Program;
+use tests::{JournalMode, SampleSite, SampleSiteOptions, SiteSize, Workload};
+
+use crate::Chore;
+use crate::shell;
+
+type Measured<T> = Result<T, Box<dyn std::error::Error>>;
+
+pub(crate) fn run(args: &[String]) -> Chore {
+    let rounds = args.iter().skip_while(|arg| *arg != "--rounds").nth(1).map_or(Ok(5), |n| n.parse())?;
+    let programs = shell::build(true)?;
+    let place = shell::root().join("target/bench");
+    println!("backup of a quiet site, 1.3 GB in 22,000 files, medians of {rounds} alternating rounds");
+    whole_run(&programs, &fresh(&place)?, rounds)?;
+    println!("\nfreeze window under write load (workload and 50 more files written all the time), medians of {rounds}");
+    println!("{:>9} {:>9} {:>12} {:>12} {:>9}", "files", "MB", "window ms", "outage ms", "stop+cp s");
+    let mb = 1_000_000;
+    for (files, bytes) in [(2_200, 130 * mb), (22_000, 130 * mb), (22_000, 1_300 * mb)] {
+        freeze_window(&programs, &fresh(&place)?, SiteSize { files, bytes }, rounds)?;
+    }
+    Ok(fs::remove_dir_all(&place)?)
+}
+
+fn fresh(place: &Path) -> std::io::Result<PathBuf> {
+    if place.exists() {
+        fs::remove_dir_all(place)?;
+    }
+    fs::create_dir_all(place)?;
+    Ok(place.to_owned())
+}
+
+fn site(programs: &Path, place: &Path, size: SiteSize) -> std::io::Result<SampleSite> {
+    let workload = programs.join("workload");
+    let options =
+        SampleSiteOptions { size, journal_mode: JournalMode::Wal, workload, extra_files: 50, ..Default::default() };
+    SampleSite::build(place, &options)
+}
+
+/// Ours and the peers, each on its own in each round, with an empty place to write to.
+fn whole_run(programs: &Path, place: &Path, rounds: usize) -> Measured<()> {
+    let site = site(programs, place, SiteSize::BENCH)?;
+    let program = Program::at(&programs.join("sitebackup"));
+    let (mut ours, mut cp, mut rsync, mut peak) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for round in 0..=rounds {
+        empty(&site.destination())?;
+        sync();
+        let began = Instant::now();
+        let kib = peak_of(&mut program.command(["--site".as_ref(), site.site_toml().as_os_str(), "backup".as_ref()]))?;
+        let backup = began.elapsed();
+        let copy = place.join("copy");
+        let copied = timed_copy(&["cp", "-a"], &site.site_dir(), &copy)?;
+        let synced = if shell::has("rsync") { Some(timed_copy(&["rsync", "-a"], &site.site_dir(), &copy)?) } else { None };
+        // The first round warms the caches.
+        if round > 0 {
+            ours.push(backup);
+            cp.push(copied);
+            rsync.extend(synced);
+            peak = peak.max(kib);
+        }
+    }
+    let (ours, cp) = (median(&mut ours), median(&mut cp));
+    println!("{:28} {:>8.2} s", "sitebackup backup", ours.as_secs_f64());
+    println!("{:28} {:>8.2} s   ratio {:.2}", "cp -a && sync -f", cp.as_secs_f64(), ours.as_secs_f64() / cp.as_secs_f64());
+    if !rsync.is_empty() {
+        let rsync = median(&mut rsync);
+        println!("{:28} {:>8.2} s   ratio {:.2}", "rsync -a && sync -f", rsync.as_secs_f64(), ours.as_secs_f64() / rsync.as_secs_f64());
+    }
+    println!("{:28} {:>8.1} MiB", "peak memory of backup", peak as f64 / 1024.0);
+    let again = peak_of(&mut program.command(["--site".as_ref(), site.site_toml().as_os_str(), "verify".as_ref(), "--read-data".as_ref()]))?;
+    println!("{:28} {:>8.1} MiB", "peak memory of verify", again as f64 / 1024.0);
+    let to = place.join("recovered");
+    fs::create_dir(&to)?;
+    let kib = peak_of(&mut program.command(["--site".as_ref(), site.site_toml().as_os_str(), "recover".as_ref(), "--to".as_ref(), to.as_os_str()]))?;
+    println!("{:28} {:>8.1} MiB", "peak memory of recover", kib as f64 / 1024.0);
+    Ok(())
+}
+
+fn freeze_window(programs: &Path, place: &Path, size: SiteSize, rounds: usize) -> Measured<()> {
+    let site = site(programs, place, size)?;
+    let workload_program = programs.join("workload");
+    let workload = Workload::start(&site, &workload_program, 50)?;
+    let program = Program::at(&programs.join("sitebackup"));
+    let (mut windows, mut outages) = (Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        empty(&site.destination())?;
+        workload.wait_for_progress()?;
+        let ran = program.run(["--json".as_ref(), "--site".as_ref(), site.site_toml().as_os_str(), "backup".as_ref()]);
+        if ran.code != 0 {
+            return Err(format!("{ran:#?}").into());
+        }
+        let json = ran.json();
+        let seconds = |name: &str| json["result"][name].as_f64().ok_or_else(|| format!("no `{name}` in {json}"));
+        if round > 0 {
+            windows.push(Duration::from_secs_f64(seconds("freeze_window_seconds")?));
+            outages.push(Duration::from_secs_f64(seconds("outage_seconds")?));
+        }
+    }
+    workload.stop_all()?;
+    let copied = timed_copy(&["cp", "-a"], &site.site_dir(), &place.join("copy"))?;
+    let ms = |values: &mut Vec<Duration>| median(values).as_secs_f64() * 1000.0;
+    println!(
+        "{:>9} {:>9} {:>12.1} {:>12.1} {:>9.2}",
+        size.files,
+        size.bytes / 1_000_000,
+        ms(&mut windows),
+        ms(&mut outages),
+        copied.as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Copies and syncs; the copy is removed outside the measured time.
+fn timed_copy(command: &[&str], from: &Path, to: &Path) -> Measured<Duration> {
+    sync();
+    let began = Instant::now();
+    shell::run(Command::new(command[0]).args(&command[1..]).arg(from).arg(to))?;
+    shell::run(Command::new("sync").arg("-f").arg(to))?;
+    let took = began.elapsed();
+    fs::remove_dir_all(to)?;
+    Ok(took)
+}
+
+fn sync() {
+    // A sync that fails only makes the next figure worse.
+    drop(Command::new("sync").status());
+}
+
+fn empty(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+    }
+    Ok(())
+}
+
+/// Runs a program to its end and returns the most memory that it held, in KiB.
+fn peak_of(command: &mut Command) -> Measured<u64> {
+    let mut child = command.stdout(Stdio::null()).spawn()?;
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let ended = loop {
+        if let Ok(text) = fs::read_to_string(&status) {
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+            peak = peak.max(kib.unwrap_or(0));
+        }
+        if let Some(ended) = child.try_wait()? {
+            break ended;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    if ended.success() { Ok(peak) } else { Err(format!("{command:?} failed: {ended}").into()) }
+}
+
+fn median(values: &mut [Duration]) -> Duration {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
