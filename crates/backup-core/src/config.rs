@@ -41,6 +41,35 @@ pub struct SiteConfig {
     pub state_dir: SitePath,
 }
 
+impl SiteConfig {
+    /// A stand-alone primary site with the product's defaults: nothing to back up yet, daily between 02:00 and 05:00.
+    pub fn new(code: SiteCode, destination: DestinationOption, state_dir: SitePath) -> Self {
+        Self {
+            code,
+            kind: SiteKind::Primary { parent: None },
+            role: Role::Active,
+            install_dir: None,
+            control_file: None,
+            paths: Vec::new(),
+            files: FileSelection::default(),
+            change_tracking_retention: None,
+            database: None,
+            registry: Vec::new(),
+            services: Vec::new(),
+            task: TaskConfig {
+                enabled: true,
+                destination,
+                schedule: Schedule::default(),
+                shadow_copy: ProviderChoice::Auto,
+                alert_on_failure: true,
+                after_backup: AfterBackupConfig::default(),
+            },
+            alert_command: None,
+            state_dir,
+        }
+    }
+}
+
 /// Files and folders by name, for a site without a control file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FileSelection {

@@ -66,9 +66,9 @@ fn a_kill_at_any_call_loses_nothing() {
                 let faults = Faults::new(Some(Fault { at, kind }));
                 assert!(faulty_backup(&world, &faults).is_none() || faults.killed(), "{when}: it was not killed");
                 if power {
-                    world.cut_power()
+                    world.cut_power();
                 } else {
-                    world.kill()
+                    world.kill();
                 }
                 assert!(!snapshots(&world.ports()).is_empty(), "{when}: no snapshot is listed before repair");
                 assert_all_good(&world, &when);

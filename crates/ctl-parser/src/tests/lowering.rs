@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use backup_core::config::{FileSelection, ProviderChoice, SiteConfig, TaskConfig};
+use backup_core::config::{DatabaseConfig, SiteConfig};
 use backup_core::destination::DestinationOption;
 use backup_core::path::SitePath;
 use backup_core::plan::{ServiceStep, Tasks};
-use backup_core::site::{Role, SiteKind};
 
 use crate::{Diagnostic, check, lower, predefined_tokens};
 
@@ -15,28 +14,12 @@ fn path(text: &str) -> SitePath {
 }
 
 fn config() -> SiteConfig {
+    let destination = DestinationOption::Local(path("/backup"));
     SiteConfig {
-        code: "P01".parse().expect("a site code"),
-        kind: SiteKind::Primary { parent: None },
-        role: Role::Active,
         install_dir: Some(path("/srv/configmgr")),
-        control_file: None,
         paths: vec![(path(r"C:\Program Files\Microsoft Configuration Manager"), path("/srv/configmgr"))],
-        files: FileSelection::default(),
-        change_tracking_retention: None,
-        database: Some(backup_core::config::DatabaseConfig::Sqlite { path: path("/srv/db/CM_P01.db") }),
-        registry: Vec::new(),
-        services: Vec::new(),
-        task: TaskConfig {
-            enabled: true,
-            destination: DestinationOption::Local(path("/backup")),
-            schedule: backup_core::schedule::Schedule::default(),
-            shadow_copy: ProviderChoice::Auto,
-            alert_on_failure: true,
-            after_backup: backup_core::config::AfterBackupConfig::default(),
-        },
-        alert_command: None,
-        state_dir: path("/var/lib/sitebackup"),
+        database: Some(DatabaseConfig::Sqlite { path: path("/srv/db/CM_P01.db") }),
+        ..SiteConfig::new("P01".parse().expect("a site code"), destination, path("/var/lib/sitebackup"))
     }
 }
 
