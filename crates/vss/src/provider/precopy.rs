@@ -136,7 +136,14 @@ impl Copying {
 
     async fn sync(&self) -> Result<(), ShadowCopyError> {
         self.go_on()?;
-        self.request.files.sync(&self.roots).await.map_err(|error| failed("sync the sources", error))
+        let mut roots = self.roots.clone();
+        loop {
+            match self.request.files.sync(&roots).await {
+                // The walk tells it; what is left must be synced all the same.
+                Err(SiteFilesError::Missing(gone)) if roots.contains(&gone) => roots.retain(|root| *root != gone),
+                synced => return synced.map_err(|error| failed("sync the sources", error)),
+            }
+        }
     }
 
     async fn walk(&self, source: &FileSource) -> Result<Walk, ShadowCopyError> {

@@ -231,7 +231,7 @@ async fn a_dropped_commit_is_carried_through() {
     let bench = Bench::new(Script::default().at("sys Freeze", Wrong::Hang));
     let request = bench.request(writers(&bench.script)).await;
     let prepared = bench.coordinator.prepare(request).await.expect("nothing goes wrong");
-    drop(tokio::time::timeout(Duration::from_secs(1), prepared.commit()).await.expect_err("a Freeze hangs"));
+    let _elapsed = tokio::time::timeout(Duration::from_secs(1), prepared.commit()).await.expect_err("a Freeze hangs");
     assert_eq!(bench.script.trace.count("site Thaw"), 0);
     tokio::time::advance(SessionLimits::default().freeze).await;
     while bench.script.trace.count("site Abort") == 0 {

@@ -321,13 +321,16 @@ impl Tree {
 
 #[async_trait]
 impl SiteFiles for Tree {
-    async fn sync(&self, _roots: &[SitePath]) -> Result<(), SiteFilesError> {
+    async fn sync(&self, roots: &[SitePath]) -> Result<(), SiteFilesError> {
         self.with(|state| {
             state.call();
+            if let Some(gone) = roots.iter().find(|root| !state.names.contains_key(root)) {
+                return Err(SiteFilesError::Missing(gone.clone()));
+            }
             state.nodes.values_mut().for_each(|node| node.dirty = false);
             state.call();
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     async fn walk(&self, source: &FileSource) -> Result<Walk, SiteFilesError> {
