@@ -7,6 +7,7 @@ use crate::ports::Ports;
 use crate::ports::database::DatabaseFacts;
 use crate::ports::destination::{DestinationFacts, StoredSnapshot};
 use crate::ports::site_files::{FileKind, FileSource};
+use crate::repair::unfinished;
 use crate::report::{Cause, CheckReport, Coverage, Finding, Gravity};
 
 /// Room beside the content itself: folders, lists, the log.
@@ -25,7 +26,22 @@ pub(crate) struct Preflight {
 
 /// Judges everything that a run depends on, and says what it would do.
 pub async fn check(ports: &Ports, plan: &BackupPlan) -> CheckReport {
-    preflight(ports, plan).await.report
+    let mut report = preflight(ports, plan).await.report;
+    report.findings.extend(leftovers(ports).await);
+    report
+}
+
+/// A run puts leftovers right before its own preflight, so only a check on its own tells of them.
+async fn leftovers(ports: &Ports) -> Option<Finding> {
+    match ports.journal.read().await {
+        Ok(records) if unfinished(&records).is_empty() => None,
+        Ok(_) => {
+            let message = "an earlier run did not end: its services and leftovers are put right by the next run";
+            let finding = Finding::new(Gravity::Warning, Cause::State, message);
+            Some(finding.hint("or now, by `sitebackup repair`"))
+        }
+        Err(error) => Some(Finding::error(Cause::State, chain(&error))),
+    }
 }
 
 /// The sources of a plan without the database's own files.
@@ -55,7 +71,6 @@ pub(crate) async fn preflight(ports: &Ports, plan: &BackupPlan) -> Preflight {
             Vec::new()
         }
     };
-    check.leftovers(ports).await;
     let content = |coverage: &Coverage| coverage.bytes + coverage.entries * PER_ENTRY;
     let needed = check.covered.iter().map(content).sum::<u64>() + OVERHEAD;
     let old: u64 = snapshots.iter().map(|snapshot| snapshot.manifest.bytes).sum();
@@ -179,18 +194,6 @@ impl Check {
             let message = format!("`{}` is on the same volume as the site: it is lost with it", facts.root);
             let hint = "name a folder on another disk or machine";
             self.findings.push(Finding::new(Gravity::Warning, Cause::Destination, message).hint(hint));
-        }
-    }
-
-    async fn leftovers(&mut self, ports: &Ports) {
-        match ports.journal.read().await {
-            Ok(records) if !crate::repair::unfinished(&records).is_empty() => {
-                let message = "an earlier run did not end: its services and leftovers are put right by the next run";
-                let finding = Finding::new(Gravity::Warning, Cause::State, message);
-                self.findings.push(finding.hint("or now, by `sitebackup repair`"));
-            }
-            Ok(_) => {}
-            Err(error) => self.error(Cause::State, &error),
         }
     }
 

@@ -17,6 +17,7 @@ const REAPING: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Group {
     child: Child,
+    timed_out: bool,
 }
 
 impl Group {
@@ -24,19 +25,21 @@ impl Group {
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
         #[cfg(unix)]
         command.process_group(0);
-        Ok(Self { child: command.spawn()? })
+        Ok(Self { child: command.spawn()?, timed_out: false })
     }
 
-    /// Waits for the child, and kills the group at `deadline`. Cancelling the wait loses nothing.
+    /// Waits for the child, and kills the group at `deadline`. A wait that is cancelled can be taken up again.
     pub(crate) async fn wait(&mut self, deadline: Instant) -> io::Result<CommandEnd> {
-        match timeout_at(deadline, self.child.wait()).await {
-            Ok(status) => Ok(CommandEnd::Exit(exit_code(status?))),
-            Err(_) => {
-                self.kill();
-                let _reaped = timeout(REAPING, self.child.wait()).await;
-                Ok(CommandEnd::TimedOut)
+        if !self.timed_out {
+            match timeout_at(deadline, self.child.wait()).await {
+                Ok(status) => return Ok(CommandEnd::Exit(exit_code(status?))),
+                Err(_) => self.kill(),
             }
+            // Kept, for a wait that is cancelled from here on must not take our own kill for the child's end.
+            self.timed_out = true;
         }
+        let _reaped = timeout(REAPING, self.child.wait()).await;
+        Ok(CommandEnd::TimedOut)
     }
 
     fn kill(&mut self) {

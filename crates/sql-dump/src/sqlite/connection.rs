@@ -18,6 +18,9 @@ use super::pages;
 /// How long a lock of somebody else is waited for where a freeze window or a person waits too.
 pub(super) const BRIEFLY: Duration = Duration::from_secs(2);
 
+/// The same where a lock means that somebody is there who should not be.
+pub(super) const HARDLY: Duration = Duration::from_millis(250);
+
 /// The same where nobody waits: a busy writer may keep readers out for long.
 pub(super) const PATIENTLY: Duration = Duration::from_secs(15);
 
@@ -96,7 +99,11 @@ fn immutable_uri(path: &Path) -> String {
 /// Tells which journal the database keeps; touches nothing, takes no lock.
 pub(super) fn probe(files: &Files) -> Result<Journal, DatabaseError> {
     let header = || pages::header(&open(files, Access::Torn, BRIEFLY)?);
-    let header = header().map_err(|error| refusal(files, "open", error))?;
+    let header = header().map_err(|error| match code(&error) {
+        // So far it is the main file alone that cannot be opened, and no remedy for those beside it helps.
+        Some(ErrorCode::CannotOpen) => files.failed("open", error),
+        _ => refusal(files, "open", error),
+    })?;
     let wal = header.get(19) == Some(&2) || files.has("-wal");
     Ok(if wal { Journal::Wal } else { Journal::Rollback })
 }

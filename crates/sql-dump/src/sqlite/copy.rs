@@ -4,12 +4,11 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use backup_core::copy::BLOCK;
-use backup_core::manifest::ContentHash;
 use backup_core::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, SetupOption};
 use backup_core::ports::destination::{DestinationError, StagedFile};
-use blake3::Hasher;
 
 use super::blocking;
+use super::blocks::BlockHashes;
 use super::connection::{BRIEFLY, Journal, PATIENTLY, Reader, refusal};
 use super::locate::Files;
 use super::pages::{self, State};
@@ -31,8 +30,10 @@ struct Work {
     files: Files,
     reader: Reader,
     staged: Box<dyn StagedFile>,
-    /// The committed state that the staged file holds, if it holds one.
-    staged_state: Option<(State, DatabaseDump)>,
+    /// What the staged file holds; empty where that is not known.
+    staged_blocks: BlockHashes,
+    /// The committed state that it holds, if it holds one.
+    staged_state: Option<State>,
     pin: Pin,
 }
 
@@ -50,7 +51,8 @@ impl SqliteCopy {
     /// Opens the database and, where it keeps a rollback journal, copies its pages while writers go on.
     pub(super) fn prepare(files: Files, staged: Box<dyn StagedFile>) -> Result<Self, DatabaseError> {
         let reader = Reader::open(&files, PATIENTLY)?;
-        let mut work = Work { files: files.clone(), reader, staged, staged_state: None, pin: Pin::None };
+        let (staged_blocks, pin) = (BlockHashes::default(), Pin::None);
+        let mut work = Work { files: files.clone(), reader, staged, staged_blocks, staged_state: None, pin };
         work.prepare()?;
         Ok(Self { files, work: Mutex::new(Some(work)) })
     }
@@ -88,36 +90,37 @@ impl Work {
         if self.reader.begin(&self.files)? == Journal::Rollback {
             let state = self.sql("read", |reader| State::read(reader.connection()))?;
             self.sql("read", Reader::end)?;
-            let dump = self.copy_in_short_reads(&state)?;
+            self.copy_in_short_reads(&state)?;
             // Only while nothing has been committed since is this one state, and no mixture; `pin` sees to that.
-            self.staged_state = Some((state, dump));
+            self.staged_state = Some(state);
         }
         self.sql("read", Reader::end)
     }
 
     /// Copies all pages, a block in each read transaction, so that writers get their turn between any two.
-    fn copy_in_short_reads(&mut self, state: &State) -> Result<DatabaseDump, DatabaseError> {
+    fn copy_in_short_reads(&mut self, state: &State) -> Result<(), DatabaseError> {
         let files = &self.files;
         let refused = |error| refusal(files, "read", error);
-        let connection = self.reader.connection();
-        let mut range = connection.prepare(pages::RANGE).map_err(refused)?;
+        let mut range = self.reader.connection().prepare(pages::RANGE).map_err(refused)?;
         let (mut next, step) = (1, state.pages_in_block());
-        let mut hasher = Hasher::new();
+        let blocks = &mut self.staged_blocks;
         let fill = |block: &mut Vec<u8>| {
             // What is added while the copy goes on is left for `pin`, or a growing file would never end.
             if next <= state.pages {
                 let last = state.pages.min(next + step - 1);
                 let mut rows = range.query([next, last]).map_err(refused)?;
                 pages::fill(&mut rows, block).map_err(refused)?;
-                hasher.update(block);
-                next = last + 1;
+                // A block in the middle that is not full comes from a file laid out anew: all else is left for `pin` as well.
+                next = if block.len() == BLOCK { last + 1 } else { state.pages + 1 };
+                if !block.is_empty() {
+                    blocks.push(block);
+                }
             }
             Ok(())
         };
         let staged = &mut self.staged;
         let size = pump(fill, |offset, block| staged.write_at(offset, block).map_err(DatabaseError::from))?;
-        self.staged.set_len(size)?;
-        Ok(dump(size, &hasher))
+        Ok(self.staged.set_len(size)?)
     }
 
     fn pin(&mut self) -> Result<(), DatabaseError> {
@@ -144,29 +147,23 @@ impl Work {
     /// Makes the staged file hold what the transaction sees.
     fn catch_up(&mut self) -> Result<DatabaseDump, DatabaseError> {
         let state = self.sql("pin", |reader| State::read(reader.connection()))?;
-        // Taken out first: after an error in the middle the staged file holds no state at all.
-        if let Some((staged, dump)) = self.staged_state.take()
-            && staged == state
-        {
-            self.staged_state = Some((staged, dump.clone()));
-            return Ok(dump);
+        if self.staged_state.as_ref() == Some(&state) {
+            return Ok(dump(&self.staged_blocks));
         }
-        let mut hasher = Hasher::new();
-        let (staged, hashing) = (&mut self.staged, &mut hasher);
+        // Both are taken out first: after an error in the middle nothing is known of the staged file.
+        self.staged_state = None;
+        let known = std::mem::take(&mut self.staged_blocks);
+        let mut blocks = BlockHashes::default();
+        let (staged, seen) = (&mut self.staged, &mut blocks);
         let mut old = vec![0; BLOCK];
-        let size = read_all(
-            &self.reader,
-            &self.files,
-            |_| (),
-            |offset, block| {
-                hashing.update(block);
-                write_changed(&**staged, offset, block, &mut old)
-            },
-        )?;
+        let update = |offset, block: &[u8]| {
+            seen.push(block);
+            if seen.last_is_in(&known) { Ok(()) } else { write_changed(&**staged, offset, block, &mut old) }
+        };
+        let size = read_all(&self.reader, &self.files, |_| (), update)?;
         self.staged.set_len(size)?;
-        let dump = dump(size, &hasher);
-        self.staged_state = Some((state, dump.clone()));
-        Ok(dump)
+        (self.staged_blocks, self.staged_state) = (blocks, Some(state));
+        Ok(dump(&self.staged_blocks))
     }
 
     fn finish(mut self) -> Result<DatabaseDump, DatabaseError> {
@@ -174,14 +171,12 @@ impl Work {
             Pin::None => Err(self.files.failed("finish the copy of", "it was not pinned")),
             Pin::Copied(dump) => Ok(dump),
             Pin::Held => {
-                let mut hasher = Hasher::new();
+                let mut blocks = BlockHashes::default();
                 let staged = &mut self.staged;
-                let hash = |block: &[u8]| {
-                    hasher.update(block);
-                };
-                let size = read_all(&self.reader, &self.files, hash, |offset, block| staged.write_at(offset, block))?;
+                let write = |offset, block: &[u8]| staged.write_at(offset, block);
+                let size = read_all(&self.reader, &self.files, |block| blocks.push(block), write)?;
                 self.staged.set_len(size)?;
-                Ok(dump(size, &hasher))
+                Ok(dump(&blocks))
             }
         }
     }
@@ -207,7 +202,9 @@ fn read_all(
     let mut rows = all.query([]).map_err(refused)?;
     let fill = |block: &mut Vec<u8>| {
         pages::fill(&mut rows, block).map_err(refused)?;
-        see(block);
+        if !block.is_empty() {
+            see(block);
+        }
         Ok(())
     };
     pump(fill, |offset, block| write(offset, block).map_err(DatabaseError::from))
@@ -235,6 +232,6 @@ fn write_changed(staged: &dyn StagedFile, offset: u64, block: &[u8], old: &mut [
     Ok(())
 }
 
-fn dump(size: u64, hasher: &Hasher) -> DatabaseDump {
-    DatabaseDump { size, hash: ContentHash(hasher.finalize()), setup_option: SetupOption::None }
+fn dump(blocks: &BlockHashes) -> DatabaseDump {
+    DatabaseDump { size: blocks.size(), hash: blocks.hash(), setup_option: SetupOption::None }
 }

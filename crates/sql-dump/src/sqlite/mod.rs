@@ -3,6 +3,7 @@
 //! Owns every access to the database's files. Nothing here opens them with `std::fs`: POSIX locks belong to the process, and the
 //! first unrelated close of the same file would drop the locks on which a pin stands. Never changes a journal mode.
 
+mod blocks;
 mod connection;
 mod copy;
 mod facts;

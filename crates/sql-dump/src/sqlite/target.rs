@@ -7,7 +7,7 @@ use backup_core::ports::database::DatabaseError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{BRIEFLY, is_damage, refusal, wait_for_locks};
+use super::connection::{HARDLY, is_damage, refusal, wait_for_locks};
 use super::locate::{Files, file_id};
 
 /// An old database that nobody else can open as long as this lives; or nothing that could be opened.
@@ -62,7 +62,7 @@ fn lock(files: &Files) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open_with_flags(files.main(), flags)?;
     // When nothing comes of the restore, a log that was there stays, and the one made here goes.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, files.has("-wal"))?;
-    wait_for_locks(&mut connection, BRIEFLY)?;
+    wait_for_locks(&mut connection, HARDLY)?;
     // In this mode the lock outlives the transaction, and WAL mode does without a `-shm` file.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.execute_batch("BEGIN EXCLUSIVE; COMMIT")?;

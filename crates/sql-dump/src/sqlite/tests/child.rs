@@ -1,15 +1,21 @@
 //! Another process with the database open: this test program again, told by a variable to take orders.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{self, Command, Stdio};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::{env, io, thread};
+use std::{env, fs, io, thread};
 
+use backup_core::copy::chain;
+use backup_core::ports::database::{DatabaseError, SiteDatabase};
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::{Connection, ErrorCode};
 
-use super::count_on;
+use super::super::SqliteDatabase;
+use super::doubles::FileStage;
+use super::{block_on, count_on, site_path};
 
 const VARIABLE: &str = "SQL_DUMP_TEST_CHILD";
 
@@ -25,7 +31,22 @@ pub(super) struct Child {
 
 impl Child {
     pub(super) fn start(file: &Path) -> Self {
-        let mut command = Command::new(env::current_exe().expect("the test program"));
+        Self::run(Command::new(env::current_exe().expect("the test program")), file)
+    }
+
+    /// A process that may only do what permissions allow, which do not bind the superuser. Its program lies in `folder`.
+    pub(super) fn start_bound(file: &Path, folder: &Path) -> Self {
+        // Where the tests were built may be closed to others.
+        let program = folder.join("program");
+        fs::copy(env::current_exe().expect("the test program"), &program).expect("copied");
+        let mut command = Command::new(program);
+        if fs::metadata(folder).expect("it is there").uid() == 0 {
+            command.uid(65534).gid(65534);
+        }
+        Self::run(command, file)
+    }
+
+    fn run(mut command: Command, file: &Path) -> Self {
         command.args(["--exact", "sqlite::tests::child::takes_orders", "--nocapture"]).env(VARIABLE, file);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a second process");
         let orders = process.stdin.take().expect("a pipe was asked for");
@@ -38,6 +59,12 @@ impl Child {
     /// Runs one statement, or several; the answer is the last row, `ok`, or the error's name.
     pub(super) fn sql(&mut self, sql: &str) -> String {
         self.order(&sql.replace('\n', " "));
+        self.answer()
+    }
+
+    /// Runs `inspect`, or a whole backup with `back up`; the answer is `ok`, or the error with its causes.
+    pub(super) fn adapter(&mut self, order: &str) -> String {
+        self.order(order);
         self.answer()
     }
 
@@ -90,7 +117,8 @@ impl Drop for Child {
 #[test]
 fn takes_orders() {
     let Some(file) = env::var_os(VARIABLE) else { return };
-    let connection = Connection::open(file).expect("the database opens");
+    let database = SqliteDatabase::new(site_path(Path::new(&file)), None);
+    let connection = Connection::open(&file).expect("the database opens");
     connection.busy_timeout(std::time::Duration::ZERO).expect("no timeout");
     // Only for speed, and refused where somebody holds the database.
     let _ = connection.pragma_update(None, "synchronous", false);
@@ -100,6 +128,8 @@ fn takes_orders() {
     while let Ok(order) = orders.recv() {
         match order.as_str() {
             "storm" => storm(&connection, &orders),
+            "inspect" => say_result(block_on(database.inspect()).map(drop)),
+            "back up" => say_result(block_on(back_up(&database))),
             sql => say(&run(&connection, sql).unwrap_or_else(|error| name(&error))),
         }
     }
@@ -108,6 +138,18 @@ fn takes_orders() {
 
 fn say(answer: &str) {
     writeln!(io::stdout(), "{ANSWER}{answer}").expect("the parent listens");
+}
+
+fn say_result(result: Result<(), DatabaseError>) {
+    say(&result.map_or_else(|error| chain(&error), |()| "ok".to_owned()));
+}
+
+async fn back_up(database: &SqliteDatabase) -> Result<(), DatabaseError> {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let (stage, _) = FileStage::create(&folder.path().join("copy.db"));
+    let mut copy = database.prepare(Box::new(stage)).await?;
+    copy.pin().await?;
+    copy.finish().await.map(drop)
 }
 
 fn run(connection: &Connection, sql: &str) -> rusqlite::Result<String> {

@@ -1,13 +1,15 @@
 //! Facts, and what is no database.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 
 use backup_core::path::SitePath;
 use backup_core::ports::database::{DatabaseError, DatabaseFacts, SiteDatabase};
 use backup_core::ports::site_files::FileId;
 
 use super::super::SqliteDatabase;
+use super::child::Child;
 use super::{MODES, Scratch, block_on, count_on, site_path};
 
 fn fact<'a>(facts: &'a DatabaseFacts, name: &str) -> &'a str {
@@ -105,5 +107,31 @@ fn a_database_in_use_is_left_as_it_is() {
         if mode == "wal" {
             assert_eq!(scratch.names(), ["CM_P01.db", "CM_P01.db-shm", "CM_P01.db-wal"]);
         }
+    }
+}
+
+#[test]
+fn who_may_only_read_gets_what_can_be_read() {
+    for mode in MODES {
+        let scratch = Scratch::new(mode, 4096);
+        let folder = scratch.folder.path().join("site");
+        let allow = |path: &Path, bits| {
+            fs::set_permissions(path, fs::Permissions::from_mode(bits)).expect("permissions");
+        };
+        allow(scratch.folder.path(), 0o755);
+        allow(&scratch.file(), 0o444);
+        allow(&folder, 0o555);
+        let mut reader = Child::start_bound(&scratch.file(), scratch.folder.path());
+        assert_eq!(reader.adapter("inspect"), "ok", "{mode}");
+        let backed_up = reader.adapter("back up");
+        match mode {
+            "wal" => assert!(backed_up.contains("by who may write to its folder"), "{backed_up}"),
+            _ => assert_eq!(backed_up, "ok"),
+        }
+        assert_eq!(scratch.names(), ["CM_P01.db"]);
+        allow(&scratch.file(), 0o000);
+        let refused = reader.adapter("inspect");
+        assert!(refused.starts_with("failed to open database") && !refused.contains("WAL"), "{refused}");
+        allow(&folder, 0o755);
     }
 }
