@@ -1,0 +1,134 @@
+//! `backup`: one run.
+
+use std::sync::Arc;
+
+use backup_core::backup::{RunContext, run_backup};
+use backup_core::event::EventSink;
+use backup_core::plan::BackupPlan;
+use backup_core::ports::Ports;
+use backup_core::report::{AfterBackupEnd, BackupReport, Outcome};
+use backup_core::snapshot::short;
+use backup_core::status::ProcessFacts;
+use host::machine::{SystemClock, process_facts};
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::{Session, alert, snapshots};
+use crate::error::CommandError;
+use crate::events::{Fan, TraceSink};
+use crate::exit::Exit;
+use crate::output::{Answer, Notice, human};
+use crate::site::{Site, local};
+use crate::{plan, ports};
+
+pub(super) async fn run(session: &Session) -> Result<Answer, CommandError> {
+    let site = Site::load(&session.global)?;
+    let result = back_up(session, &site).await;
+    alert::after(&site, result).await
+}
+
+async fn back_up(session: &Session, site: &Site) -> Result<Answer, CommandError> {
+    let (plan, notices) = plan::make(site)?;
+    let process = process_facts();
+    let trace =
+        site.config.install_dir.as_ref().map(|install| {
+            Arc::new(TraceSink::new(local(install).join("Logs"), Arc::new(SystemClock), process.thread))
+        });
+    let mut sinks: Vec<Arc<dyn EventSink>> = vec![Arc::clone(&session.screen) as _];
+    sinks.extend(trace.iter().map(|trace| Arc::clone(trace) as Arc<dyn EventSink>));
+    let ports = ports::wire_run(site, &plan, Arc::new(Fan(sinks)))?;
+    let answer = judge(&ports, &plan, session, process).await;
+    let fault = trace.and_then(|trace| trace.fault()).map(Notice::from);
+    Ok(answer.after(notices.into_iter().chain(fault).collect()))
+}
+
+pub(super) async fn judge(ports: &Ports, plan: &BackupPlan, session: &Session, process: ProcessFacts) -> Answer {
+    let context = RunContext { cancel: session.cancel.clone(), process };
+    let report = run_backup(ports, plan, &context).await;
+    session.screen.clear();
+    let answer = Answer::new(text(&report, &ports.clock.local_zone()), result(&report));
+    answer.with(report.findings).exit(Exit::of_outcome(report.outcome))
+}
+
+fn result(report: &BackupReport) -> Value {
+    let (outcome, cause) = match report.outcome {
+        Outcome::Done => ("done", None),
+        Outcome::Incomplete => ("incomplete", None),
+        Outcome::Failed(cause) => ("failed", Some(cause)),
+    };
+    let snapshot = report.snapshot.as_ref();
+    json!({
+        "run": report.run,
+        "site": report.site,
+        "started": report.started,
+        "ended": report.ended,
+        "outcome": outcome,
+        "cause": cause,
+        "snapshot": snapshot.map(|snapshot| snapshots::value(snapshot, &[snapshot.run])),
+        "consistency": report.consistency,
+        "freeze_window": report.freeze_window.as_secs_f64(),
+        "outage": report.outage.as_secs_f64(),
+        "entries": report.totals.entries,
+        "bytes": report.totals.bytes,
+        "after_backup": report.after_backup.as_ref().map(after_backup_value),
+    })
+}
+
+fn after_backup_value(end: &AfterBackupEnd) -> Value {
+    let (end, code) = match end {
+        AfterBackupEnd::Absent => ("absent", None),
+        AfterBackupEnd::Success(code) => ("success", Some(code)),
+        AfterBackupEnd::Failure(code) => ("failure", Some(code)),
+        AfterBackupEnd::TimedOut => ("timed-out", None),
+        AfterBackupEnd::NotStarted => ("not-started", None),
+    };
+    json!({ "end": end, "code": code })
+}
+
+fn text(report: &BackupReport, zone: &TimeZone) -> String {
+    let site = &report.site;
+    let Some(snapshot) = &report.snapshot else {
+        let outage = match report.outage.is_zero() {
+            true => String::new(),
+            false => format!(" The outage was {}.", human::duration(report.outage)),
+        };
+        return format!("Site {site} is not backed up; earlier snapshots are as they were.{outage}\n");
+    };
+    let first = match report.outcome {
+        Outcome::Done => format!("Site {site} is backed up.\n"),
+        Outcome::Incomplete => {
+            format!("Site {site} is backed up, but the snapshot is incomplete or weaker than asked for.\n")
+        }
+        Outcome::Failed(_) => format!("Site {site} is backed up, but the run failed.\n"),
+    };
+    let manifest = &snapshot.manifest;
+    let consistency = snapshots::consistency(report.consistency);
+    let took = report.ended.duration_since(report.started).unsigned_abs();
+    let mut rows = vec![
+        ("snapshot", format!("{} at `{}`", short(snapshot.run, &[snapshot.run]), snapshot.folder)),
+        ("moment", format!("{}, {consistency}", human::time(manifest.moment, zone))),
+        ("content", format!("{}, {}", human::entries(report.totals.entries), human::bytes(report.totals.bytes))),
+        ("freeze window", human::duration(report.freeze_window)),
+        ("outage", outage(report)),
+        ("took", human::duration(took)),
+    ];
+    rows.extend(report.after_backup.as_ref().and_then(after_backup_text).map(|text| ("AfterBackup", text)));
+    first + &human::pairs(&rows)
+}
+
+fn outage(report: &BackupReport) -> String {
+    match report.outage.is_zero() {
+        true => "none: no service was stopped".to_owned(),
+        false => human::duration(report.outage),
+    }
+}
+
+fn after_backup_text(end: &AfterBackupEnd) -> Option<String> {
+    match end {
+        AfterBackupEnd::Absent => None,
+        AfterBackupEnd::Success(code) => Some(format!("succeeded with exit code {code}")),
+        AfterBackupEnd::Failure(code) => Some(format!("failed with exit code {code}")),
+        AfterBackupEnd::TimedOut => Some("took too long and was ended".to_owned()),
+        AfterBackupEnd::NotStarted => Some("could not be started".to_owned()),
+    }
+}

@@ -1,0 +1,83 @@
+//! `check`: what would be backed up, what would fail, what is not covered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backup_core::check::check;
+use backup_core::config::SiteConfig;
+use backup_core::plan::BackupPlan;
+use backup_core::ports::Ports;
+use backup_core::report::{Cause, CheckReport, Finding, Gravity, has_errors};
+use serde_json::json;
+
+use super::Session;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::output::{Answer, human, json};
+use crate::site::Site;
+use crate::{plan, ports};
+
+pub(super) async fn run(session: &Session) -> Result<Answer, CommandError> {
+    let site = Site::load(&session.global)?;
+    let (plan, notices) = plan::make(&site)?;
+    let ports = ports::wire(&site, Arc::clone(&session.screen) as _);
+    Ok(judge(&ports, &site.config, &plan).await.after(notices))
+}
+
+pub(super) async fn judge(ports: &Ports, config: &SiteConfig, plan: &BackupPlan) -> Answer {
+    let mut report = check(ports, plan).await;
+    let retention = retention(ports, config).await;
+    for warning in config.task.schedule.warnings(plan.in_hierarchy, retention) {
+        report.findings.push(Finding::new(Gravity::Warning, Cause::Configuration, warning));
+    }
+    answer(&report, config)
+}
+
+/// How long change tracking data is kept, as the configuration or else the database says.
+pub(super) async fn retention(ports: &Ports, config: &SiteConfig) -> Option<Duration> {
+    if config.change_tracking_retention.is_some() {
+        return config.change_tracking_retention;
+    }
+    let facts = ports.database.as_ref()?.inspect().await.ok()?;
+    facts.change_tracking_days.map(|days| Duration::from_secs(u64::from(days) * 86_400))
+}
+
+fn answer(report: &CheckReport, config: &SiteConfig) -> Answer {
+    let destination = config.task.destination.site_folder();
+    let mut result = serde_json::Map::new();
+    result.insert("site".to_owned(), json!(config.code.as_str()));
+    json::put_path(&mut result, "destination", destination);
+    result.insert("covered".to_owned(), json!(report.covered));
+    result.insert("not_covered".to_owned(), json!(report.not_covered));
+    result.insert("needed".to_owned(), json!(report.needed));
+    result.insert("peak".to_owned(), json!(report.peak));
+    result.insert("free".to_owned(), json!(report.free));
+    let text = text(report, config.code.as_str(), &destination.to_string());
+    Answer::new(text, result.into()).with(report.findings.clone()).exit(Exit::of_findings(&report.findings))
+}
+
+fn text(report: &CheckReport, site: &str, destination: &str) -> String {
+    let mut text = format!("Site {site} to `{destination}`:\n");
+    let row = |what: &str, entries, bytes| vec![what.to_owned(), human::entries(entries), human::bytes(bytes)];
+    let mut rows: Vec<Vec<String>> =
+        report.covered.iter().map(|part| row(&part.what, part.entries, part.bytes)).collect();
+    if report.covered.len() > 1 {
+        let entries = report.covered.iter().map(|part| part.entries).sum();
+        rows.push(row("all together", entries, report.covered.iter().map(|part| part.bytes).sum()));
+    }
+    text.push_str(&human::table(&rows, &[1, 2], "  "));
+    if !report.not_covered.is_empty() {
+        text.push_str(&format!("Not covered: {}.\n", report.not_covered.join(", ")));
+    }
+    let room = [report.needed, report.peak, report.free].map(human::bytes);
+    text.push_str(&format!(
+        "Room: the new snapshot takes {}, at the peak old and new together {}; {} are free.\n",
+        room[0], room[1], room[2]
+    ));
+    let verdict = match has_errors(&report.findings) {
+        true => "A backup would fail.\n",
+        false => "Nothing stands in the way of a backup.\n",
+    };
+    text.push_str(verdict);
+    text
+}

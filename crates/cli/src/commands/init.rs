@@ -1,0 +1,138 @@
+//! `init`: a site.toml for a site that is there.
+
+mod text;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use backup_core::path::SitePath;
+use backup_core::report::{Cause, Finding, Gravity};
+use host::site_toml::{NewDatabase, NewFiles, NewSite};
+use serde_json::{Map, Value, json};
+
+use super::Session;
+use crate::args::InitArgs;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::output::{Answer, Notice, json};
+use crate::plan;
+use crate::site::{SITE_FILE, Site, site_path};
+
+pub(super) fn run(session: &Session, args: &InitArgs) -> Result<Answer, CommandError> {
+    let file = session.global.site.clone().unwrap_or_else(|| PathBuf::from(SITE_FILE));
+    if file.exists() && !args.force {
+        let message = format!("`{}` is there already", file.display());
+        return Err(CommandError::usage(message).hint("edit it, or replace it with --force"));
+    }
+    let new = new_site(args)?;
+    let text = text::write(&new, args).map_err(CommandError::usage)?;
+    let (site, problems) = judged(&file, text)?;
+    write(&site, args.force)?;
+    Ok(answer(&site, &new.destination, problems))
+}
+
+fn new_site(args: &InitArgs) -> Result<NewSite, CommandError> {
+    let code = args.code.parse().map_err(CommandError::usage)?;
+    let existing = |path: &PathBuf| {
+        let site_path = site_path(path)?;
+        match path.symlink_metadata() {
+            Ok(_) => Ok(site_path),
+            Err(error) => Err(CommandError::io(Exit::USAGE, "find", path, error)),
+        }
+    };
+    let include = args.include.iter().map(existing).collect::<Result<Vec<_>, _>>()?;
+    let install_dir = args.install_dir.as_ref().map(existing).transpose()?;
+    let control_file = args.control_file.as_ref().map(existing).transpose()?;
+    let database = args.database.as_ref().map(existing).transpose()?;
+    let files = match (install_dir, control_file) {
+        (Some(install_dir), control_file) if include.is_empty() => NewFiles::Installation { install_dir, control_file },
+        (None, Some(_)) => {
+            let message = "a control file needs the installation folder that its paths are in";
+            return Err(CommandError::usage(message).hint("name it with --install-dir DIR"));
+        }
+        _ => NewFiles::Include(include),
+    };
+    let registry = args.registry.iter().map(|(key, file)| Ok((key.clone(), existing(file)?)));
+    Ok(NewSite {
+        code,
+        files,
+        database: database.map(NewDatabase::Sqlite),
+        registry: registry.collect::<Result<_, CommandError>>()?,
+        destination: destination(&args.destination)?,
+    })
+}
+
+/// A path of this machine, or a share as it is written.
+fn destination(path: &Path) -> Result<SitePath, CommandError> {
+    match path.to_str() {
+        Some(share) if share.starts_with(r"\\") => SitePath::parse(share).map_err(CommandError::usage),
+        _ => site_path(path),
+    }
+}
+
+/// Reads the text back as every later command will, and plans a backup with it.
+///
+/// What the flags say can be corrected in the flags: that is an error, and nothing is written. What a control file says can only be put
+/// right beside a site.toml that maps its paths, so that is told and the file is written all the same.
+fn judged(file: &Path, text: String) -> Result<(Site, Vec<Notice>), CommandError> {
+    let file = std::path::absolute(file).map_err(|error| CommandError::io(Exit::USAGE, "find", file, error))?;
+    let folder = file.parent().and_then(|folder| site_path(folder).ok());
+    let folder = folder.ok_or_else(|| CommandError::usage(format!("`{}` is no place for a file", file.display())))?;
+    let config = host::site_toml::parse(&text, &folder).map_err(|errors| {
+        let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        CommandError::usage(messages.join("; "))
+    })?;
+    let by_control_file = config.control_file.is_some();
+    let site = Site { file, text, config };
+    match plan::make(&site) {
+        Ok((_, notices)) => Ok((site, notices)),
+        Err(error) if by_control_file => {
+            let mut notices = error.notices.clone();
+            notices.push(error.finding().into());
+            Ok((site, notices))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn write(site: &Site, force: bool) -> Result<(), CommandError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).create_new(!force);
+    let written = options.open(&site.file).and_then(|mut open| open.write_all(site.text.as_bytes()));
+    written.map_err(|error| CommandError::io(Exit::USAGE, "write", &site.file, error))
+}
+
+fn answer(site: &Site, destination: &SitePath, problems: Vec<Notice>) -> Answer {
+    let mut result = Map::new();
+    if let Ok(file) = site_path(&site.file) {
+        json::put_path(&mut result, "file", &file);
+    }
+    result.insert("site".to_owned(), json!(site.config.code.as_str()));
+    json::put_path(&mut result, "destination", destination);
+    let possible = !problems.iter().any(|notice| notice.finding.gravity == Gravity::Error);
+    result.insert("possible".to_owned(), json!(possible));
+    let named = site.file.file_name() == Some(SITE_FILE.as_ref())
+        && site.folder().canonicalize().ok() == std::env::current_dir().ok();
+    let option = if named { String::new() } else { format!(" --site '{}'", site.file.display()) };
+    let next = match possible {
+        true => format!("Next: `sitebackup{option} check`, then `sitebackup{option} backup`.\n"),
+        false => {
+            format!("A backup is not possible yet: correct what is said above, then `sitebackup{option} check`.\n")
+        }
+    };
+    let exit = if possible { Exit::DONE } else { Exit::INCOMPLETE };
+    let text = format!("`{}` is written. {next}", site.file.display());
+    let answer = Answer::new(text, Value::from(result)).with(missing_destination(destination)).exit(exit);
+    answer.after(problems)
+}
+
+/// Nobody makes the destination but its admin: a missing one mostly is a drive that is not mounted.
+fn missing_destination(destination: &SitePath) -> Option<Finding> {
+    let is_missing = !destination.is_windows() && !crate::site::local(destination).is_dir();
+    is_missing.then(|| {
+        let message = format!("the destination `{destination}` is not there");
+        let hint = "make the folder, or mount its drive, before the first backup";
+        Finding::new(Gravity::Warning, Cause::Destination, message).hint(hint)
+    })
+}

@@ -1,0 +1,106 @@
+//! One file a command. Each reads what it needs, calls core, and makes an [`Answer`] of the report.
+
+mod alert;
+mod backup;
+mod check;
+mod control_file;
+mod docs;
+mod init;
+mod log;
+mod recover;
+mod rehearse;
+mod repair;
+mod snapshots;
+mod status;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod watchdog;
+
+use std::sync::Arc;
+
+use backup_core::cancel::Cancel;
+use backup_core::ports::Ports;
+use backup_core::ports::destination::{SnapshotFiles, StoredSnapshot};
+use backup_core::report::{Cause, Finding, Gravity};
+use backup_core::snapshot::{RunId, choose, short};
+
+use crate::args::{Command, ControlFileCommand, Global};
+use crate::error::CommandError;
+use crate::output::Answer;
+use crate::output::progress::Screen;
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Options of every command.
+    pub(crate) global: Global,
+    /// Set by a signal.
+    pub(crate) cancel: Cancel,
+    /// Shows progress.
+    pub(crate) screen: Arc<Screen>,
+}
+
+/// Carries out a command.
+pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, CommandError> {
+    match command {
+        Command::Init(args) => init::run(session, &args),
+        Command::Check => check::run(session).await,
+        Command::Backup => backup::run(session).await,
+        Command::Snapshots => snapshots::run(session).await,
+        Command::Verify(args) => verify::run(session, &args).await,
+        Command::Recover(args) => recover::run(session, &args).await,
+        Command::Rehearse(args) => rehearse::run(session, &args).await,
+        Command::Status(args) => status::run(session, &args).await,
+        Command::Log(args) => log::run(session, &args).await,
+        Command::Repair => repair::run(session).await,
+        Command::ControlFile(ControlFileCommand::Check { file, redact }) => {
+            control_file::check(session, file.as_deref(), redact)
+        }
+        Command::ControlFile(ControlFileCommand::Format { file, write }) => {
+            control_file::format(session, file.as_deref(), write)
+        }
+        Command::ControlFile(ControlFileCommand::New { file }) => control_file::new(file.as_deref()),
+        Command::Completions { shell } => Ok(docs::completions(shell)),
+        Command::Man => docs::man(),
+        Command::Docs { dir } => docs::write(&dir),
+        Command::Watchdog => watchdog::run(session).await,
+    }
+}
+
+/// Whether a signal asks the command to stop in good order, instead of ending it at once.
+pub(crate) fn is_cancellable(command: &Command) -> bool {
+    matches!(command, Command::Backup | Command::Recover(_) | Command::Rehearse(_))
+}
+
+/// A snapshot that was chosen among those of the destination.
+struct Chosen {
+    files: Arc<dyn SnapshotFiles>,
+    /// The shortest text that names it.
+    short: String,
+    /// Said when nobody named the snapshot and it is not the one that they would want.
+    finding: Option<Finding>,
+}
+
+/// Opens the snapshot that `id` names, or the newest.
+async fn open(ports: &Ports, id: Option<&str>) -> Result<Chosen, CommandError> {
+    let snapshots = ports.destination.list().await?;
+    let runs: Vec<RunId> = snapshots.iter().map(|snapshot| snapshot.run).collect();
+    let run = choose(&runs, id)?;
+    let is_it = |snapshot: &&StoredSnapshot| snapshot.run == run;
+    let newest = snapshots.iter().find(is_it).filter(|_| id.is_none());
+    let finding = newest.and_then(|newest| weaker(newest, &snapshots, &runs));
+    Ok(Chosen { files: ports.destination.open(run).await?, short: short(run, &runs), finding })
+}
+
+/// Warns when the newest snapshot is weaker than asked for, and names a better one.
+fn weaker(snapshot: &StoredSnapshot, snapshots: &[StoredSnapshot], runs: &[RunId]) -> Option<Finding> {
+    let reason = snapshot.manifest.weaker.first()?;
+    let message = format!("snapshot {} is weaker than asked for: {reason}", short(snapshot.run, runs));
+    let finding = Finding::new(Gravity::Warning, Cause::Snapshot, message);
+    let good = snapshots.iter().rev().find(|other| other.manifest.weaker.is_empty());
+    Some(match good {
+        Some(good) => finding.hint(format!("the last good one is {}", short(good.run, runs))),
+        None => finding,
+    })
+}

@@ -1,0 +1,139 @@
+//! `recover`: a snapshot put back, from the destination or from a bare folder.
+
+mod bare;
+
+use std::sync::Arc;
+
+use backup_core::config::SiteConfig;
+use backup_core::manifest::Manifest;
+use backup_core::path::SitePath;
+use backup_core::ports::Source;
+use backup_core::ports::destination::SnapshotFiles;
+use backup_core::ports::registry::RegistryKey;
+use backup_core::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, recover};
+use backup_core::report::{Cause, Finding, RecoveryReport};
+use backup_core::snapshot::{RunId, short};
+use backup_core::verify::SnapshotError;
+use host::destination::LocalSnapshot;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::{Session, open};
+use crate::args::RecoverArgs;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::output::{Answer, human};
+use crate::ports;
+use crate::site::{Site, site_path};
+
+pub(super) async fn run(session: &Session, args: &RecoverArgs) -> Result<Answer, CommandError> {
+    let request = request(session, args)?;
+    let answer = match &args.from {
+        Some(folder) => from_folder(session, &site_path(folder)?, &request).await,
+        None => from_destination(session, args, &request).await,
+    };
+    session.screen.clear();
+    answer
+}
+
+pub(super) fn request(session: &Session, args: &RecoverArgs) -> Result<RecoverRequest, CommandError> {
+    Ok(RecoverRequest {
+        parts: args.part.iter().map(|part| (*part).into()).collect(),
+        to: args.to.as_deref().map(site_path).transpose()?,
+        map: args.map.clone(),
+        overwrite_newer: args.overwrite_newer,
+        on_windows: cfg!(windows),
+        cancel: session.cancel.clone(),
+    })
+}
+
+async fn from_destination(
+    session: &Session,
+    args: &RecoverArgs,
+    request: &RecoverRequest,
+) -> Result<Answer, CommandError> {
+    let site = Site::load(&session.global)?;
+    let ports = ports::wire(&site, Arc::clone(&session.screen) as _);
+    let services = site.config.services.iter().map(|service| service.name.clone()).collect();
+    let chosen = open(&ports, args.id.as_deref()).await?;
+    let answer = judge(&RecoveryPorts::of(&ports, services), chosen.files, request, Some(&site.config)).await?;
+    Ok(answer.after(chosen.finding.into_iter().map(Into::into).collect()))
+}
+
+/// On a bare machine: nothing is needed but the folder. What its site.toml says of services is told, never run.
+async fn from_folder(session: &Session, folder: &SitePath, request: &RecoverRequest) -> Result<Answer, CommandError> {
+    let files: Arc<dyn SnapshotFiles> = Arc::new(LocalSnapshot::open(folder).map_err(no_snapshot)?);
+    Manifest::parse(&files.manifest().await.map_err(no_snapshot)?).map_err(no_snapshot)?;
+    let (config, findings) = bare::configuration(files.as_ref(), request);
+    let ports = ports::bare(config.as_ref(), Arc::clone(&session.screen) as _);
+    let answer = judge(&ports, files, request, config.as_ref()).await?;
+    Ok(answer.after(findings.into_iter().map(Into::into).collect()))
+}
+
+fn no_snapshot(error: impl Into<Source>) -> CommandError {
+    let hint = "name the folder of a backup snapshot, the one with `sitebackup.json` in it";
+    CommandError::new(Exit::SNAPSHOT, error).hint(hint)
+}
+
+pub(super) async fn judge(
+    ports: &RecoveryPorts,
+    files: Arc<dyn SnapshotFiles>,
+    request: &RecoverRequest,
+    config: Option<&SiteConfig>,
+) -> Result<Answer, CommandError> {
+    let manifest = Manifest::parse(&files.manifest().await?).map_err(SnapshotError::from)?;
+    let mut report = recover(ports, files, request).await?;
+    report.places.iter_mut().for_each(|place| name_registry_file(place, config));
+    let exit = exit(&report);
+    let text = text(&report, &manifest);
+    Ok(Answer::new(text, result(manifest.run, &report)).with(report.findings).exit(exit))
+}
+
+/// Says in which file a key went, where the report can only say that it went into the registry.
+fn name_registry_file(place: &mut String, config: Option<&SiteConfig>) {
+    let Some(key) = place.strip_suffix(" -> registry") else { return };
+    let wanted = RegistryKey::new(key);
+    let roots = config.into_iter().flat_map(|config| &config.registry).filter(|root| wanted.starts_with(&root.key));
+    if let Some(root) = roots.max_by_key(|root| root.key.as_str().len()) {
+        *place = format!("{key} -> {}", root.reg_file);
+    }
+}
+
+fn exit(report: &RecoveryReport) -> Exit {
+    let interrupted = |finding: &Finding| finding.cause == Cause::Interrupted;
+    match report.end() {
+        RecoveryEnd::Whole => Exit::DONE,
+        _ if report.findings.iter().any(interrupted) => Exit::INTERRUPTED,
+        RecoveryEnd::Refused => Exit::of_findings(&report.findings),
+        RecoveryEnd::Partial => Exit::INCOMPLETE,
+    }
+}
+
+/// A recovery in the JSON form.
+pub(super) fn result(run: RunId, report: &RecoveryReport) -> Value {
+    json!({
+        "run": run,
+        "end": report.end(),
+        "written": report.written,
+        "already": report.already,
+        "bytes": report.bytes,
+        "places": report.places,
+    })
+}
+
+fn text(report: &RecoveryReport, manifest: &Manifest) -> String {
+    let moment = human::time(manifest.moment, &TimeZone::system());
+    let what = format!("Snapshot {} of site {}, {moment},", short(manifest.run, &[manifest.run]), manifest.site);
+    let first = match report.end() {
+        RecoveryEnd::Whole => format!("{what} is recovered:\n"),
+        RecoveryEnd::Partial => format!("{what} is recovered in part:\n"),
+        RecoveryEnd::Refused => return format!("{what} is not recovered; nothing was written.\n"),
+    };
+    let places: String = report.places.iter().map(|place| format!("  {place}\n")).collect();
+    let already = match report.already {
+        0 => String::new(),
+        n => format!(", {} right already", human::entries(n)),
+    };
+    let written = human::entries(report.written);
+    format!("{first}{places}{written} written with {}{already}.\n", human::bytes(report.bytes))
+}

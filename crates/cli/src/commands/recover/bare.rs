@@ -1,0 +1,77 @@
+//! The configuration that a snapshot keeps, for a machine that has none.
+//!
+//! It is as little trusted as the rest of the folder: it says where things were, and no command in it is ever run.
+
+use std::path::Path;
+
+use backup_core::config::{DatabaseConfig, SiteConfig};
+use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::destination::{DestinationError, SnapshotFiles};
+use backup_core::recover::RecoverRequest;
+use backup_core::report::{Cause, Finding, Gravity};
+use host::site_toml;
+
+use crate::plan::{KEPT_FOLDER, KEPT_SITE, KEPT_SITE_PATH};
+
+/// More than any site.toml has; a hostile snapshot must not fill the memory.
+const LARGEST: u64 = 4 << 20;
+
+/// What the kept site.toml says, its paths mapped as the request says, and what the user should know of it.
+pub(super) fn configuration(files: &dyn SnapshotFiles, request: &RecoverRequest) -> (Option<SiteConfig>, Vec<Finding>) {
+    let Ok(text) = document(files, KEPT_SITE) else {
+        return (None, vec![note("the snapshot keeps no site.toml: files and a SQLite database can be recovered")]);
+    };
+    let folder = document(files, KEPT_SITE_PATH).ok().and_then(|path| SitePath::parse(path).ok()?.parent());
+    let folder = folder.unwrap_or_else(|| SitePath::parse("/").expect("the root is absolute"));
+    match site_toml::parse(&String::from_utf8_lossy(&text), &folder) {
+        Ok(config) => {
+            let findings = services_note(&config, request);
+            (Some(mapped(config, request)), findings)
+        }
+        Err(errors) => {
+            let first = errors.first().map(ToString::to_string).unwrap_or_default();
+            (None, vec![note(&format!("the site.toml in the snapshot is of no use here: {first}"))])
+        }
+    }
+}
+
+fn note(message: &str) -> Finding {
+    Finding::new(Gravity::Note, Cause::Recovery, message)
+}
+
+fn services_note(config: &SiteConfig, request: &RecoverRequest) -> Vec<Finding> {
+    if config.services.is_empty() || request.to.is_some() {
+        return Vec::new();
+    }
+    let names: Vec<&str> = config.services.iter().map(|service| service.name.as_str()).collect();
+    let message = format!("whether services run is not asked: {}", names.join(", "));
+    let hint = "commands from a snapshot are never run; keep these services stopped until the recovery is done";
+    vec![note(&message).hint(hint)]
+}
+
+fn mapped(mut config: SiteConfig, request: &RecoverRequest) -> SiteConfig {
+    let map = |path: &mut SitePath| {
+        let found = request.map.iter().find_map(|(from, to)| Some(to.join(&path.strip_prefix(from)?)));
+        *path = found.unwrap_or_else(|| path.clone());
+    };
+    config.registry.iter_mut().for_each(|root| map(&mut root.reg_file));
+    if let Some(DatabaseConfig::Sqlite { path }) = &mut config.database {
+        map(path);
+    }
+    config.services.clear();
+    config
+}
+
+fn document(files: &dyn SnapshotFiles, name: &str) -> Result<Vec<u8>, DestinationError> {
+    let path = RelPath::parse(Path::new(KEPT_FOLDER).join(name).as_os_str().as_encoded_bytes()).expect("plain names");
+    let open = files.open(&path)?;
+    let damaged = |error: backup_core::ports::site_files::SiteFilesError| DestinationError::Damaged {
+        path: SitePath::parse("/").expect("the root is absolute").join(&path),
+        reason: error.to_string(),
+    };
+    let size = open.stat().map_err(damaged)?.size.min(LARGEST);
+    let mut content = vec![0; usize::try_from(size).unwrap_or_default()];
+    let read = open.read_at(0, &mut content).map_err(damaged)?;
+    content.truncate(read);
+    Ok(content)
+}

@@ -1,0 +1,227 @@
+//! `status`: how old the last good snapshot is, and what needs attention. Touches nothing, not even the journal's lock.
+
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backup_core::config::SiteConfig;
+use backup_core::ports::Ports;
+use backup_core::ports::destination::StoredSnapshot;
+use backup_core::ports::journal::JournalRecord;
+use backup_core::report::{Cause, Finding, Gravity};
+use backup_core::schedule::{ScheduleZone, Window};
+use backup_core::snapshot::RunId;
+use backup_core::status::{self, Severity, StatusMessage};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Session, check};
+use crate::args::StatusArgs;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::output::{Answer, human};
+use crate::ports;
+use crate::site::Site;
+
+pub(super) async fn run(session: &Session, args: &StatusArgs) -> Result<Answer, CommandError> {
+    let site = Site::load(&session.global)?;
+    judge(&ports::wire(&site, Arc::clone(&session.screen) as _), &site.config, args).await
+}
+
+pub(super) async fn judge(ports: &Ports, config: &SiteConfig, args: &StatusArgs) -> Result<Answer, CommandError> {
+    let facts = gather(ports, config).await?;
+    let findings = facts.findings(args.max_age);
+    let exit = exit(&findings);
+    Ok(report::answer(&facts, args.max_age).with(findings).exit(exit))
+}
+
+/// Errors mean that there is nothing to recover from; warnings that somebody should look.
+fn exit(findings: &[Finding]) -> Exit {
+    match findings.iter().map(|finding| finding.gravity).max() {
+        Some(Gravity::Error) => Exit::STALE,
+        Some(Gravity::Warning) => Exit::INCOMPLETE,
+        Some(Gravity::Note) | None => Exit::DONE,
+    }
+}
+
+/// All that is known, before anything is judged.
+#[derive(Debug)]
+struct Facts {
+    site: String,
+    now: Timestamp,
+    zone: TimeZone,
+    snapshots: Vec<StoredSnapshot>,
+    /// In a hierarchy: how long change tracking data is kept.
+    retention: Option<Duration>,
+    last_run: Option<LastRun>,
+    enabled: bool,
+    next: Option<Window>,
+    missed: Vec<Window>,
+    leftovers: Vec<RunId>,
+}
+
+/// The last run that has said anything.
+#[derive(Debug)]
+struct LastRun {
+    run: RunId,
+    started: Timestamp,
+    result: RunResult,
+    message: StatusMessage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RunResult {
+    Done,
+    Incomplete,
+    Failed,
+    /// It runs now, or was killed.
+    Unfinished,
+}
+
+impl RunResult {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Incomplete => "incomplete",
+            Self::Failed => "failed",
+            Self::Unfinished => "unfinished",
+        }
+    }
+}
+
+async fn gather(ports: &Ports, config: &SiteConfig) -> Result<Facts, CommandError> {
+    let zone = ports.clock.local_zone();
+    let schedule = &config.task.schedule;
+    let schedule_zone = match &schedule.zone {
+        ScheduleZone::Local => zone.clone(),
+        ScheduleZone::Utc => TimeZone::UTC,
+        ScheduleZone::Named(name) => ports.clock.zone(name).map_err(CommandError::usage)?,
+    };
+    let now = ports.clock.now();
+    let last_run = last_run(&ports.status_log.read().await?);
+    let enabled = config.task.enabled;
+    let missed = match (&last_run, enabled) {
+        (Some(last), true) => schedule.missed(Some(last.started), now, &schedule_zone),
+        // A site that has never run has missed nothing: that there is no snapshot is said anyway.
+        _ => Vec::new(),
+    };
+    let retention = if config.kind.in_hierarchy() { check::retention(ports, config).await } else { None };
+    Ok(Facts {
+        site: config.code.to_string(),
+        now,
+        snapshots: ports.destination.list().await?,
+        retention,
+        last_run,
+        enabled,
+        next: schedule.next(now, &schedule_zone).filter(|_| enabled),
+        missed,
+        leftovers: unfinished(&ports.journal.read().await?),
+        zone,
+    })
+}
+
+fn last_run(messages: &[StatusMessage]) -> Option<LastRun> {
+    let last = messages.last()?;
+    let of_run: Vec<&StatusMessage> = messages.iter().filter(|message| message.run == last.run).collect();
+    let is_result =
+        |message: &&&StatusMessage| message.severity == Severity::Error || message.id == status::COMPLETED.id;
+    let result = of_run.iter().rev().find(is_result);
+    let result_kind = result.map_or(RunResult::Unfinished, |message| match message.id {
+        id if id == status::COMPLETED.id => RunResult::Done,
+        id if id == status::INCOMPLETE.id => RunResult::Incomplete,
+        _ => RunResult::Failed,
+    });
+    Some(LastRun {
+        run: last.run,
+        started: of_run.first()?.at,
+        result: result_kind,
+        message: (*result.copied().unwrap_or(&last)).clone(),
+    })
+}
+
+/// Runs that began and did not end, as the journal has it.
+fn unfinished(records: &[JournalRecord]) -> Vec<RunId> {
+    let mut open = Vec::new();
+    for record in records {
+        match record {
+            JournalRecord::RunStarted { run, .. } => open.push(*run),
+            JournalRecord::RunEnded { run, .. } => open.retain(|other| other != run),
+            _ => {}
+        }
+    }
+    open
+}
+
+impl Facts {
+    fn good(&self) -> Option<&StoredSnapshot> {
+        self.snapshots.iter().rev().find(|snapshot| snapshot.manifest.weaker.is_empty())
+    }
+
+    fn age(&self) -> Option<Duration> {
+        let moment = self.good()?.manifest.moment;
+        Some(Duration::try_from(self.now.duration_since(moment)).unwrap_or_default())
+    }
+
+    fn usable_until(&self) -> Option<Timestamp> {
+        let retention = SignedDuration::try_from(self.retention?).ok()?;
+        self.good()?.manifest.moment.checked_add(retention).ok()
+    }
+
+    fn findings(&self, max_age: Option<Duration>) -> Vec<Finding> {
+        let verdicts = [self.judge_snapshots(max_age), self.judge_last_run()];
+        let mut findings: Vec<Finding> = verdicts.into_iter().flatten().collect();
+        let time = |moment| human::time(moment, &self.zone);
+        if let (Some(first), n) = (self.missed.first(), self.missed.len()) {
+            let windows = human::count(n as u64, "window", "windows");
+            let message = format!("{windows} passed without a run, the first from {}", time(first.begin));
+            let hint = "does the scheduler run `sitebackup backup`? docs/scheduling.md has examples";
+            findings.push(Finding::new(Gravity::Warning, Cause::Configuration, message).hint(hint));
+        }
+        if !self.leftovers.is_empty() && self.last_run.as_ref().is_none_or(|last| last.result != RunResult::Unfinished)
+        {
+            let runs = human::count(self.leftovers.len() as u64, "run", "runs");
+            let finding = Finding::new(Gravity::Warning, Cause::State, format!("{runs} left something to repair"));
+            findings.push(finding.hint("`sitebackup repair` puts it right, and so does the next run"));
+        }
+        findings
+    }
+
+    fn judge_snapshots(&self, max_age: Option<Duration>) -> Option<Finding> {
+        let stale =
+            |message: String| Some(Finding::error(Cause::Snapshot, message).hint("`sitebackup backup` makes one"));
+        let Some(age) = self.age() else {
+            return stale(match self.snapshots.is_empty() {
+                true => "there is no backup snapshot".to_owned(),
+                false => "there is no good backup snapshot, only one that is weaker than asked for".to_owned(),
+            });
+        };
+        let shown = human::age(age);
+        if let Some(max_age) = max_age.filter(|max_age| age > *max_age) {
+            return stale(format!("the last good snapshot is {shown} old, more than {}", human::duration(max_age)));
+        }
+        if self.usable_until().is_some_and(|until| until < self.now) {
+            return stale(format!(
+                "the last good snapshot is {shown} old: change tracking no longer reaches back to it, other sites cannot catch up"
+            ));
+        }
+        None
+    }
+
+    fn judge_last_run(&self) -> Option<Finding> {
+        let last = self.last_run.as_ref()?;
+        let warning = |message: String| Finding::new(Gravity::Warning, Cause::State, message);
+        match last.result {
+            RunResult::Done => None,
+            RunResult::Incomplete | RunResult::Failed => {
+                let message = format!("the last run is {}: {}", last.result.name(), last.message);
+                Some(warning(message).hint("`sitebackup log` tells more, smsbkup.log at the destination all of it"))
+            }
+            RunResult::Unfinished => {
+                let began = human::time(last.started, &self.zone);
+                let message = format!("the run that began {began} has not ended: it runs now, or was killed");
+                Some(warning(message).hint("if no backup runs now, `sitebackup repair` puts things right"))
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Who hears the events of a run: the screen, and the log in the installation folder.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use backup_core::event::{Event, EventSink, Phase};
+use backup_core::ports::clock::Clock;
+use backup_core::report::{Cause, Finding, Gravity};
+use backup_core::trace;
+use host::trace_file::TraceFile;
+
+/// Passes each event on to several sinks.
+#[derive(Debug)]
+pub(crate) struct Fan(pub(crate) Vec<Arc<dyn EventSink>>);
+
+impl EventSink for Fan {
+    fn event(&self, event: &Event) {
+        self.0.iter().for_each(|sink| sink.event(event));
+    }
+}
+
+/// Writes the log lines of a run to `Logs/smsbkup.log`, and none of them inside the freeze window: the log is part of the site.
+#[derive(Debug)]
+pub(crate) struct TraceSink {
+    file: TraceFile,
+    shown: String,
+    clock: Arc<dyn Clock>,
+    thread: u32,
+    fault: Mutex<Option<String>>,
+}
+
+impl TraceSink {
+    /// Writes below the folder `logs`.
+    pub(crate) fn new(logs: std::path::PathBuf, clock: Arc<dyn Clock>, thread: u32) -> Self {
+        let shown = logs.join("smsbkup.log").display().to_string();
+        Self { file: TraceFile::new(logs), shown, clock, thread, fault: Mutex::default() }
+    }
+
+    /// What kept lines from being written, if anything did.
+    pub(crate) fn fault(&self) -> Option<Finding> {
+        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let message = format!("`{}` could not be written: {fault}", self.shown);
+        let hint = "the log at the destination is complete; see to the installation folder";
+        Some(Finding::new(Gravity::Warning, Cause::State, message).hint(hint))
+    }
+
+    fn note(&self, result: std::io::Result<()>) {
+        if let Err(error) = result {
+            let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+            fault.get_or_insert_with(|| error.to_string());
+        }
+    }
+
+    /// The line in the log's format. Some lines come formatted, with their component, others plain.
+    fn line(&self, text: &str) -> String {
+        if text.contains("  $$<") {
+            return text.to_owned();
+        }
+        trace::line(text, self.clock.now(), &self.clock.local_zone(), self.thread)
+    }
+}
+
+impl EventSink for TraceSink {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Log(text) => self.note(self.file.append(&self.line(text))),
+            Event::Phase(Phase::Frozen) => self.file.hold(),
+            // Thaw always comes; the start of the services is a second chance, should a backend not tell it.
+            Event::Thawed(_) | Event::Phase(Phase::Starting) => self.note(self.file.release()),
+            Event::Status(_) | Event::Phase(_) | Event::Progress(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use backup_core::memory::World;
+
+    use super::*;
+
+    fn sink(logs: std::path::PathBuf) -> TraceSink {
+        TraceSink::new(logs, Arc::new(World::new()), 7)
+    }
+
+    #[test]
+    fn nothing_is_written_while_the_site_is_frozen() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let sink = sink(folder.path().join("Logs"));
+        let content = || std::fs::read_to_string(folder.path().join("Logs/smsbkup.log")).unwrap_or_default();
+        sink.event(&Event::Log("before".to_owned()));
+        sink.event(&Event::Phase(Phase::Frozen));
+        sink.event(&Event::Log("inside".to_owned()));
+        assert!(content().contains("before") && !content().contains("inside"));
+        sink.event(&Event::Thawed(Duration::from_millis(5)));
+        assert!(content().contains("inside  $$<SMS_SITE_BACKUP>"), "{}", content());
+        assert_eq!(sink.fault(), None);
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_is_a_warning() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let sink = sink(folder.path().join("gone/Logs"));
+        sink.event(&Event::Log("lost".to_owned()));
+        assert_eq!(sink.fault().map(|finding| finding.gravity), Some(Gravity::Warning));
+    }
+}

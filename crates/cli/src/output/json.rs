@@ -1,0 +1,227 @@
+//! The JSON form: one object on standard output, the same for every command. Version 1.
+
+use backup_core::path::SitePath;
+use backup_core::report::Finding;
+use serde_json::{Map, Value, json};
+
+use crate::exit::Exit;
+
+/// The version of the envelope and of all results. A field that is added does not change it, one that goes or changes its meaning does.
+pub(crate) const VERSION: u32 = 1;
+
+/// The fields of each command's `result`; a dot stands before the fields of what is inside, `[]` marks a list.
+///
+/// Fields of the reports themselves, which are core's, are named as core names them.
+pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "init",
+        &[
+            ("file", "the site.toml that was written"),
+            ("site", "the site code"),
+            ("destination", "where snapshots will go"),
+            ("possible", "whether a backup can be planned with it; else the findings say what is in the way"),
+        ],
+    ),
+    (
+        "check",
+        &[
+            ("site", "the site code"),
+            ("destination", "where the snapshot would go"),
+            ("covered[].what", "a path, a registry key or a database"),
+            ("covered[].entries", "its entries"),
+            ("covered[].bytes", "its bytes"),
+            ("not_covered[]", "what no part of the plan covers"),
+            ("needed", "bytes that the new snapshot takes"),
+            ("peak", "bytes of the old snapshot and the new one together"),
+            ("free", "bytes free at the destination"),
+        ],
+    ),
+    (
+        "backup",
+        &[
+            ("run", "the run, which is the snapshot's id"),
+            ("site", "the site code"),
+            ("started", "when the run began"),
+            ("ended", "when it ended"),
+            ("outcome", "`done`, `incomplete` or `failed`"),
+            ("cause", "why it failed, else null"),
+            ("snapshot", "the published snapshot, as in `snapshots`, else null"),
+            ("consistency", "`application`, `crash` or `none`"),
+            ("freeze_window", "seconds from the first Freeze to the last Thaw"),
+            ("outage", "seconds from the first service stopped to the last one started"),
+            ("entries", "entries in the snapshot"),
+            ("bytes", "bytes of content in the snapshot"),
+            (
+                "after_backup.end",
+                "`absent`, `success`, `failure`, `timed-out` or `not-started`; null when it was not reached",
+            ),
+            ("after_backup.code", "its exit code, else null"),
+        ],
+    ),
+    (
+        "snapshots",
+        &[
+            ("snapshots[].id", "the snapshot's id"),
+            ("snapshots[].short", "the shortest prefix that names it"),
+            ("snapshots[].folder", "where it lies"),
+            ("snapshots[].published", "whether the folder has its final name"),
+            ("snapshots[].site", "the site code"),
+            ("snapshots[].started", "when its run began"),
+            ("snapshots[].moment", "the moment to which all parts belong"),
+            ("snapshots[].consistency", "`application`, `crash` or `none`"),
+            ("snapshots[].provider", "who made the shadow copy"),
+            ("snapshots[].weaker[]", "why it is weaker than asked for"),
+            ("snapshots[].freeze_window", "seconds"),
+            ("snapshots[].outage", "seconds"),
+            ("snapshots[].entries", "entries"),
+            ("snapshots[].bytes", "bytes of content"),
+            ("snapshots[].database", "name, engine, and which option of Setup takes it back, else null"),
+        ],
+    ),
+    (
+        "verify",
+        &[
+            ("run", "the snapshot's id"),
+            ("entries", "entries looked at"),
+            ("bytes", "bytes read and hashed; 0 without --read-data"),
+            ("whole", "whether nothing is wrong with it"),
+        ],
+    ),
+    (
+        "recover",
+        &[
+            ("run", "the snapshot's id"),
+            ("end", "`whole`, `partial` or `refused`"),
+            ("written", "entries written"),
+            ("already", "entries that were right already"),
+            ("bytes", "bytes written"),
+            ("places[]", "where each part went"),
+        ],
+    ),
+    (
+        "rehearse",
+        &[
+            ("run", "the snapshot's id"),
+            ("recovered", "whether recovery, database, registry and probes were all found good"),
+            ("took", "seconds that the recovery took, which is about how long the real one would"),
+            ("recovery", "the recovery, as in `recover`"),
+        ],
+    ),
+    (
+        "status",
+        &[
+            ("site", "the site code"),
+            ("now", "the moment of the answer"),
+            ("good", "the last good snapshot, as in `snapshots`, else null"),
+            ("newest", "the newest snapshot, as in `snapshots`, else null"),
+            ("age", "seconds since the good snapshot's moment, else null"),
+            ("max_age", "seconds that it may be old, else null"),
+            ("usable_until", "in a hierarchy: when change tracking no longer reaches back to it, else null"),
+            (
+                "last_run",
+                "run, when it began, `result` (`done`, `incomplete`, `failed`, `unfinished`) and its last message, else null",
+            ),
+            ("next_window", "begin and latest begin of the open or next window, else null"),
+            ("missed[]", "windows that passed without a run"),
+            ("leftovers[]", "runs that did not end"),
+        ],
+    ),
+    (
+        "log",
+        &[
+            ("messages[].id", "the message's number"),
+            ("messages[].severity", "`information`, `warning` or `error`"),
+            ("messages[].at", "when"),
+            ("messages[].site", "the site code"),
+            ("messages[].run", "the run"),
+            ("messages[].details[]", "insertion strings"),
+            ("messages[].text", "the message in a line"),
+        ],
+    ),
+    (
+        "repair",
+        &[
+            ("unfinished[]", "runs that had not ended"),
+            ("started[]", "services that were started"),
+            ("swept", "folders removed at the destination"),
+            ("published", "the snapshot whose publishing was finished, else null"),
+        ],
+    ),
+    (
+        "control-file check",
+        &[
+            ("file", "the control file"),
+            ("example_site", "whether the tokens are those of an example site, because none is configured"),
+            ("diagnostics[].code", "the rule, as in docs/control-file.md"),
+            ("diagnostics[].severity", "`warning`, `error` or `critical error`"),
+            ("diagnostics[].line", "the line, counted from 1"),
+            ("diagnostics[].column", "the character in the line, counted from 1"),
+            ("diagnostics[].message", "what is wrong"),
+            ("diagnostics[].hint", "what to do about it, else null"),
+            ("redacted", "a copy that names neither hosts nor paths, with --redact, else null"),
+        ],
+    ),
+    (
+        "control-file format",
+        &[
+            ("file", "the control file"),
+            ("changed", "whether its layout was another"),
+            ("text", "the file as it is laid out"),
+        ],
+    ),
+    ("control-file new", &[("file", "the file that was written, else null"), ("text", "a control file to begin with")]),
+];
+
+/// The whole object, with a line end.
+pub(crate) fn envelope(command: &str, result: &Value, findings: &[&Finding], exit: Exit) -> Vec<u8> {
+    let findings = serde_json::to_string(findings).unwrap_or_else(|_| "[]".to_owned());
+    // Written by hand so that the fields come in the order in which they are documented.
+    format!(
+        "{{\"version\":{VERSION},\"command\":{},\"result\":{result},\"findings\":{findings},\"exit\":{}}}\n",
+        Value::from(command),
+        exit.code()
+    )
+    .into_bytes()
+}
+
+/// A path as a field, with a second one in hex where it is not Unicode.
+pub(crate) fn put_path(object: &mut Map<String, Value>, name: &str, path: &SitePath) {
+    let bytes = path.to_bytes();
+    object.insert(name.to_owned(), json!(String::from_utf8_lossy(&bytes)));
+    if std::str::from_utf8(&bytes).is_err() {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        object.insert(format!("{name}_hex"), json!(hex));
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Asserts that the result of a command holds the documented fields and no others, at its top.
+    pub(crate) fn assert_documented(command: &str, result: &Value) {
+        let (_, fields) = FIELDS.iter().find(|(name, _)| *name == command).expect("the command is documented");
+        let top = |field: &str| field.split(['.', '[']).next().unwrap_or_default().to_owned();
+        let mut documented: Vec<String> = fields.iter().map(|(field, _)| top(field)).collect();
+        documented.sort();
+        documented.dedup();
+        let object = result.as_object().expect("a result is an object");
+        let mut found: Vec<String> = object.keys().filter(|key| !key.ends_with("_hex")).cloned().collect();
+        found.sort();
+        assert_eq!(found, documented, "fields of `{command}`");
+    }
+
+    #[test]
+    fn a_path_that_is_not_unicode_keeps_its_bytes() {
+        let mut object = Map::new();
+        put_path(&mut object, "folder", &SitePath::parse(b"/a/\xff").expect("absolute"));
+        assert_eq!(Value::from(object), json!({ "folder": "/a/\u{fffd}", "folder_hex": "2f612fff" }));
+    }
+
+    #[test]
+    fn the_envelope_keeps_its_order() {
+        let text = envelope("log", &json!({ "messages": [] }), &[], Exit::DONE);
+        let expect = r#"{"version":1,"command":"log","result":{"messages":[]},"findings":[],"exit":0}"#;
+        assert_eq!(String::from_utf8_lossy(&text), format!("{expect}\n"));
+    }
+}

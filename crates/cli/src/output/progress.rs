@@ -1,0 +1,112 @@
+//! The bar on a terminal: phase, rate, remaining time. Anywhere else nothing.
+
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use backup_core::event::{Event, EventSink, Phase, Progress};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::printer::err;
+
+const COUNTED: &str = "{prefix:14} {bar:24} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {wide_msg}";
+const UNCOUNTED: &str = "{prefix:14} {spinner} {elapsed}  {wide_msg}";
+
+/// Shows what goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Screen {
+    bar: Mutex<Option<ProgressBar>>,
+    shown: bool,
+}
+
+impl Screen {
+    /// A screen on standard error; a blank one where that is no terminal, or with `--quiet`.
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self { bar: Mutex::default(), shown: !quiet && std::io::stderr().is_terminal() }
+    }
+
+    /// Writes a line to standard error, above the bar.
+    pub(crate) fn say(&self, line: &str) {
+        match &*self.lock() {
+            Some(bar) => bar.suspend(|| err(&format!("{line}\n"))),
+            None => err(&format!("{line}\n")),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = self.lock().take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn phase(&self, phase: Phase) {
+        self.clear();
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_style(style(UNCOUNTED));
+        bar.set_prefix(name(phase));
+        bar.enable_steady_tick(Duration::from_millis(120));
+        *self.lock() = Some(bar);
+    }
+
+    fn progress(&self, progress: Progress) {
+        let bar = self.lock();
+        let Some(bar) = bar.as_ref().filter(|_| progress.total_bytes > 0) else { return };
+        if bar.length() != Some(progress.total_bytes) {
+            bar.set_style(style(COUNTED).progress_chars("=> "));
+            bar.set_length(progress.total_bytes);
+        }
+        bar.set_position(progress.bytes.min(progress.total_bytes));
+        bar.set_message(format!("{} of {} files", progress.files, progress.total_files));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<ProgressBar>> {
+        // What a panic leaves behind is at worst an old bar.
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EventSink for Screen {
+    fn event(&self, event: &Event) {
+        if !self.shown {
+            return;
+        }
+        match event {
+            Event::Phase(phase) => self.phase(*phase),
+            Event::Progress(progress) => self.progress(*progress),
+            Event::Log(_) | Event::Status(_) | Event::Thawed(_) => {}
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("our own template is well formed")
+}
+
+/// What a phase is called.
+pub(crate) fn name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Preflight => "checking",
+        Phase::PreCopy => "pre-copy",
+        Phase::Stopping => "stopping",
+        Phase::Frozen => "frozen",
+        Phase::Starting => "starting",
+        Phase::Copying => "copying",
+        Phase::Publishing => "publishing",
+        Phase::AfterBackup => "AfterBackup",
+        Phase::Verifying => "verifying",
+        Phase::Recovering => "recovering",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_well_formed() {
+        for template in [COUNTED, UNCOUNTED] {
+            drop(style(template));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! From configuration and control file to the plan of a run, with the documents that every snapshot keeps.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use backup_core::path::RelPath;
+use backup_core::plan::{BackupPlan, PlanError, Tasks};
+use backup_core::report::{Cause, Finding, Gravity};
+use host::commands::AFTER_BACKUP;
+
+use crate::control;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::output::Notice;
+use crate::site::{Site, local};
+
+/// The folder of a snapshot that holds what a bare machine needs.
+pub(crate) const KEPT_FOLDER: &str = "sitebackup";
+/// The configuration in that folder.
+pub(crate) const KEPT_SITE: &str = "site.toml";
+/// Where the configuration lay, since its relative paths start there.
+pub(crate) const KEPT_SITE_PATH: &str = "site.toml.path";
+
+/// The plan of a site, and what was found on the way that stops no run.
+///
+/// # Errors
+/// Everything that is wrong with control file and configuration at once; nothing was touched.
+pub(crate) fn make(site: &Site) -> Result<(BackupPlan, Vec<Notice>), CommandError> {
+    let (tasks, mut notices) = match control::tasks(&site.config)? {
+        Some(found) => found,
+        None => (Tasks::without_control_file(&site.config).map_err(CommandError::usage)?, Vec::new()),
+    };
+    let (keep, found) = kept_documents(site)?;
+    notices.extend(found);
+    BackupPlan::new(&site.config, tasks, keep)
+        .map(|plan| (plan, notices.clone()))
+        .map_err(|errors| refused(errors, notices))
+}
+
+fn refused(errors: Vec<PlanError>, mut notices: Vec<Notice>) -> CommandError {
+    let mut errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let last = errors.pop().unwrap_or_default();
+    notices.extend(errors.into_iter().map(|message| Finding::error(Cause::Configuration, message).into()));
+    CommandError::usage(last).with_notices(notices)
+}
+
+type Documents = Vec<(RelPath, Vec<u8>)>;
+
+/// site.toml without secrets, the control file and AfterBackup.
+fn kept_documents(site: &Site) -> Result<(Documents, Option<Notice>), CommandError> {
+    let place = |name: &str| RelPath::parse(format!("{KEPT_FOLDER}/{name}")).expect("our own names are plain");
+    let mut documents = vec![
+        (place(KEPT_SITE), host::site_toml::without_secrets(&site.text).into_bytes()),
+        (place(KEPT_SITE_PATH), site.file.as_os_str().as_encoded_bytes().to_vec()),
+    ];
+    if let Some(control_file) = &site.config.control_file {
+        documents.push((place("smsbkup.ctl"), control::read(&local(control_file))?));
+    }
+    let hook = site.hook_folder().join(AFTER_BACKUP);
+    let notice = match read_hook(&hook) {
+        Ok(content) => {
+            documents.extend(content.map(|content| (place(AFTER_BACKUP), content)));
+            None
+        }
+        Err(error) => {
+            let message = CommandError::io(Exit::UNEXPECTED, "keep a copy of", &hook, error).messages().join(": ");
+            Some(Finding::new(Gravity::Warning, Cause::AfterBackup, message).into())
+        }
+    };
+    Ok((documents, notice))
+}
+
+/// A hook that is not there, or is no file, is left to the run to judge.
+fn read_hook(hook: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::metadata(hook) {
+        Ok(facts) if facts.is_file() => fs::read(hook).map(Some),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
