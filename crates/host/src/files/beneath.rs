@@ -1,0 +1,54 @@
+//! Opening what lies below a folder and nowhere else, however hostile the path or the tree is.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use backup_core::path::RelPath;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat, openat2, statat};
+use rustix::io::{Errno, retry_on_intr};
+
+/// Refuses every link on the way, not only those that lead out: a recovered tree has none above a recovered entry.
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
+static KERNEL_CANNOT: AtomicBool = AtomicBool::new(false);
+
+/// Opens `path` below `root`. A symbolic link anywhere in it is [`Errno::LOOP`].
+pub(crate) fn open_beneath(root: impl AsFd, path: &RelPath, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = root.as_fd();
+    if !KERNEL_CANNOT.load(Ordering::Relaxed) {
+        let name = if path.is_root() { b".".as_slice() } else { path.as_bytes() };
+        // A rename elsewhere in the tree makes the kernel ask for another try.
+        let once = || match openat2(root, name, flags, mode, BENEATH) {
+            Err(Errno::AGAIN) => Err(Errno::INTR),
+            result => result,
+        };
+        match retry_on_intr(once) {
+            Err(Errno::NOSYS) => KERNEL_CANNOT.store(true, Ordering::Relaxed),
+            result => return result,
+        }
+    }
+    open_stepwise(root, path, flags, mode)
+}
+
+/// The same for kernels without `openat2` (before 5.6): one component after the other, none of them a link.
+pub(super) fn open_stepwise(root: BorrowedFd<'_>, path: &RelPath, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Some(name) = path.name() else {
+        return openat(root, ".", flags, mode);
+    };
+    let mut folder = openat(root, ".", step, Mode::empty())?;
+    let parent = path.parent().unwrap_or_default();
+    for component in parent.components().filter(|component| !component.is_empty()) {
+        let next = openat(&folder, component, step, Mode::empty());
+        folder = next.map_err(|error| if_link(&folder, component, error))?;
+    }
+    openat(&folder, name, flags, mode).map_err(|error| if_link(&folder, name, error))
+}
+
+// Asked for a folder, the system calls a link `not a directory`.
+fn if_link(folder: &OwnedFd, name: &[u8], error: Errno) -> Errno {
+    let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    let is_link = stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink);
+    if error == Errno::NOTDIR && is_link { Errno::LOOP } else { error }
+}

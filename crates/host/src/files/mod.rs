@@ -1,0 +1,91 @@
+//! Files of this machine: walked, and read where they lie with all their metadata.
+//!
+//! Follows no symbolic link below a root and opens nothing but regular files and folders, so that neither a pipe nor a device can hang
+//! a run. Closing any descriptor of a file drops this process's POSIX locks on it: a database's files are never opened here.
+
+pub(crate) mod attributes;
+pub(crate) mod beneath;
+pub(crate) mod local_file;
+pub(crate) mod parallel;
+pub(crate) mod stat;
+pub(crate) mod walk;
+
+mod mounts;
+mod sync;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use backup_core::path::SitePath;
+use backup_core::ports::site_files::{Attributes, FileSource, OpenFile, SiteFiles, SiteFilesError, Walk};
+use rustix::fs::CWD;
+
+use self::local_file::LocalFile;
+use crate::blocking::blocking;
+
+/// The files of this machine.
+///
+/// Reading leaves access times alone where the system lets this process ask for that (its own files, or root's rights).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LocalSiteFiles;
+
+impl LocalSiteFiles {
+    /// The files of this machine; touches nothing.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+#[async_trait]
+impl SiteFiles for LocalSiteFiles {
+    /// One `syncfs` for each file system that holds a root, or is mounted below one.
+    async fn sync(&self, roots: &[SitePath]) -> Result<(), SiteFilesError> {
+        let roots = roots.to_vec();
+        blocking(move || sync::sync_roots(&roots)).await
+    }
+
+    /// Walks with one `lstat` an entry. An entry that goes away during the walk is simply not there.
+    ///
+    /// The root itself is the first entry. A root that is a symbolic link to a folder is walked as that folder; what is below it is
+    /// never followed. In a pattern `*` stays within a folder and `**` does not; what matches is left out with all below it.
+    async fn walk(&self, source: &FileSource) -> Result<Walk, SiteFilesError> {
+        let source = source.clone();
+        blocking(move || walk::walk_source(&source)).await
+    }
+
+    fn open(&self, path: &SitePath) -> Result<Box<dyn OpenFile>, SiteFilesError> {
+        let place = local(path).map_err(failed("open", path))?;
+        Ok(Box::new(LocalFile::open(CWD, &place, path.clone())?))
+    }
+
+    fn attributes(&self, path: &SitePath) -> Result<Attributes, SiteFilesError> {
+        let place = local(path).map_err(failed("read the attributes of", path))?;
+        attributes::of_path(&place).map_err(failed("read the attributes of", path))
+    }
+}
+
+/// The path as this system writes it.
+pub(crate) fn local(path: &SitePath) -> io::Result<PathBuf> {
+    if path.is_windows() {
+        let reason = "this is a Windows path: say in [paths] where its root lies on this machine";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    Ok(PathBuf::from(OsString::from_vec(path.to_bytes())))
+}
+
+/// Turns a system's refusal into the port's error.
+pub(crate) fn failed<E: Into<io::Error>>(action: &'static str, path: &SitePath) -> impl FnOnce(E) -> SiteFilesError {
+    move |error| {
+        let error = error.into();
+        match error.kind() {
+            io::ErrorKind::NotFound => SiteFilesError::Missing(path.clone()),
+            _ => SiteFilesError::Failed { action, path: path.clone(), source: error.into() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
