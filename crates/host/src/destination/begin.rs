@@ -1,0 +1,64 @@
+//! Making the staging folder of a run.
+
+use std::io;
+
+use backup_core::ports::destination::DestinationError;
+use backup_core::snapshot::RunId;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FlockOperation, Mode, flock, fsync, mkdirat, renameat, unlinkat};
+use rustix::io::Errno;
+
+use super::LocalDestination;
+use super::folder::{Folder, Marker, write_new};
+use super::names::{MARKER_NAME, failed, temp_name, working_name};
+use super::staging::LocalStaging;
+
+impl LocalDestination {
+    /// The marker is durable before anything else enters the folder; so whatever a crash leaves here can be told to be ours. Before
+    /// that there is an empty folder at most, or one with the unfinished marker alone, and a sweep knows both by their names.
+    pub(super) fn begin_now(&self, run: RunId, previous: Option<RunId>) -> Result<LocalStaging, DestinationError> {
+        let root = self.lock_root()?;
+        let previous = previous.map(|run| self.find(&root, run)).transpose()?.map(|(folder, _)| folder);
+        let name = working_name(run);
+        mkdirat(&root, &name, Mode::RWXU).map_err(failed("make a staging folder in", &self.root))?;
+        let marker = Marker::new(run, self.site.as_str());
+        let made = Folder::open(&root, &self.root, name.as_bytes()).and_then(|folder| {
+            let in_use = mark(&folder, &marker)?;
+            fsync(&root)?;
+            Ok((folder, in_use))
+        });
+        match made {
+            Ok((folder, in_use)) => Ok(LocalStaging::new(folder, previous, &marker, in_use)),
+            Err(error) => {
+                // Only an empty folder goes here; one with a marker is left to the sweep.
+                let _ = unlinkat(&root, &name, AtFlags::REMOVEDIR);
+                Err(failed("make a staging folder in", &self.root)(error))
+            }
+        }
+    }
+}
+
+/// Writes the marker and locks it for as long as the folder is in use. It is locked before it has its name.
+fn mark(folder: &Folder, marker: &Marker) -> io::Result<OwnedFd> {
+    let temp = temp_name(MARKER_NAME);
+    let marked = write_new(&folder.fd, &temp, &marker.to_json()).and_then(|file| {
+        lock(&file)?;
+        renameat(&folder.fd, &temp, &folder.fd, MARKER_NAME)?;
+        fsync(&folder.fd)?;
+        Ok(file)
+    });
+    if marked.is_err() {
+        let _ = unlinkat(&folder.fd, &temp, AtFlags::empty());
+    }
+    marked
+}
+
+/// Locks an open marker; `false` when somebody else has it.
+pub(super) fn lock(marker: &OwnedFd) -> Result<bool, Errno> {
+    match flock(marker, FlockOperation::NonBlockingLockExclusive) {
+        // Where the file system has no locks, runs of one site exclude each other by other means.
+        Ok(()) | Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::INVAL) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

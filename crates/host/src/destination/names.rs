@@ -1,0 +1,60 @@
+//! The names under which this program keeps things at a destination, and the errors of what happens to them.
+
+use std::io;
+
+use backup_core::manifest::{LIST_NAME, MANIFEST_NAME};
+use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::destination::DestinationError;
+use backup_core::snapshot::RunId;
+use rustix::io::Errno;
+
+/// The marker: whatever folder does not hold it is not ours.
+pub(super) const MARKER_NAME: &str = ".sitebackup";
+/// The manifest's name once its snapshot is being removed.
+pub(super) const REMOVING_NAME: &str = "sitebackup.removing";
+/// The run's log.
+pub(super) const LOG_NAME: &str = "smsbkup.log";
+
+/// What files are called while they are written.
+const TEMP_PREFIX: &str = ".sitebackup.new-";
+const WORKING_PREFIX: &str = ".sitebackup-";
+
+/// The name of a folder that has not the final one.
+pub(super) fn working_name(run: RunId) -> String {
+    format!("{WORKING_PREFIX}{run}")
+}
+
+/// Whether a folder of this name is where a run stages, or where its snapshot waits or goes.
+pub(super) fn is_working_name(name: &[u8], run: RunId) -> bool {
+    let rest = name.strip_prefix(working_name(run).as_bytes());
+    rest.is_some_and(|rest| matches!(rest, [] | [b'-', ..]))
+}
+
+/// The run whose working name this is.
+pub(super) fn working_run(name: &[u8]) -> Option<RunId> {
+    let run = name.strip_prefix(WORKING_PREFIX.as_bytes())?.get(..32)?;
+    std::str::from_utf8(run).ok()?.parse().ok()
+}
+
+/// What `name` is called while it is written.
+pub(super) fn temp_name(name: &str) -> String {
+    format!("{TEMP_PREFIX}{name}")
+}
+
+/// Whether `path` in a snapshot's folder is this program's own and no part of the site.
+pub(super) fn is_own(path: &RelPath) -> bool {
+    let own = [MARKER_NAME, MANIFEST_NAME, LIST_NAME, LOG_NAME, REMOVING_NAME];
+    own.iter().any(|name| name.as_bytes() == path.as_bytes())
+        || (path.as_bytes().starts_with(TEMP_PREFIX.as_bytes()) && !path.as_bytes().contains(&b'/'))
+}
+
+/// Turns a system's refusal into the port's error.
+pub(super) fn failed<E: Into<io::Error>>(action: &'static str, path: &SitePath) -> impl FnOnce(E) -> DestinationError {
+    move |error| {
+        let error = error.into();
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOSPC | Errno::DQUOT) => DestinationError::Full(path.clone()),
+            _ => DestinationError::Failed { action, path: path.clone(), source: error.into() },
+        }
+    }
+}

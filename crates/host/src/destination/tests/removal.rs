@@ -1,0 +1,144 @@
+//! Removals and sweeps: only what is ours, the listing first, at every point at which they can be cut short.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use backup_core::ports::destination::{Destination, StageContent};
+use jiff::Timestamp;
+
+use super::super::names::working_name;
+use super::{Bench, LIST, manifest, rel, run, stage};
+
+#[tokio::test]
+async fn a_removed_snapshot_is_gone_and_the_others_stay() {
+    let bench = Bench::new();
+    bench.published(run(1), "one").await;
+    bench.published(run(2), "two").await;
+    symlink("/etc", bench.staged(run(1), "link")).expect("a link that AfterBackup made");
+    bench.destination.remove(run(1)).await.expect("removed");
+    assert_eq!((bench.runs().await, bench.names()), (vec![run(2)], vec!["P01Backup".to_owned()]));
+    assert!(Path::new("/etc/passwd").exists());
+    bench.destination.remove(run(1)).await.expect("nothing is left to remove");
+    bench.destination.remove(run(2)).await.expect("removed");
+    assert_eq!(bench.names(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_staging_folder_is_removed_while_its_run_has_it() {
+    let bench = Bench::new();
+    let staging = bench.begin(run(1), None).await;
+    staging.write(&rel("deep/er/file"), b"x", Timestamp::UNIX_EPOCH).await.expect("written");
+    bench.destination.remove(run(1)).await.expect("removed");
+    assert_eq!(bench.names(), [""; 0]);
+}
+
+#[tokio::test]
+async fn nothing_without_our_marker_is_removed() {
+    let bench = Bench::new();
+    bench.published(run(1), "one").await;
+    fs::remove_file(bench.root.path().join("P01Backup/.sitebackup")).expect("removed");
+    let alike = bench.root.path().join(working_name(run(2)));
+    fs::create_dir(&alike).expect("a folder that is named like ours");
+    fs::write(alike.join("precious"), "x").expect("a file");
+    bench.destination.remove(run(1)).await.expect("nothing to remove");
+    bench.destination.remove(run(2)).await.expect("nothing to remove");
+    assert_eq!(bench.destination.sweep().await.expect("swept"), 0);
+    assert!(bench.root.path().join("P01Backup/a").exists() && alike.join("precious").exists());
+}
+
+#[tokio::test]
+async fn a_sweep_takes_what_was_never_sealed_and_nobody_uses() {
+    let bench = Bench::new();
+    bench.published(run(1), "one").await;
+    let source = bench.write("x", "x");
+    let dead = bench.begin(run(2), Some(run(1))).await;
+    stage(&dead, "f/x", StageContent::Copy(source)).await.expect("staged");
+    stage(&dead, "a", StageContent::Reuse(rel("a"))).await.expect("reused");
+    let alive = bench.begin(run(3), None).await;
+    assert_eq!(bench.destination.sweep().await.expect("swept"), 0, "both are in use");
+    drop(dead);
+    assert_eq!(bench.destination.sweep().await.expect("swept"), 1);
+    assert!(bench.staged(run(3), ".sitebackup").exists() && !bench.staged(run(2), "").exists());
+    alive.seal(&manifest(run(3), LIST), LIST).await.expect("sealed");
+    drop(alive);
+    assert_eq!(bench.destination.sweep().await.expect("swept"), 0);
+    assert_eq!(bench.runs().await, [run(1), run(3)]);
+    assert_eq!(fs::read(bench.root.path().join("P01Backup/a")).expect("shared with what was swept"), b"one");
+}
+
+#[tokio::test]
+async fn another_process_keeps_a_folder_from_the_sweep() {
+    let bench = Bench::new();
+    drop(bench.begin(run(1), None).await);
+    let marker = bench.staged(run(1), ".sitebackup");
+    // flock(1) is in the base system; the shell says when it has the lock.
+    let mut other = std::process::Command::new("flock")
+        .arg(&marker)
+        .args(["sh", "-c", "echo locked; exec cat"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("flock runs");
+    let mut said = [0; 7];
+    std::io::Read::read_exact(other.stdout.as_mut().expect("its output"), &mut said).expect("it has the lock");
+    assert_eq!(bench.destination.sweep().await.expect("swept"), 0);
+    drop(other.stdin.take());
+    assert!(other.wait().expect("it ends").success());
+    assert_eq!(bench.destination.sweep().await.expect("swept"), 1);
+}
+
+#[tokio::test]
+async fn a_removal_is_finished_from_wherever_it_was_cut_short() {
+    // Each step of a removal, as a crash after it leaves the folder.
+    let steps: [fn(&Bench); 5] = [
+        |bench| rename(bench, "P01Backup/sitebackup.json", "P01Backup/sitebackup.removing"),
+        |bench| rename(bench, "P01Backup", &working_name(run(1))),
+        |bench| {
+            fs::remove_file(bench.staged(run(1), "a")).expect("removed");
+            fs::remove_file(bench.staged(run(1), "files.jsonl.zst")).expect("removed");
+        },
+        |bench| fs::remove_file(bench.staged(run(1), "sitebackup.removing")).expect("removed"),
+        |bench| fs::remove_file(bench.staged(run(1), ".sitebackup")).expect("removed"),
+    ];
+    for cut in 1..=steps.len() {
+        let bench = Bench::new();
+        bench.published(run(1), "one").await;
+        for step in &steps[..cut] {
+            step(&bench);
+            assert_eq!(bench.runs().await, [], "not listed any more");
+        }
+        assert_eq!(bench.destination.sweep().await.expect("swept"), 1, "after step {cut}");
+        assert_eq!(bench.names(), [""; 0], "after step {cut}");
+        bench.published(run(2), "two").await;
+    }
+}
+
+#[tokio::test]
+async fn a_beginning_that_was_cut_short_is_swept() {
+    let bench = Bench::new();
+    fs::create_dir(bench.staged(run(1), "")).expect("an empty folder");
+    fs::create_dir(bench.staged(run(2), "")).expect("a folder");
+    fs::write(bench.staged(run(2), ".sitebackup.new-.sitebackup"), "{").expect("an unfinished marker");
+    fs::create_dir(bench.root.path().join(".sitebackup-other")).expect("not our kind of name");
+    assert_eq!(bench.destination.sweep().await.expect("swept"), 2);
+    assert_eq!(bench.names(), [".sitebackup-other"]);
+}
+
+#[tokio::test]
+async fn a_folder_whose_manifest_somebody_took_is_not_swept() {
+    let bench = Bench::new();
+    bench.published(run(1), "one").await;
+    fs::remove_file(bench.root.path().join("P01Backup/sitebackup.json")).expect("removed");
+    bench.sealed(run(2), "two").await;
+    fs::write(bench.staged(run(2), "sitebackup.json"), "{\"version\": 2}").expect("a later version's");
+    assert_eq!(bench.destination.sweep().await.expect("swept"), 0);
+    assert!(bench.root.path().join("P01Backup/a").exists() && bench.staged(run(2), "a").exists());
+    // It is ours nevertheless: it makes room for a new one, and keeps its content.
+    bench.published(run(3), "three").await;
+    assert!(bench.staged(run(1), "a").exists());
+}
+
+fn rename(bench: &Bench, from: &str, to: &str) {
+    fs::rename(bench.root.path().join(from), bench.root.path().join(to)).expect("renamed");
+}
