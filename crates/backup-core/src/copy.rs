@@ -214,6 +214,9 @@ impl Copier {
         links: Vec<(usize, RelPath)>,
         done: &mut [Copied],
     ) -> Result<(), DestinationError> {
+        if links.is_empty() {
+            return Ok(());
+        }
         let item = |(index, first): &(usize, RelPath)| StageItem {
             path: entries[*index].place.clone(),
             content: StageContent::HardLink(first.clone()),
