@@ -103,7 +103,7 @@ impl Copying {
             if load.is_small() || last.is_some_and(|last| !load.is_less_than(last)) {
                 break;
             }
-            if number < MAX_PASSES && !self.doubtful().is_small() {
+            if number < MAX_PASSES && self.doubtful().is_heavy() {
                 self.let_settle().await?;
             }
             last = Some(load);
@@ -192,7 +192,9 @@ impl Copying {
             problems.extend(changed.into_iter().take(MAX_TOLD).map(problem));
         }
         problems.sort_by(|a, b| a.path.cmp(&b.path));
-        let records = self.branches.into_iter().flat_map(Branch::into_records).collect();
+        let count = self.branches.iter().map(|branch| branch.entries.len()).sum();
+        let mut records = Vec::with_capacity(count);
+        self.branches.into_iter().for_each(|branch| records.extend(branch.into_records()));
         taken.image = Image::Staged { records, problems };
         taken
     }

@@ -109,14 +109,19 @@ impl Branch {
     pub(super) fn meet(&mut self, walk: Vec<WalkEntry>, gone: &mut Vec<RelPath>) {
         let mut old = std::mem::take(&mut self.entries).into_iter().peekable();
         let mut entries = Vec::with_capacity(walk.len());
+        // Equality is asked first: it is the common case, and cheaper than order.
         let mut leave = |entry: &Entry| gone.push(self.target.join(&entry.path));
         for walked in walk {
-            while let Some(entry) = old.next_if(|entry| entry.path < walked.path) {
+            let mut known = old.next_if(|entry| entry.path == walked.path);
+            while known.is_none()
+                && let Some(entry) = old.next_if(|entry| entry.path < walked.path)
+            {
                 if entry.staged != Staged::Nothing {
                     leave(&entry);
                 }
+                known = old.next_if(|entry| entry.path == walked.path);
             }
-            entries.push(match old.next_if(|entry| entry.path == walked.path) {
+            entries.push(match known {
                 Some(mut entry) => {
                     if entry.meet(walked.stat) {
                         leave(&entry);
@@ -135,10 +140,14 @@ impl Branch {
         let mut new = Vec::new();
         let mut entries = self.entries.iter_mut().peekable();
         for walked in walk {
-            while let Some(entry) = entries.next_if(|entry| entry.path < walked.path) {
+            let mut known = entries.next_if(|entry| entry.path == walked.path);
+            while known.is_none()
+                && let Some(entry) = entries.next_if(|entry| entry.path < walked.path)
+            {
                 entry.clean = false;
+                known = entries.next_if(|entry| entry.path == walked.path);
             }
-            match entries.next_if(|entry| entry.path == walked.path) {
+            match known {
                 Some(entry) => entry.clean &= same(&entry.stat, &walked.stat),
                 None => new.push(self.source.root.join(&walked.path)),
             }

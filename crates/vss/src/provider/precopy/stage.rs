@@ -33,6 +33,11 @@ impl Load {
         self.files <= 64 && self.bytes <= 16 << 20
     }
 
+    /// Whether reading it takes a good part of a second, from memory.
+    pub(super) fn is_heavy(self) -> bool {
+        self.files > 2000 || self.bytes > 256 << 20
+    }
+
     /// A file costs about as much as reading 64 KiB more.
     pub(super) fn is_less_than(self, other: Self) -> bool {
         let cost = |load: Self| load.bytes.saturating_add(load.files << 16);
