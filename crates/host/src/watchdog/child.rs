@@ -212,10 +212,16 @@ impl Rescue {
     async fn journal_lock(&self) -> Option<Box<dyn JournalLock>> {
         let journal = FileJournal::new(&self.state_dir);
         let give_up = Instant::now() + RETRY_FOR;
+        let mut waits = false;
         loop {
             match journal.lock_as("watchdog, which starts services: ").await {
                 Ok(lock) => return Some(lock),
-                Err(JournalError::Busy { .. }) if Instant::now() < give_up => sleep(POLL).await,
+                Err(JournalError::Busy { holder }) if Instant::now() < give_up => {
+                    if !std::mem::replace(&mut waits, true) {
+                        self.log(&format!("waiting for the journal, which is held: {holder}"));
+                    }
+                    sleep(POLL).await;
+                }
                 Err(error) => {
                     // Services that stay down are the worse end.
                     self.log(&format!("going on without the journal: {error}"));

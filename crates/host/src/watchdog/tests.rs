@@ -277,7 +277,7 @@ async fn whoever_repairs_first_is_not_disturbed() {
     watched.stop("A").await.expect("stopped");
     let child = child_of(&watched).await.expect("there is a child");
     drop(watched);
-    eventually("the child has seen it", || site.log().contains("bringing back").then_some(()));
+    eventually("the child waits", || site.log().contains("waiting for the journal").then_some(()));
     assert!(!site.runs("A"), "the holder of the journal decides");
     drop(repair);
     eventually("it runs", || site.runs("A").then_some(()));
