@@ -24,25 +24,40 @@ fn copies_taken_in_a_storm_are_whole() {
     }
 }
 
+/// Ends the threads of a test, also when it fails.
+struct Going(AtomicBool);
+
+impl Going {
+    fn on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Stop<'a>(&'a Going);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn writers_are_not_starved_by_a_copy() {
     let scratch = Scratch::new("delete", 4096);
-    let connection = scratch.connect();
-    connection.execute_batch("BEGIN").expect("begun");
-    (0..4000).for_each(|_| drop(connection.execute("INSERT INTO log (data) VALUES (randomblob(3000))", [])));
-    connection.execute_batch("COMMIT").expect("committed");
-    drop(connection);
-    let copying = AtomicBool::new(true);
+    let filling = "INSERT INTO log (data) WITH n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 4000)
+        SELECT randomblob(3000) FROM n";
+    scratch.connect().execute_batch(filling).expect("filled");
+    let copying = Going(AtomicBool::new(true));
     // However often it is copied, a writer that waits gets its turn.
     thread::scope(|scope| {
         scope.spawn(|| {
-            while copying.load(Ordering::Relaxed) {
+            while copying.on() {
                 drop(scratch.prepare());
             }
         });
+        let _stop = Stop(&copying);
         let writer = scratch.connect();
         (0..50).for_each(|_| count_on(&writer).expect("the writer gets its turn"));
-        copying.store(false, Ordering::Relaxed);
     });
     assert_eq!(number(&scratch.file()), 50);
 }
@@ -51,21 +66,21 @@ fn writers_are_not_starved_by_a_copy() {
 fn a_storm_of_threads_in_the_same_process_is_no_different() {
     for mode in MODES {
         let scratch = Scratch::new(mode, 1024);
-        let writing = AtomicBool::new(true);
+        let writing = Going(AtomicBool::new(true));
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     let connection = scratch.connect();
-                    while writing.load(Ordering::Relaxed) {
+                    while writing.on() {
                         count_on(&connection).expect("counted");
                     }
                 });
             }
+            let _stop = Stop(&writing);
             for _ in 0..10 {
                 scratch.back_up();
                 number(&scratch.copy_file());
             }
-            writing.store(false, Ordering::Relaxed);
         });
     }
 }
