@@ -14,26 +14,51 @@ const ROUNDS: usize = 100;
 
 /// All folders with a marker directly below `root`, of any name, sorted by name.
 ///
-/// A folder is not missed because names are exchanged meanwhile: the root is looked over until two rounds see the same.
+/// No folder is missed because names move meanwhile: the root is looked over until two rounds in which nothing moved see the same.
+/// That asks for no lock, so a process that was stopped in the middle of a publish hides nothing.
 pub(super) fn marked_folders(root: &OwnedFd, path: &SitePath) -> io::Result<Vec<Folder>> {
     let mut seen = look_over(root, path)?;
     for _ in 0..ROUNDS {
         let again = look_over(root, path)?;
-        let same = seen.len() == again.len()
-            && seen.iter().zip(&again).all(|(a, b)| a.name() == b.name() && a.inode() == b.inode());
+        let same = seen.settled && again.settled && seen.places() == again.places();
         seen = again;
         if same {
             break;
         }
     }
-    Ok(seen)
+    Ok(seen.folders)
 }
 
-fn look_over(root: &OwnedFd, path: &SitePath) -> io::Result<Vec<Folder>> {
-    let open = |name: Vec<u8>| Folder::open(root, path, &name).ok();
-    // A folder that cannot be opened cannot be one of ours that is whole.
-    let folders = names(root)?.into_iter().filter_map(open);
-    Ok(folders.filter(|folder| folder.has(MARKER_NAME)).collect())
+/// One look at the root.
+struct View {
+    folders: Vec<Folder>,
+    /// Whether nothing tells that names moved between listing them and opening the folders.
+    settled: bool,
+}
+
+impl View {
+    fn places(&self) -> Vec<(&[u8], Option<u64>)> {
+        self.folders.iter().map(|folder| (folder.name(), folder.inode())).collect()
+    }
+}
+
+fn look_over(root: &OwnedFd, path: &SitePath) -> io::Result<View> {
+    let mut view = View { folders: Vec::new(), settled: true };
+    for name in names(root)? {
+        match Folder::open(root, path, &name) {
+            Ok(folder) if folder.has(MARKER_NAME) => view.folders.push(folder),
+            // The name was listed and is gone: its folder has another one by now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => view.settled = false,
+            // A folder that cannot be opened cannot be one of ours that is whole.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    // A folder under two names was renamed in between, and hides the one that it changed places with.
+    let mut inodes: Vec<_> = view.folders.iter().map(Folder::inode).collect();
+    inodes.sort_unstable();
+    inodes.dedup();
+    view.settled &= inodes.len() == view.folders.len();
+    Ok(view)
 }
 
 /// The names of what may be folders in `folder`, sorted.

@@ -14,10 +14,12 @@ static KERNEL_CANNOT: AtomicBool = AtomicBool::new(false);
 
 /// Opens `path` below `root`. A symbolic link anywhere in it is [`Errno::LOOP`].
 pub(crate) fn open_beneath(root: impl AsFd, path: &RelPath, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = flags | OFlags::CLOEXEC;
     let root = root.as_fd();
     if !KERNEL_CANNOT.load(Ordering::Relaxed) {
         let name = if path.is_root() { b".".as_slice() } else { path.as_bytes() };
+        // NOFOLLOW would only make the kernel call a link `not a directory` where a folder is asked for.
+        let flags = flags.difference(OFlags::NOFOLLOW);
         // A rename elsewhere in the tree makes the kernel ask for another try.
         let once = || match openat2(root, name, flags, mode, BENEATH) {
             Err(Errno::AGAIN) => Err(Errno::INTR),
@@ -28,7 +30,7 @@ pub(crate) fn open_beneath(root: impl AsFd, path: &RelPath, flags: OFlags, mode:
             result => return result,
         }
     }
-    open_stepwise(root, path, flags, mode)
+    open_stepwise(root, path, flags | OFlags::NOFOLLOW, mode)
 }
 
 /// The same for kernels without `openat2` (before 5.6): one component after the other, none of them a link.

@@ -240,4 +240,12 @@ fn nothing_is_opened_over_a_link_by_either_means() {
         let stepwise = open_stepwise(folder.as_fd(), &rel, flags | OFlags::NOFOLLOW, Mode::empty());
         assert_eq!(stepwise.map(drop), expected, "{path} stepwise");
     }
+    // Asked for a folder, the kernel must not call a link something else.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for (path, expected) in [("way", Errno::LOOP), ("way/deep", Errno::LOOP), ("z", Errno::NOTDIR)] {
+        let rel = RelPath::parse(path).expect("plain");
+        assert_eq!(open_beneath(&folder, &rel, flags, Mode::empty()).map(drop), Err(expected), "{path}");
+        let stepwise = open_stepwise(folder.as_fd(), &rel, flags, Mode::empty());
+        assert_eq!(stepwise.map(drop), Err(expected), "{path} stepwise");
+    }
 }

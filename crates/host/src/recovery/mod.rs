@@ -185,3 +185,6 @@ fn local(path: &SitePath) -> Result<PathBuf, RecoveryError> {
         source: error.into(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,15 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use backup_core::ports::destination::{Destination, StageContent};
+use backup_core::path::SitePath;
+use backup_core::ports::destination::{Destination, DestinationError, StageContent};
 use jiff::Timestamp;
+use rustix::io::Errno;
 
-use super::super::names::working_name;
+use super::super::names::{failed, working_name};
 use super::{Bench, LIST, manifest, rel, run, stage};
 
 #[tokio::test]
@@ -141,4 +145,49 @@ async fn a_folder_whose_manifest_somebody_took_is_not_swept() {
 
 fn rename(bench: &Bench, from: &str, to: &str) {
     fs::rename(bench.root.path().join(from), bench.root.path().join(to)).expect("renamed");
+}
+
+/// As long as the manifest is there, all of the content is; and the other snapshot is listed all the time.
+#[test]
+fn a_snapshot_is_whole_or_not_listed_at_every_instant_of_its_removal() {
+    let bench = Bench::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(bench.published(run(1), "one"));
+    let done = Arc::new(AtomicBool::new(false));
+    for round in 2..12 {
+        runtime.block_on(async {
+            let staging = bench.begin(run(round), None).await;
+            for n in 0..100 {
+                staging.write(&rel(format!("f/{n}")), b"x", Timestamp::UNIX_EPOCH).await.expect("written");
+            }
+            staging.seal(&manifest(run(round), LIST), LIST).await.expect("sealed");
+        });
+        let (watched, folder) = (bench.destination.clone(), bench.staged(run(round), ""));
+        let stop = Arc::clone(&done);
+        let watcher = std::thread::spawn(move || {
+            let mut listed_before = true;
+            while !stop.load(Ordering::Relaxed) {
+                let count = fs::read_dir(folder.join("f")).map_or(0, Iterator::count);
+                assert!(count == 100 || !folder.join("sitebackup.json").exists(), "{count} files with a manifest");
+                let runs: Vec<_> = watched.list_now().expect("a list").iter().map(|snapshot| snapshot.run).collect();
+                assert_eq!(runs.first(), Some(&run(1)));
+                assert!(listed_before || runs.len() == 1, "listed again");
+                listed_before = runs.len() > 1;
+            }
+        });
+        runtime.block_on(bench.destination.remove(run(round))).expect("removed");
+        done.store(true, Ordering::Relaxed);
+        watcher.join().expect("whole or not listed");
+        done.store(false, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn no_room_is_an_error_of_its_own() {
+    let path = SitePath::parse("/backup/x").expect("absolute");
+    for errno in [Errno::NOSPC, Errno::DQUOT] {
+        assert!(matches!(failed("write", &path)(errno), DestinationError::Full(full) if full == path));
+        assert!(matches!(failed("write", &path)(std::io::Error::from(errno)), DestinationError::Full(_)));
+    }
+    assert!(matches!(failed("write", &path)(Errno::IO), DestinationError::Failed { action: "write", .. }));
 }
