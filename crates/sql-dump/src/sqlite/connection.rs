@@ -204,6 +204,11 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(code(error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
+/// Whether somebody else holds a lock.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(code(error), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
 /// Whether SQLite understood the request and found that it cannot be answered.
 pub(super) fn is_mistake(error: &rusqlite::Error) -> bool {
     code(error) == Some(ErrorCode::Unknown)
@@ -213,9 +218,7 @@ pub(super) fn is_mistake(error: &rusqlite::Error) -> bool {
 pub(super) fn refusal(files: &Files, action: &'static str, error: rusqlite::Error) -> DatabaseError {
     let name = files.label();
     match code(&error) {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            DatabaseError::Locked { name, source: error.into() }
-        }
+        _ if is_busy(&error) => DatabaseError::Locked { name, source: error.into() },
         Some(ErrorCode::NotADatabase) => DatabaseError::NotOne { name, engine: ENGINE, source: error.into() },
         Some(ErrorCode::CannotOpen) if files.id().is_none() && cfg!(unix) => DatabaseError::Missing(name),
         _ => DatabaseError::Failed { action, name, source: with_remedy(error) },

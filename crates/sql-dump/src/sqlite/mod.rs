@@ -14,7 +14,8 @@ mod restore;
 mod target;
 mod verify;
 
-#[cfg(test)]
+// Permissions, crashes and POSIX locks are what they are about.
+#[cfg(all(test, unix))]
 mod tests;
 
 use std::sync::Arc;

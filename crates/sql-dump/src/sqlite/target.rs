@@ -7,7 +7,7 @@ use backup_core::ports::database::DatabaseError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{HARDLY, is_damage, refusal, wait_for_locks};
+use super::connection::{HARDLY, is_busy, is_damage, refusal, wait_for_locks};
 use super::locate::{Files, file_id};
 
 /// An old database that nobody else can open as long as this lives; or nothing that could be opened.
@@ -22,11 +22,13 @@ impl Held {
         if files.id().is_none() && !files.main().exists() {
             return Ok(Self { old: None });
         }
+        Files::locate(files.site())?;
         let old = match lock(files) {
             Ok(connection) => Some(connection),
             // What the wreck has left is no database; nobody can lock it.
             Err(error) if is_damage(&error) => None,
-            Err(error) => return Err(refusal(files, "lock", error)),
+            Err(error) if is_busy(&error) => return Err(refusal(files, "lock", error)),
+            Err(error) => return Err(files.failed("lock", error)),
         };
         match other_program(files) {
             Some(program) => {

@@ -88,6 +88,14 @@ fn a_wrong_copy_changes_nothing() {
 }
 
 #[test]
+fn a_folder_in_the_targets_place_is_refused() {
+    let (scratch, hash) = backed_up("delete");
+    let error = restore_to(&scratch, &hash, &scratch.folder.path().join("site")).expect_err("a folder");
+    assert!(matches!(error, DatabaseError::NotOne { .. }), "{error:?}");
+    assert_eq!(scratch.names(), ["CM_P01.db"]);
+}
+
+#[test]
 fn a_target_in_use_is_refused() {
     for mode in MODES {
         let (scratch, hash) = backed_up(mode);
