@@ -137,9 +137,8 @@ impl From<DestinationError> for CommandError {
 impl From<JournalError> for CommandError {
     fn from(error: JournalError) -> Self {
         match &error {
-            JournalError::Busy { .. } => {
-                Self::new(Exit::BUSY, error).hint("wait until it has ended: `sitebackup status` tells")
-            }
+            JournalError::Busy { .. } => Self::new(Exit::BUSY, error)
+                .hint("wait until it has ended; a watchdog that starts services takes as long as the services may"),
             JournalError::Failed { .. } => Self::new(Exit::STATE, error).hint(STATE_HINT),
         }
     }

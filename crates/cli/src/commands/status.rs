@@ -136,7 +136,7 @@ fn last_run(messages: &[StatusMessage]) -> Option<LastRun> {
         run: last.run,
         started: of_run.first()?.at,
         result: result_kind,
-        message: (*result.copied().unwrap_or(&last)).clone(),
+        message: result.map_or(last, |message| message).clone(),
     })
 }
 
@@ -214,7 +214,8 @@ impl Facts {
         match last.result {
             RunResult::Done => None,
             RunResult::Incomplete | RunResult::Failed => {
-                let message = format!("the last run is {}: {}", last.result.name(), last.message);
+                let how = if last.result == RunResult::Failed { "failed" } else { "was incomplete" };
+                let message = format!("the last run {how}: {}", last.message);
                 Some(warning(message).hint("`sitebackup log` tells more, smsbkup.log at the destination all of it"))
             }
             RunResult::Unfinished => {

@@ -1,5 +1,6 @@
 //! The one place that writes to standard output and standard error.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
@@ -34,7 +35,7 @@ impl Printer {
     pub(crate) fn answer(&self, command: &str, answer: &Answer) -> Exit {
         if self.json {
             let findings: Vec<&Finding> = answer.notices.iter().map(|notice| &notice.finding).collect();
-            out(&json::envelope(command, &answer.result, &findings, answer.exit));
+            out(json::envelope(command, &answer.result, &findings, answer.exit));
         } else {
             err(&self.notices(&answer.notices));
             out(&answer.text);
@@ -47,7 +48,7 @@ impl Printer {
         if self.json {
             let own = error.finding();
             let findings = error.notices.iter().map(|notice| &notice.finding).chain([&own]).collect::<Vec<_>>();
-            out(&json::envelope(command, &serde_json::Value::Null, &findings, error.kind));
+            out(json::envelope(command, &serde_json::Value::Null, &findings, error.kind));
         } else {
             err(&self.notices(&error.notices));
             err(&self.error_text(error));
@@ -67,9 +68,14 @@ impl Printer {
         text
     }
 
-    /// Findings as lines; `--quiet` leaves only errors. A hint that many share is given once, behind the last of them.
+    /// Findings as lines; `--quiet` leaves only errors. A hint that many share is given once, behind the last of them, and what several
+    /// steps ran into is said once.
     fn notices(&self, notices: &[Notice]) -> String {
-        let told = |notice: &&Notice| !self.quiet || notice.finding.gravity == Gravity::Error;
+        let mut said = HashSet::new();
+        let told = |notice: &&Notice| {
+            let wanted = !self.quiet || notice.finding.gravity == Gravity::Error;
+            wanted && said.insert(notice.finding.message.clone())
+        };
         let notices: Vec<&Notice> = notices.iter().filter(told).collect();
         let mut text = String::new();
         for (n, notice) in notices.iter().enumerate() {
@@ -105,7 +111,8 @@ impl Printer {
     pub(crate) fn shown(command: &str, answer: &Answer) -> String {
         let printer = Self { json: false, quiet: false, colour: false };
         let text = String::from_utf8_lossy(&answer.text);
-        format!("$ sitebackup {command}\n{text}{}[{}]\n", printer.notices(&answer.notices), answer.exit.name())
+        let notices = printer.notices(&answer.notices);
+        format!("$ sitebackup {command}\n{notices}{text}[{}]\n", answer.exit.name())
     }
 
     /// What an error looks like, for tests.

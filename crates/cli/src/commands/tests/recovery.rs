@@ -1,0 +1,167 @@
+//! `recover`, `rehearse`, `repair`.
+
+use super::*;
+
+fn recover_to(world: &World, request: &RecoverRequest) -> Answer {
+    let ports = world.ports();
+    let chosen = block_on(open(&ports, None)).expect("a snapshot");
+    let ports = RecoveryPorts::of(&ports, vec!["SMS_EXECUTIVE".to_owned()]);
+    block_on(recover::judge(&ports, chosen.files, request, Some(&alone()))).expect("it can be read")
+}
+
+#[test]
+fn recover_says_where_everything_went() {
+    let request = RecoverRequest { to: Some(path("/elsewhere")), ..RecoverRequest::default() };
+    let answer = recover_to(&backed_up(), &request);
+    insta::assert_snapshot!(Printer::shown("recover --to /elsewhere", &answer), @r"
+    $ sitebackup recover --to /elsewhere
+    Snapshot 00000000 of site P01, 2026-03-01 03:00:04 +00:00, is recovered:
+      /site/db/CM_P01.db -> /elsewhere/site/db/CM_P01.db
+      /site/inboxes -> /elsewhere/site/inboxes
+      /site/data -> /elsewhere/site/data
+      HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\SMS -> /elsewhere/registry/SMSbkSiteRegSMS.dat
+    11 entries written with 12 B.
+    [done]
+    ");
+    insta::assert_snapshot!(json("recover", &answer), @r#"
+    {
+      "already": 0,
+      "bytes": 12,
+      "end": "whole",
+      "places": [
+        "/site/db/CM_P01.db -> /elsewhere/site/db/CM_P01.db",
+        "/site/inboxes -> /elsewhere/site/inboxes",
+        "/site/data -> /elsewhere/site/data",
+        "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\SMS -> /elsewhere/registry/SMSbkSiteRegSMS.dat"
+      ],
+      "run": "00000000-0001-7000-8000-000000000000",
+      "written": 11
+    }
+    "#);
+}
+
+#[test]
+fn recover_refuses_while_services_run() {
+    let world = backed_up();
+    let answer = recover_to(&world, &RecoverRequest::default());
+    insta::assert_snapshot!(Printer::shown("recover", &answer), @"
+    $ sitebackup recover
+    error: service `SMS_EXECUTIVE` is running: it would write while its site is put back
+    hint: stop the site's services first, and keep them stopped until the recovery is done
+    error: `/site/inboxes/counter.txt` was changed after the snapshot
+    hint: overwrite such files with --overwrite-newer, or recover to another place with --to
+    Snapshot 00000000 of site P01, 2026-03-01 03:00:04 +00:00, is not recovered; nothing was written.
+    [service-stop]
+    ");
+    world.lock().services.insert("SMS_EXECUTIVE".to_owned(), ServiceState::Stopped);
+    let request = RecoverRequest { overwrite_newer: true, ..RecoverRequest::default() };
+    let answer = recover_to(&world, &request);
+    insta::assert_snapshot!(Printer::shown("recover --overwrite-newer", &answer), @r"
+    $ sitebackup recover --overwrite-newer
+    Snapshot 00000000 of site P01, 2026-03-01 03:00:04 +00:00, is recovered:
+      /site/db/CM_P01.db -> /site/db/CM_P01.db
+      /site/inboxes -> /site/inboxes
+      /site/data -> /site/data
+      HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\SMS -> /site/SMS.reg
+    3 entries written with 2 B, 8 entries right already.
+    [done]
+    ");
+}
+
+#[test]
+fn rehearse_judges_and_says_how_long() {
+    let world = backed_up();
+    let rehearse = |probe: &str| {
+        let args = RehearseArgs { probe: vec![probe.to_owned()], ..RehearseArgs::default() };
+        block_on(rehearse::judge(&world.ports(), &session(), &args)).expect("a snapshot")
+    };
+    let answer = rehearse("true");
+    insta::assert_snapshot!(Printer::shown("rehearse --probe true", &answer), @"
+    $ sitebackup rehearse --probe true
+    Snapshot 00000000 can be recovered: 11 entries with 12 B, database and registry judged, 1 probe.
+    The recovery took 0.600 s; the real one takes about as long.
+    [done]
+    ");
+    insta::assert_snapshot!(json("rehearse", &answer), @r#"
+    {
+      "recovered": true,
+      "recovery": {
+        "already": 0,
+        "bytes": 12,
+        "end": "whole",
+        "places": [
+          "/site/db/CM_P01.db -> /.scratch/site/db/CM_P01.db",
+          "/site/inboxes -> /.scratch/site/inboxes",
+          "/site/data -> /.scratch/site/data",
+          "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\SMS -> /.scratch/registry/SMSbkSiteRegSMS.dat"
+        ],
+        "run": "00000000-0001-7000-8000-000000000000",
+        "written": 11
+      },
+      "run": "00000000-0001-7000-8000-000000000000",
+      "took": 0.6
+    }
+    "#);
+    insta::assert_snapshot!(Printer::shown("rehearse --probe false", &rehearse("false")), @"
+    $ sitebackup rehearse --probe false
+    error: probe `false` failed (Exit(1)): ran false
+    Snapshot 00000000 failed its rehearsal.
+    [recovery]
+    ");
+}
+
+#[test]
+fn repair_tells_what_it_did() {
+    let world = World::new();
+    let none = block_on(repair::judge(&world.ports())).expect("nobody holds the journal");
+    insta::assert_snapshot!(Printer::shown("repair", &none), @"
+    $ sitebackup repair
+    There was nothing to repair.
+    [done]
+    ");
+    let run: RunId = "01900000000070008000000000000009".parse().expect("an id");
+    let start = vec!["SMS_EXECUTIVE".to_owned()];
+    let at = world.lock().now;
+    world.lock().journal = vec![JournalRecord::RunStarted { run, at }, JournalRecord::ServicesStopping { run, start }];
+    world.lock().services.insert("SMS_EXECUTIVE".to_owned(), ServiceState::Stopped);
+    let left = status_of(&world, &alone(), None);
+    insta::assert_snapshot!(Printer::shown("status", &left), @"
+    $ sitebackup status
+    error: there is no backup snapshot
+    hint: `sitebackup backup` makes one
+    warning: 1 run left something to repair
+    hint: `sitebackup repair` puts it right, and so does the next run
+    Site P01
+      last good snapshot  none
+      last run            none
+      next window         open until 2026-03-01 05:00:00 +00:00
+    [stale]
+    ");
+    let answer = block_on(repair::judge(&world.ports())).expect("nobody holds the journal");
+    insta::assert_snapshot!(Printer::shown("repair", &answer), @"
+    $ sitebackup repair
+    Services started: SMS_EXECUTIVE.
+    Everything is put right.
+    [done]
+    ");
+    insta::assert_snapshot!(json("repair", &answer), @r#"
+    {
+      "published": null,
+      "started": [
+        "SMS_EXECUTIVE"
+      ],
+      "swept": 0,
+      "unfinished": [
+        "01900000-0000-7000-8000-000000000009"
+      ]
+    }
+    "#);
+    world.lock().locked = true;
+    let busy = block_on(repair::judge(&world.ports())).expect_err("somebody holds the journal");
+    insta::assert_snapshot!(Printer::shown_error("repair", &busy), @"
+    $ sitebackup repair
+    error: another run is in progress (another process)
+    hint: wait until it has ended; a watchdog that starts services takes as long as the services may
+    [busy]
+    ");
+}

@@ -1,0 +1,269 @@
+//! `check`, `backup`, `snapshots`, `verify`.
+
+use super::*;
+
+#[test]
+fn check_tells_what_would_be_done() {
+    let answer = block_on(check::judge(&World::new().ports(), &alone(), &plan(&alone())));
+    insta::assert_snapshot!(Printer::shown("check", &answer), @r"
+    $ sitebackup check
+    Site P01 to `/backup`:
+      database CM_P01 (memory 1)                    1 entry   1 B
+      /site/inboxes                               4 entries   4 B
+      /site/data                                  6 entries   6 B
+      HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\SMS     1 entry   1 B
+      all together                               12 entries  12 B
+    Room: the new snapshot takes 1.0 MiB, at the peak old and new together 1.0 MiB; 1.0 GiB are free.
+    Nothing stands in the way of a backup.
+    [done]
+    ");
+    insta::assert_snapshot!(json("check", &answer), @r#"
+    {
+      "covered": [
+        {
+          "bytes": 1,
+          "entries": 1,
+          "what": "database CM_P01 (memory 1)"
+        },
+        {
+          "bytes": 4,
+          "entries": 4,
+          "what": "/site/inboxes"
+        },
+        {
+          "bytes": 6,
+          "entries": 6,
+          "what": "/site/data"
+        },
+        {
+          "bytes": 1,
+          "entries": 1,
+          "what": "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\SMS"
+        }
+      ],
+      "destination": "/backup",
+      "free": 1073741824,
+      "needed": 1054732,
+      "not_covered": [],
+      "peak": 1054732,
+      "site": "P01"
+    }
+    "#);
+}
+
+#[test]
+fn check_tells_what_would_fail() {
+    let world = World::new();
+    world.put_foreign("P01Backup");
+    world.lock().free = 100;
+    let mut config = alone();
+    config.files.include = vec![path("/gone")];
+    let answer = block_on(check::judge(&world.ports(), &config, &plan(&config)));
+    insta::assert_snapshot!(Printer::shown("check", &answer), @r"
+    $ sitebackup check
+    error: `/gone` does not exist
+    hint: correct the path, or take it out of the configuration
+    error: `/backup/P01Backup` is not a snapshot of this program, and is never replaced
+    hint: it may be the product's own snapshot: choose another destination, or move that folder away
+    error: `/backup` has 100 bytes free, the new snapshot needs up to 1049602 beside the old one
+    hint: free some room or choose another destination; the old snapshot stays until the new one is safe
+    Site P01 to `/backup`:
+      database CM_P01 (memory 1)                   1 entry  1 B
+      HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\SMS    1 entry  1 B
+      all together                               2 entries  2 B
+    Room: the new snapshot takes 1.0 MiB, at the peak old and new together 1.0 MiB; 100 B are free.
+    A backup would fail.
+    [files]
+    ");
+}
+
+#[test]
+fn backup_tells_the_snapshot_and_the_outage() {
+    let answer = back_up(&World::new());
+    insta::assert_snapshot!(Printer::shown("backup", &answer), @"
+    $ sitebackup backup
+    Site P01 is backed up.
+      snapshot       00000000 at `/backup/P01Backup`
+      moment         2026-03-01 03:00:04 +00:00, application consistency
+      content        12 entries, 29 B
+      freeze window  0.100 s
+      outage         4.700 s
+      took           9.600 s
+    [done]
+    ");
+    insta::assert_snapshot!(json("backup", &answer), @r#"
+    {
+      "after_backup": {
+        "code": null,
+        "end": "absent"
+      },
+      "bytes": 29,
+      "cause": null,
+      "consistency": "application",
+      "ended": "2026-03-01T03:00:09.6Z",
+      "entries": 12,
+      "freeze_window": 0.1,
+      "outage": 4.7,
+      "outcome": "done",
+      "run": "00000000-0001-7000-8000-000000000000",
+      "site": "P01",
+      "snapshot": {
+        "bytes": 29,
+        "consistency": "application",
+        "database": {
+          "engine": "memory 1",
+          "facts": [],
+          "name": "CM_P01",
+          "pinned_by": "a copy in memory",
+          "setup_option": "none"
+        },
+        "entries": 12,
+        "folder": "/backup/P01Backup",
+        "freeze_window": 0.1,
+        "id": "00000000-0001-7000-8000-000000000000",
+        "moment": "2026-03-01T03:00:04.3Z",
+        "outage": 4.7,
+        "provider": "memory",
+        "published": true,
+        "short": "00000000",
+        "site": "P01",
+        "started": "2026-03-01T03:00:00Z",
+        "weaker": []
+      },
+      "started": "2026-03-01T03:00:00Z"
+    }
+    "#);
+}
+
+#[test]
+fn an_unreadable_file_makes_a_backup_incomplete() {
+    let world = World::new();
+    world.lock().files.get_mut(&path("/site/inboxes/a.box")).expect("it is there").unreadable = true;
+    insta::assert_snapshot!(Printer::shown("backup", &back_up(&world)), @"
+    $ sitebackup backup
+    error: `/.image/00000000-0002-7000-8000-000000000000/site/inboxes/a.box`: failed to open `/.image/00000000-0002-7000-8000-000000000000/site/inboxes/a.box`: permission denied
+    Site P01 is backed up, but the snapshot is incomplete or weaker than asked for.
+      snapshot       00000000 at `/backup/P01Backup`
+      moment         2026-03-01 03:00:04 +00:00, application consistency
+      content        11 entries, 28 B
+      freeze window  0.100 s
+      outage         4.700 s
+      took           9.500 s
+    [incomplete]
+    ");
+}
+
+#[test]
+fn a_backup_that_fails_says_that_nothing_is_lost() {
+    let world = backed_up();
+    world.lock().stubborn.insert(("SMS_EXECUTIVE".to_owned(), "stop"));
+    insta::assert_snapshot!(Printer::shown("backup", &back_up(&world)), @"
+    $ sitebackup backup
+    error: writer `SMS Writer` failed in PrepareSnapshot: failed to stop service `SMS_EXECUTIVE`: permission denied
+    Site P01 is not backed up; earlier snapshots are as they were. The outage was 3.400 s.
+    [service-stop]
+    ");
+}
+
+#[test]
+fn a_hook_that_fails_changes_no_result() {
+    let world = World::new();
+    world.lock().after_backup = Some(CommandOutcome { end: CommandEnd::Exit(8), output: Vec::new() });
+    insta::assert_snapshot!(Printer::shown("backup", &back_up(&world)), @"
+    $ sitebackup backup
+    warning: AfterBackup failed with exit code 8
+    Site P01 is backed up.
+      snapshot       00000000 at `/backup/P01Backup`
+      moment         2026-03-01 03:00:04 +00:00, application consistency
+      content        12 entries, 29 B
+      freeze window  0.100 s
+      outage         4.700 s
+      took           9.800 s
+      AfterBackup    failed with exit code 8
+    [done]
+    ");
+}
+
+#[test]
+fn snapshots_are_listed() {
+    let none = block_on(snapshots::list(&World::new().ports())).expect("memory lists");
+    let some = block_on(snapshots::list(&backed_up().ports())).expect("memory lists");
+    insta::assert_snapshot!(Printer::shown("snapshots", &none), @"
+    $ sitebackup snapshots
+    There is no backup snapshot.
+    [done]
+    ");
+    insta::assert_snapshot!(Printer::shown("snapshots", &some), @"
+    $ sitebackup snapshots
+    00000000  2026-03-01 03:00:04 +00:00  12 entries  29 B  application consistency  /backup/P01Backup
+    [done]
+    ");
+    insta::assert_snapshot!(json("snapshots", &some), @r#"
+    {
+      "snapshots": [
+        {
+          "bytes": 29,
+          "consistency": "application",
+          "database": {
+            "engine": "memory 1",
+            "facts": [],
+            "name": "CM_P01",
+            "pinned_by": "a copy in memory",
+            "setup_option": "none"
+          },
+          "entries": 12,
+          "folder": "/backup/P01Backup",
+          "freeze_window": 0.1,
+          "id": "00000000-0001-7000-8000-000000000000",
+          "moment": "2026-03-01T03:00:04.3Z",
+          "outage": 4.7,
+          "provider": "memory",
+          "published": true,
+          "short": "00000000",
+          "site": "P01",
+          "started": "2026-03-01T03:00:00Z",
+          "weaker": []
+        }
+      ]
+    }
+    "#);
+}
+
+#[test]
+fn verify_says_how_far_it_looked() {
+    let world = backed_up();
+    let verify = |read_data| block_on(verify::judge(&world.ports(), &VerifyArgs { id: None, read_data }));
+    let answer = verify(true).expect("a snapshot");
+    insta::assert_snapshot!(Printer::shown("verify --read-data", &answer), @"
+    $ sitebackup verify --read-data
+    Snapshot 00000000 is whole: 12 entries, 29 B read and hashed.
+    [done]
+    ");
+    insta::assert_snapshot!(Printer::shown("verify", &verify(false).expect("a snapshot")), @"
+    $ sitebackup verify
+    Snapshot 00000000 is whole: 12 entries looked at, no content read (--read-data does).
+    [done]
+    ");
+    insta::assert_snapshot!(json("verify", &answer), @r#"
+    {
+      "bytes": 29,
+      "entries": 12,
+      "run": "00000000-0001-7000-8000-000000000000",
+      "whole": true
+    }
+    "#);
+}
+
+#[test]
+fn a_snapshot_that_is_not_there_is_an_error_with_a_hint() {
+    let choose = |world: &World, id: &str| {
+        let args = VerifyArgs { id: Some(id.to_owned()), read_data: false };
+        block_on(verify::judge(&world.ports(), &args)).expect_err("there is none")
+    };
+    insta::assert_snapshot!(Printer::shown_error("verify 7", &choose(&backed_up(), "7")), @"
+    $ sitebackup verify 7
+    error: no backup snapshot starts with `7`
+    hint: `sitebackup snapshots` lists them
+    [snapshot]
+    ");
+}
