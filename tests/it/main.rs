@@ -1,7 +1,12 @@
 //! The one integration binary.
 
+#[cfg(unix)]
+mod bad_input;
+mod conformance;
 mod consistency;
 mod holes;
+#[cfg(feature = "servers")]
+mod judges;
 mod kills;
 mod site;
 mod workload;

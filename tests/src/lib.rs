@@ -4,8 +4,10 @@
 //! processes on it that write one growing number to the database, to files and to the registry.
 //! [`read_counters`] reads that number back from whatever a backup recovered: in one consistent moment all agree.
 //!
-//! Nothing here uses a crate of the product, so that a fault there cannot hide itself here.
+//! None of these uses a crate of the product, so that a fault there cannot hide itself here. [`conformance`] alone does: it asks of
+//! every adapter what the ports promise.
 
+pub mod conformance;
 mod counters;
 mod poll;
 mod prng;

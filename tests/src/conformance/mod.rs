@@ -49,6 +49,8 @@ pub struct Models {
     pub hard_links: bool,
     /// The patterns of what a walk leaves out.
     pub patterns: bool,
+    /// A log in each snapshot, beside the one at the destination.
+    pub snapshot_logs: bool,
 }
 
 /// A folder of a site, and what checks do there themselves. Paths are below [`root`](Self::root); folders above them are made.

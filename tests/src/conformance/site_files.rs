@@ -136,11 +136,8 @@ async fn names_of_one_file_are_told(bench: impl SiteBench) {
     bench.put_file(&rel("a"), b"same");
     bench.put_hard_link(&rel("z"), &rel("a"));
     bench.put_file(&rel("b"), b"same");
-    let (a, b, z) = (
-        site_stat(&bench, &rel("a")).await,
-        site_stat(&bench, &rel("b")).await,
-        site_stat(&bench, &rel("z")).await,
-    );
+    let (a, b, z) =
+        (site_stat(&bench, &rel("a")).await, site_stat(&bench, &rel("b")).await, site_stat(&bench, &rel("z")).await);
     assert!(a.looks_like(&z), "{a:?} {z:?}");
     assert_eq!((a.links, b.links), (2, 1));
     assert_ne!(a.id, b.id);
@@ -169,7 +166,8 @@ async fn a_file_is_read_at_any_place(bench: impl SiteBench) {
     let content: Vec<u8> = (0..150_000u32).flat_map(u32::to_le_bytes).collect();
     bench.put_file(&rel("f"), &content);
     bench.put_file(&rel("empty"), b"");
-    let (file, empty) = (open(&bench, &rel("f")).await.expect("open"), open(&bench, &rel("empty")).await.expect("open"));
+    let (file, empty) =
+        (open(&bench, &rel("f")).await.expect("open"), open(&bench, &rel("empty")).await.expect("open"));
     blocking(move || {
         let size = content.len();
         let check = |offset: usize, want: usize| {
@@ -193,7 +191,8 @@ async fn a_file_is_read_at_any_place(bench: impl SiteBench) {
 async fn data_is_found_from_any_place(bench: impl SiteBench) {
     bench.put_file(&rel("f"), &[b'x'; 10_000]);
     bench.put_file(&rel("empty"), b"");
-    let (file, empty) = (open(&bench, &rel("f")).await.expect("open"), open(&bench, &rel("empty")).await.expect("open"));
+    let (file, empty) =
+        (open(&bench, &rel("f")).await.expect("open"), open(&bench, &rel("empty")).await.expect("open"));
     blocking(move || {
         for offset in [0, 1, 4096, 9_999] {
             let range = file.next_data(offset).expect("told").expect("all of it is data");

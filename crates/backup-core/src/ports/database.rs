@@ -112,7 +112,9 @@ pub enum DatabaseError {
 /// Dropping it gives up the pin; what was written stays in the staging folder.
 #[async_trait]
 pub trait DatabaseCopy: Debug + Send + Sync {
-    /// Holds the present moment. Called inside the freeze window; work grows at most with what changed since `prepare`.
+    /// Holds the present moment. Called inside the freeze window: as little work as the engine allows.
+    ///
+    /// An engine that cannot say what changed since `prepare` may have to read all of it again; its `pinned_by` says so.
     async fn pin(&mut self) -> Result<(), DatabaseError>;
     /// Writes the moment that was pinned, whole, and gives up the pin. Refuses without a pin.
     async fn finish(self: Box<Self>) -> Result<DatabaseDump, DatabaseError>;

@@ -1,0 +1,56 @@
+//! The conformance suites on the in-memory doubles and on every adapter.
+
+mod database;
+mod local;
+mod memory;
+mod small;
+
+use tests::JournalMode;
+use tests::conformance;
+
+use database::Sqlite;
+use local::Local;
+use memory::Memory;
+use small::{FileRegistry, Host, Services};
+
+macro_rules! conforms {
+    ($($name:ident: $suite:ident on $make:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            conformance::$suite::suite($make).await;
+        }
+    )*};
+}
+
+conforms! {
+    memory_clock: clock on Memory::new;
+    memory_commands: commands on Memory::new;
+    memory_database: database on Memory::new;
+    memory_destination: destination on Memory::new;
+    memory_journal: journal on Memory::new;
+    memory_recovery_target: recovery_target on Memory::new;
+    memory_registry: registry on Memory::new;
+    memory_services: services on Memory::new;
+    memory_shadow_copies: shadow_copies on Memory::new;
+    memory_site_files: site_files on Memory::new;
+    memory_snapshot_files: snapshot_files on Memory::new;
+    memory_staging: staging on Memory::new;
+    memory_status_log: status_log on Memory::new;
+
+    local_destination: destination on Local::new;
+    local_recovery_target: recovery_target on Local::new;
+    local_site_files: site_files on Local::new;
+    local_snapshot_files: snapshot_files on Local::new;
+    local_staging: staging on Local::new;
+    in_process_shadow_copies: shadow_copies on Local::new;
+
+    system_clock: clock on Host::new;
+    host_commands: commands on Host::new;
+    file_journal: journal on Host::new;
+    file_status_log: status_log on Host::new;
+    command_services: services on Services::plain;
+    watched_services: services on Services::watched;
+    reg_file_registry: registry on FileRegistry::new;
+    sqlite_wal_database: database on || Sqlite::new(JournalMode::Wal);
+    sqlite_rollback_database: database on || Sqlite::new(JournalMode::Delete);
+}

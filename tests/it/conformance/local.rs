@@ -1,0 +1,163 @@
+//! Files, destination, recovery and shadow copies of this machine.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::destination::{Destination, StoredSnapshot};
+use backup_core::ports::recovery_target::RecoveryTarget;
+use backup_core::ports::shadow_copies::ShadowCopies;
+use backup_core::ports::site_files::SiteFiles;
+use host::destination::LocalDestination;
+use host::files::LocalSiteFiles;
+use host::machine::SystemClock;
+use host::recovery::LocalRecoveryTarget;
+use rustix::fs::{CWD, FileType, Mode, XattrFlags, mknodat, setxattr};
+use tempfile::TempDir;
+use tests::conformance::destination::DestinationBench;
+use tests::conformance::recovery_target::RecoveryBench;
+use tests::conformance::shadow_copies::ShadowCopiesBench;
+use tests::conformance::{Models, SITE, SiteBench};
+use vss::{InProcessCoordinator, PreCopy};
+
+/// What a foreign folder holds.
+const FOREIGN: &[u8] = b"the product's own";
+
+/// A scratch folder with a site and a destination in it.
+#[derive(Debug)]
+pub(super) struct Local {
+    scratch: TempDir,
+}
+
+pub(super) fn site_path(path: &Path) -> SitePath {
+    SitePath::parse(path.as_os_str().as_bytes()).expect("scratch paths are absolute")
+}
+
+fn system_path(path: &SitePath) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(&path.to_bytes()))
+}
+
+impl Local {
+    pub(super) fn new() -> Self {
+        let local = Self { scratch: tempfile::tempdir().expect("a scratch folder") };
+        fs::create_dir(local.site()).expect("made");
+        fs::create_dir(local.backup()).expect("made");
+        local
+    }
+
+    fn site(&self) -> PathBuf {
+        self.scratch.path().join("site")
+    }
+
+    fn backup(&self) -> PathBuf {
+        self.scratch.path().join("backup")
+    }
+
+    /// Where an entry of the site goes; the folders above it are made.
+    fn place(&self, path: &RelPath) -> PathBuf {
+        let place = self.site().join(OsStr::from_bytes(path.as_bytes()));
+        fs::create_dir_all(place.parent().expect("below the site")).expect("made");
+        place
+    }
+}
+
+impl SiteBench for Local {
+    fn files(&self) -> Arc<dyn SiteFiles> {
+        Arc::new(LocalSiteFiles::new())
+    }
+
+    fn root(&self) -> SitePath {
+        site_path(&self.site())
+    }
+
+    fn put_file(&self, path: &RelPath, content: &[u8]) {
+        fs::write(self.place(path), content).expect("written");
+    }
+
+    fn put_folder(&self, path: &RelPath) {
+        fs::create_dir_all(self.place(path)).expect("made");
+    }
+
+    fn put_symlink(&self, path: &RelPath, target: &[u8]) {
+        symlink(OsStr::from_bytes(target), self.place(path)).expect("linked");
+    }
+
+    fn put_hard_link(&self, path: &RelPath, first: &RelPath) {
+        fs::hard_link(self.place(first), self.place(path)).expect("linked");
+    }
+
+    fn put_special(&self, path: &RelPath) {
+        mknodat(CWD, self.place(path), FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
+    }
+
+    fn put_sparse(&self, path: &RelPath, size: u64, data_at: u64) -> bool {
+        let file = fs::File::create(self.place(path)).expect("made");
+        file.set_len(size).expect("extended");
+        file.write_all_at(b"x", data_at).expect("written");
+        true
+    }
+
+    fn put_attribute(&self, path: &RelPath, name: &str, value: &[u8]) -> bool {
+        setxattr(self.place(path), name, value, XattrFlags::empty()).is_ok()
+    }
+
+    fn models(&self) -> Models {
+        Models { metadata: true, hard_links: true, patterns: true, snapshot_logs: true }
+    }
+}
+
+impl DestinationBench for Local {
+    fn destination(&self) -> Arc<dyn Destination> {
+        Arc::new(LocalDestination::new(site_path(&self.backup()), SITE.parse().expect("a site code")))
+    }
+
+    fn put_foreign(&self, name: &str) {
+        fs::create_dir(self.backup().join(name)).expect("made");
+        fs::write(self.backup().join(name).join("file"), FOREIGN).expect("written");
+    }
+
+    fn is_untouched(&self, name: &str) -> bool {
+        let folder = self.backup().join(name);
+        fs::read_dir(&folder).is_ok_and(|entries| entries.count() == 1)
+            && fs::read(folder.join("file")).is_ok_and(|content| content == FOREIGN)
+    }
+
+    fn log(&self, snapshot: Option<&StoredSnapshot>) -> Option<Vec<u8>> {
+        let folder = snapshot.map_or_else(|| self.backup(), |snapshot| system_path(&snapshot.folder));
+        fs::read(folder.join("smsbkup.log")).ok()
+    }
+
+    fn plant_link(&self, folder: &SitePath, name: &str, target: &str) -> bool {
+        symlink(target, system_path(folder).join(name)).expect("linked");
+        true
+    }
+
+    fn rename(&self, folder: &SitePath, name: &str) -> bool {
+        fs::rename(system_path(folder), self.backup().join(name)).expect("renamed");
+        true
+    }
+
+    fn fill(&self) -> bool {
+        false
+    }
+}
+
+impl RecoveryBench for Local {
+    fn target(&self) -> Arc<dyn RecoveryTarget> {
+        Arc::new(LocalRecoveryTarget::new())
+    }
+}
+
+impl ShadowCopiesBench for Local {
+    fn shadow_copies(&self) -> Arc<dyn ShadowCopies> {
+        Arc::new(InProcessCoordinator::new(Arc::new(SystemClock), Arc::new(PreCopy)))
+    }
+
+    fn keeps_limits(&self) -> bool {
+        true
+    }
+}
