@@ -266,7 +266,7 @@ pub(crate) enum ControlFileCommand {
     Check {
         /// The control file; the site's own without it
         file: Option<PathBuf>,
-        /// Also print a copy that names neither hosts nor paths, to show to others
+        /// Print a copy that names neither hosts nor paths, to show to others
         #[arg(long)]
         redact: bool,
     },

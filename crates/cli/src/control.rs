@@ -53,9 +53,23 @@ pub(crate) fn tasks(config: &SiteConfig) -> Result<Option<(Tasks, Vec<Notice>)>,
     let notices = judged.notices();
     if n_critical > 0 {
         let message = format!("`{}` has {}: nothing was touched", judged.name, errors(n_critical));
-        return Err(CommandError::usage(message).with_notices(notices));
+        let error = CommandError::usage(message).with_notices(notices);
+        return Err(match unmapped_install_dir(config) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        });
     }
     Ok(Some((tasks, notices)))
+}
+
+/// A control file holds Windows paths. Where the site is not installed on such a one, each of them is wrong for one and the same reason.
+fn unmapped_install_dir(config: &SiteConfig) -> Option<String> {
+    let install_dir = config.install_dir.as_ref().filter(|install_dir| !install_dir.is_windows())?;
+    let is_mapped = config.paths.iter().any(|(_, here)| install_dir.starts_with(here));
+    let example = r"'C:\Program Files\Microsoft Configuration Manager'";
+    (!is_mapped).then(|| {
+        format!("say under [paths] in site.toml where the control file's paths lie: {example} = \"{install_dir}\"")
+    })
 }
 
 impl Judged {

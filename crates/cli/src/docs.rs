@@ -115,8 +115,14 @@ fn push_argument(page: &mut String, arg: &Arg) {
         _ if !arg.get_action().takes_values() => String::new(),
         values => format!(" (default: {})", values.join(", ")),
     };
+    let values: Vec<String> = arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
+    let values = match values.as_slice() {
+        [] => String::new(),
+        _ if !arg.get_action().takes_values() => String::new(),
+        values => format!(" (one of {})", values.join(", ")),
+    };
     let dot = if help.ends_with('.') { "" } else { "." };
-    _ = writeln!(page, "- `{}`: {help}{dot}{default}", shown.trim());
+    _ = writeln!(page, "- `{}`: {help}{dot}{values}{default}", shown.trim());
 }
 
 fn push_json(page: &mut String) {

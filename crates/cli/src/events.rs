@@ -18,10 +18,15 @@ impl EventSink for Fan {
     }
 }
 
-/// Writes the log lines of a run to `Logs/smsbkup.log`, and none of them inside the freeze window: the log is part of the site.
+/// Writes the log lines of a run to `Logs/smsbkup.log`, and none of them inside a freeze window: the log is part of the site.
+///
+/// That holds for the window of another process, too: until the run is known to be the only one, its lines are kept in memory, and a
+/// run that never comes so far leaves none.
 #[derive(Debug)]
 pub(crate) struct TraceSink {
     file: TraceFile,
+    /// The first lines, until the run has the site to itself.
+    waiting: Mutex<Option<Vec<String>>>,
     shown: String,
     clock: Arc<dyn Clock>,
     thread: u32,
@@ -32,7 +37,8 @@ impl TraceSink {
     /// Writes below the folder `logs`.
     pub(crate) fn new(logs: std::path::PathBuf, clock: Arc<dyn Clock>, thread: u32) -> Self {
         let shown = logs.join("smsbkup.log").display().to_string();
-        Self { file: TraceFile::new(logs), shown, clock, thread, fault: Mutex::default() }
+        let waiting = Mutex::new(Some(Vec::new()));
+        Self { file: TraceFile::new(logs), waiting, shown, clock, thread, fault: Mutex::default() }
     }
 
     /// What kept lines from being written, if anything did.
@@ -41,6 +47,19 @@ impl TraceSink {
         let message = format!("`{}` could not be written: {fault}", self.shown);
         let hint = "the log at the destination is complete; see to the installation folder";
         Some(Finding::new(Gravity::Warning, Cause::State, message).hint(hint))
+    }
+
+    fn append(&self, line: String) {
+        match self.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(waiting) => waiting.push(line),
+            None => self.note(self.file.append(&line)),
+        }
+    }
+
+    /// The run has the journal: from here on no other one can be in its window.
+    fn begin(&self) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        waiting.into_iter().flatten().for_each(|line| self.note(self.file.append(&line)));
     }
 
     fn note(&self, result: std::io::Result<()>) {
@@ -61,8 +80,12 @@ impl TraceSink {
 
 impl EventSink for TraceSink {
     fn event(&self, event: &Event) {
+        // Neither comes before the journal's lock.
+        if matches!(event, Event::Status(_) | Event::Phase(_)) {
+            self.begin();
+        }
         match event {
-            Event::Log(text) => self.note(self.file.append(&self.line(text))),
+            Event::Log(text) => self.append(self.line(text)),
             Event::Phase(Phase::Frozen) => self.file.hold(),
             // Thaw always comes; the start of the services is a second chance, should a backend not tell it.
             Event::Thawed(_) | Event::Phase(Phase::Starting) => self.note(self.file.release()),
@@ -89,9 +112,12 @@ mod tests {
         let sink = sink(folder.path().join("Logs"));
         let content = || std::fs::read_to_string(folder.path().join("Logs/smsbkup.log")).unwrap_or_default();
         sink.event(&Event::Log("before".to_owned()));
+        assert_eq!(content(), "", "another run may be in its window");
+        sink.event(&Event::Phase(Phase::Preflight));
+        assert!(content().contains("before"));
         sink.event(&Event::Phase(Phase::Frozen));
         sink.event(&Event::Log("inside".to_owned()));
-        assert!(content().contains("before") && !content().contains("inside"));
+        assert!(!content().contains("inside"));
         sink.event(&Event::Thawed(Duration::from_millis(5)));
         assert!(content().contains("inside  $$<SMS_SITE_BACKUP>"), "{}", content());
         assert_eq!(sink.fault(), None);
@@ -101,6 +127,7 @@ mod tests {
     fn a_log_that_cannot_be_written_is_a_warning() {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let sink = sink(folder.path().join("gone/Logs"));
+        sink.event(&Event::Phase(Phase::Preflight));
         sink.event(&Event::Log("lost".to_owned()));
         assert_eq!(sink.fault().map(|finding| finding.gravity), Some(Gravity::Warning));
     }

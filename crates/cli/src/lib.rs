@@ -21,6 +21,7 @@ mod signals;
 mod site;
 
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,8 @@ const DRIVERS: usize = 2;
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     match Cli::try_parse_from(&args) {
-        Ok(cli) => execute(cli).into(),
+        // A panic is a bug of ours. It is told by the hook already; what is left is a code that scripts know.
+        Ok(cli) => catch_unwind(AssertUnwindSafe(|| execute(cli))).unwrap_or(Exit::UNEXPECTED).into(),
         Err(error) => refuse(&args, &error).into(),
     }
 }

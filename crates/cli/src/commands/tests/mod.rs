@@ -1,5 +1,6 @@
 //! Every command on the in-memory ports: what a person and what a program is shown.
 
+mod control;
 mod recovery;
 mod runs;
 mod watching;
