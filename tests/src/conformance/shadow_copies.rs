@@ -230,7 +230,7 @@ async fn writers_are_called_in_their_order(bench: impl ShadowCopiesBench) {
     assert!(!set.provider.is_empty() && set.freeze_window <= session.request.limits.freeze);
 }
 
-/// The content of a file of the image, and whether nothing else is said of it.
+/// A file of the image: its content where the image is read later, its hash where it is staged.
 async fn imaged(session: &Session, image: &Image, path: &RelPath) -> Option<Vec<u8>> {
     match image {
         Image::Borrowed(roots) => {
@@ -248,10 +248,11 @@ async fn imaged(session: &Session, image: &Image, path: &RelPath) -> Option<Vec<
     }
 }
 
-fn expected_in(image: &Image, content: &[u8]) -> Option<Vec<u8>> {
+/// What [`imaged`] returns for this content.
+fn expected_in(image: &Image, content: &[u8]) -> Vec<u8> {
     match image {
-        Image::Borrowed(_) => Some(content.to_vec()),
-        Image::Staged { .. } => Some(ContentHash::of(content).0.as_bytes().to_vec()),
+        Image::Borrowed(_) => content.to_vec(),
+        Image::Staged { .. } => ContentHash::of(content).0.as_bytes().to_vec(),
     }
 }
 
@@ -289,7 +290,7 @@ async fn the_image_is_of_the_moment_of_the_freeze(bench: impl ShadowCopiesBench)
         ("late", b"made in the freeze"),
     ];
     for (name, content) in files {
-        assert_eq!(imaged(&session, &set.image, &rel(name)).await, expected_in(&set.image, content), "{name}");
+        assert_eq!(imaged(&session, &set.image, &rel(name)).await, Some(expected_in(&set.image, content)), "{name}");
     }
     assert_eq!(imaged(&session, &set.image, &rel("after")).await, None);
     if let Image::Staged { records, .. } = &set.image {
@@ -431,7 +432,7 @@ async fn releasing_is_idempotent(bench: impl ShadowCopiesBench) {
     bench.put_file(&rel("f"), b"content");
     let session = Session::quiet(&bench).await;
     let set = session.make().await.expect("nothing goes wrong");
-    assert_eq!(imaged(&session, &set.image, &rel("f")).await, expected_in(&set.image, b"content"));
+    assert_eq!(imaged(&session, &set.image, &rel("f")).await, Some(expected_in(&set.image, b"content")));
     for _ in 0..2 {
         session.shadow_copies.release(set.id).await.expect("released");
     }
