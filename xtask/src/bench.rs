@@ -56,7 +56,8 @@ fn whole_run(programs: &Path, place: &Path, rounds: usize) -> Measured<()> {
         let backup = began.elapsed();
         let copy = place.join("copy");
         let copied = timed_copy(&["cp", "-a"], &site.site_dir(), &copy)?;
-        let synced = if shell::has("rsync") { Some(timed_copy(&["rsync", "-a"], &site.site_dir(), &copy)?) } else { None };
+        let synced =
+            if shell::has("rsync") { Some(timed_copy(&["rsync", "-a"], &site.site_dir(), &copy)?) } else { None };
         // The first round warms the caches.
         if round > 0 {
             ours.push(backup);
@@ -67,17 +68,38 @@ fn whole_run(programs: &Path, place: &Path, rounds: usize) -> Measured<()> {
     }
     let (ours, cp) = (median(&mut ours), median(&mut cp));
     println!("{:28} {:>8.2} s", "sitebackup backup", ours.as_secs_f64());
-    println!("{:28} {:>8.2} s   ratio {:.2}", "cp -a && sync -f", cp.as_secs_f64(), ours.as_secs_f64() / cp.as_secs_f64());
+    println!(
+        "{:28} {:>8.2} s   ratio {:.2}",
+        "cp -a && sync -f",
+        cp.as_secs_f64(),
+        ours.as_secs_f64() / cp.as_secs_f64()
+    );
     if !rsync.is_empty() {
         let rsync = median(&mut rsync);
-        println!("{:28} {:>8.2} s   ratio {:.2}", "rsync -a && sync -f", rsync.as_secs_f64(), ours.as_secs_f64() / rsync.as_secs_f64());
+        println!(
+            "{:28} {:>8.2} s   ratio {:.2}",
+            "rsync -a && sync -f",
+            rsync.as_secs_f64(),
+            ours.as_secs_f64() / rsync.as_secs_f64()
+        );
     }
     println!("{:28} {:>8.1} MiB", "peak memory of backup", peak as f64 / 1024.0);
-    let again = peak_of(&mut program.command(["--site".as_ref(), site.site_toml().as_os_str(), "verify".as_ref(), "--read-data".as_ref()]))?;
+    let again = peak_of(&mut program.command([
+        "--site".as_ref(),
+        site.site_toml().as_os_str(),
+        "verify".as_ref(),
+        "--read-data".as_ref(),
+    ]))?;
     println!("{:28} {:>8.1} MiB", "peak memory of verify", again as f64 / 1024.0);
     let to = place.join("recovered");
     fs::create_dir(&to)?;
-    let kib = peak_of(&mut program.command(["--site".as_ref(), site.site_toml().as_os_str(), "recover".as_ref(), "--to".as_ref(), to.as_os_str()]))?;
+    let kib = peak_of(&mut program.command([
+        "--site".as_ref(),
+        site.site_toml().as_os_str(),
+        "recover".as_ref(),
+        "--to".as_ref(),
+        to.as_os_str(),
+    ]))?;
     println!("{:28} {:>8.1} MiB", "peak memory of recover", kib as f64 / 1024.0);
     Ok(())
 }
@@ -98,8 +120,8 @@ fn freeze_window(programs: &Path, place: &Path, size: SiteSize, rounds: usize) -
         let json = ran.json();
         let seconds = |name: &str| json["result"][name].as_f64().ok_or_else(|| format!("no `{name}` in {json}"));
         if round > 0 {
-            windows.push(Duration::from_secs_f64(seconds("freeze_window_seconds")?));
-            outages.push(Duration::from_secs_f64(seconds("outage_seconds")?));
+            windows.push(Duration::from_secs_f64(seconds("freeze_window")?));
+            outages.push(Duration::from_secs_f64(seconds("outage")?));
         }
     }
     workload.stop_all()?;

@@ -16,7 +16,9 @@ type Told<T> = Result<T, Box<dyn std::error::Error>>;
 
 pub(crate) fn run(_args: &[String]) -> Chore {
     let programs = shell::build(false)?;
-    println!("sample site, the product's layout; what proves SQL Server, VSS and the SMS Writer stands in the table of the README");
+    println!(
+        "sample site, the product's layout; what proves SQL Server, VSS and the SMS Writer stands in the table of the README"
+    );
     let demo = Demo::new(&programs)?;
     demo.show_counters()?;
     demo.back_up()?;
@@ -92,7 +94,8 @@ impl Demo {
         // It may have ended already; then there was nothing to kill.
         drop(child.kill());
         println!("  backup: {}", child.wait()?);
-        let all_run = || ServiceName::IN_STOP_ORDER.into_iter().all(|name| self.workload.is_running(name).unwrap_or(false));
+        let all_run =
+            || ServiceName::IN_STOP_ORDER.into_iter().all(|name| self.workload.is_running(name).unwrap_or(false));
         poll_until(Duration::from_secs(30), || all_run().then_some(())).ok_or("the services did not come back")?;
         println!("  the services run");
         self.run(&["snapshots"], 0)?;
@@ -163,7 +166,10 @@ impl Demo {
         let snapshot = self.site.destination().join("P01Backup");
         let original = |path: &Path| recovered.join(path.strip_prefix("/").unwrap_or(path));
         println!("\nthe folder stays; judge for yourself with stock programs:");
-        println!("  sqlite3 {} 'PRAGMA integrity_check; SELECT * FROM v_Site'", snapshot.join("SiteDBServer/CM_P01.db").display());
+        println!(
+            "  sqlite3 {} 'PRAGMA integrity_check; SELECT * FROM v_Site'",
+            snapshot.join("SiteDBServer/CM_P01.db").display()
+        );
         println!(
             "  diff -r {} {}",
             snapshot.join("SiteServer/SMSServer/data").display(),

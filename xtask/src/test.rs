@@ -41,13 +41,10 @@ pub(crate) fn run(args: &[String]) -> Chore {
 
 fn commands() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
-        ("all suites of the workspace, with stock programs as judges", vec![
-            "test",
-            "--workspace",
-            "--features",
-            "tests/servers",
-            "--no-fail-fast",
-        ]),
+        (
+            "all suites of the workspace, with stock programs as judges",
+            vec!["test", "--workspace", "--features", "tests/servers", "--no-fail-fast"],
+        ),
         ("the fuzz targets build", vec!["check", "--quiet", "--manifest-path", "fuzz/Cargo.toml"]),
     ]
 }

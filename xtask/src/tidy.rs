@@ -100,10 +100,10 @@ fn map(graph: &Graph) -> Result<Vec<String>, String> {
         .filter_map(|word| word.strip_prefix("crates/"))
         .filter(|name| !name.contains('/'))
         .collect();
-    let exist: BTreeSet<&str> =
-        graph.keys().map(String::as_str).filter(|name| !ABOVE_ALL.contains(name)).collect();
+    let exist: BTreeSet<&str> = graph.keys().map(String::as_str).filter(|name| !ABOVE_ALL.contains(name)).collect();
     let missing = exist.difference(&named).map(|name| format!("ARCHITECTURE.md does not name `crates/{name}`"));
-    let gone = named.difference(&exist).map(|name| format!("ARCHITECTURE.md names `crates/{name}`, which is not there"));
+    let gone =
+        named.difference(&exist).map(|name| format!("ARCHITECTURE.md names `crates/{name}`, which is not there"));
     Ok(missing.chain(gone).collect())
 }
 

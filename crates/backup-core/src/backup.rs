@@ -21,7 +21,7 @@ use crate::ports::shadow_copies::{
 };
 use crate::repair::{repair_locked, unfinished};
 use crate::report::{BackupReport, Cause, Finding, Gravity, Outcome, Totals, gravest};
-use crate::run_log::RunLog;
+use crate::run_log::{NoteKeeper, RunLog};
 use crate::snapshot::RunId;
 use crate::status::{self, ProcessFacts};
 use crate::writers::{DatabaseWriter, SiteWriter};
@@ -205,6 +205,7 @@ impl Run<'_> {
         });
         let mut writers: Vec<Arc<dyn Writer>> = vec![Arc::clone(&self.site_writer) as _];
         writers.extend(database.iter().map(|writer| Arc::clone(writer) as Arc<dyn Writer>));
+        let notes = Arc::new(NoteKeeper::new(Arc::clone(&self.ports.events)));
         let id = ShadowCopySetId(self.ports.clock.new_id());
         self.set = Some(id);
         let request = ShadowCopyRequest {
@@ -216,10 +217,14 @@ impl Run<'_> {
             writers,
             limits: self.plan.limits,
             cancel: self.context.cancel.clone(),
-            events: Arc::clone(&self.ports.events),
+            events: Arc::clone(&notes) as _,
         };
         let set = async { self.ports.shadow_copies.prepare(request).await?.commit().await };
-        let set = set.await.map_err(|error| self.shadow_copy_stop(error, database.as_deref()))?;
+        let set = set.await;
+        for note in notes.take() {
+            self.log.line(&note);
+        }
+        let set = set.map_err(|error| self.shadow_copy_stop(error, database.as_deref()))?;
         Ok((set, database))
     }
 

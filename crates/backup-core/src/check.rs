@@ -126,7 +126,7 @@ impl Check {
                 }
             };
             for problem in walk.problems {
-                self.findings.push(Finding::error(Cause::Files, format!("`{}`: {}", problem.path, problem.message)));
+                self.findings.push(Finding::error(Cause::Files, problem.to_string()));
             }
             let files = walk.entries.iter().filter(|entry| entry.stat.kind == FileKind::File);
             let bytes = files.map(|entry| entry.stat.size).sum();

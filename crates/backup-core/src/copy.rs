@@ -157,12 +157,13 @@ impl Copier {
         batch: &[PlacedEntry],
         items: Vec<Option<StageItem>>,
     ) -> Result<Vec<Copied>, DestinationError> {
-        let staged: Vec<bool> = items.iter().map(Option::is_some).collect();
-        let mut results =
-            self.staging.stage(items.into_iter().flatten().collect(), Arc::clone(&self.files)).await.into_iter();
+        let staged: Vec<&PlacedEntry> =
+            batch.iter().zip(&items).filter_map(|(entry, item)| item.as_ref().map(|_| entry)).collect();
+        let is_staged: Vec<bool> = items.iter().map(Option::is_some).collect();
+        let mut results = self.stage(&staged, items.into_iter().flatten().collect()).await.into_iter();
         let mut copied = Vec::with_capacity(batch.len());
-        for (entry, staged) in batch.iter().zip(staged) {
-            copied.push(match staged {
+        for (entry, is_staged) in batch.iter().zip(is_staged) {
+            copied.push(match is_staged {
                 false => self.unstaged(entry),
                 true => match results.next().expect("a result for each item") {
                     Ok(content) => self.copied(entry, content),
@@ -172,6 +173,26 @@ impl Copier {
             });
         }
         Ok(copied)
+    }
+
+    /// Stages items; what cannot be taken over from the previous snapshot, which may be damaged, is copied.
+    async fn stage(&self, entries: &[&PlacedEntry], items: Vec<StageItem>) -> Vec<Result<StagedContent, StageError>> {
+        let is_reuse: Vec<bool> = items.iter().map(|item| matches!(item.content, StageContent::Reuse(_))).collect();
+        let mut results = self.staging.stage(items, Arc::clone(&self.files)).await;
+        let is_there = |n: usize| results[n].as_ref().is_ok_and(|content| content.size == entries[n].stat.size);
+        let missing: Vec<usize> = (0..entries.len()).filter(|n| is_reuse[*n] && !is_there(*n)).collect();
+        if missing.is_empty() {
+            return results;
+        }
+        let copy = |n: &usize| StageItem {
+            path: entries[*n].place.clone(),
+            content: StageContent::Copy(entries[*n].source.clone()),
+        };
+        let copies = self.staging.stage(missing.iter().map(copy).collect(), Arc::clone(&self.files)).await;
+        for (n, copied) in missing.into_iter().zip(copies) {
+            results[n] = copied;
+        }
+        results
     }
 
     /// An entry that stands in the list only.

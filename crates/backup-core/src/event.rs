@@ -8,8 +8,10 @@ use crate::status::StatusMessage;
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A line for the log, without time or component.
+    /// A line of the log, in the site-server trace format.
     Log(String),
+    /// Something that a shadow copy provider says of its work, as plain text; a run writes it to its log.
+    Note(String),
     /// A status message, which is in the status log already.
     Status(StatusMessage),
     /// A new phase has begun.

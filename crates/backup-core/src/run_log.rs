@@ -1,12 +1,41 @@
 //! The log and the status messages of one run: told to the user interface at once, kept for `smsbkup.log`.
 
+use std::sync::{Arc, Mutex};
+
 use crate::copy::chain;
-use crate::event::Event;
+use crate::event::{Event, EventSink};
 use crate::ports::Ports;
 use crate::report::{Cause, Finding, Gravity};
 use crate::snapshot::RunId;
 use crate::status::{MessageKind, ProcessFacts, StatusMessage};
 use crate::trace;
+
+/// Passes events on, but keeps notes: nothing is written to a log inside the freeze window, where they may come.
+#[derive(Debug)]
+pub(crate) struct NoteKeeper {
+    events: Arc<dyn EventSink>,
+    notes: Mutex<Vec<String>>,
+}
+
+impl NoteKeeper {
+    pub(crate) fn new(events: Arc<dyn EventSink>) -> Self {
+        Self { events, notes: Mutex::default() }
+    }
+
+    /// The notes since the last call.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.lock().expect("nobody panics with the notes locked"))
+    }
+}
+
+impl EventSink for NoteKeeper {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Note(note) => self.notes.lock().expect("nobody panics with the notes locked").push(note.clone()),
+            event => self.events.event(event),
+        }
+    }
+}
 
 /// Collects the lines of a run.
 #[derive(Debug)]

@@ -87,7 +87,7 @@ pub(crate) fn judge_staging(walk: &[WalkEntry], records: &[FileRecord]) -> Resul
 /// What the walk after AfterBackup found.
 pub(crate) struct WalkedAgain {
     pub(crate) altered: Vec<String>,
-    /// The manifest with additions, where there are any.
+    /// The manifest with additions, and with what was altered as a reason why it is weaker; `None` when nothing changed.
     pub(crate) amended: Option<Manifest>,
 }
 
@@ -96,10 +96,11 @@ pub(crate) async fn walk_again(ports: &Ports, run: RunId) -> Result<WalkedAgain,
     let (manifest, records) = read_snapshot(files.as_ref()).await?;
     let walk = files.walk().await?;
     let (altered, extra) = compare(&walk, &records);
-    if extra.is_empty() {
+    if extra.is_empty() && altered.is_empty() {
         return Ok(WalkedAgain { altered, amended: None });
     }
     let mut amended = manifest;
+    amended.weaker.extend(altered.iter().cloned());
     let paths: Vec<RelPath> = extra.iter().map(|entry| entry.path.clone()).collect();
     for (entry, hashed) in extra.iter().zip(files.hash(paths).await) {
         let (size, hash) = hashed?;

@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Backup,
     /// List the backup snapshots, oldest first
     Snapshots,
+    /// List what is in a backup snapshot
+    Files(FilesArgs),
     /// Compare a backup snapshot with its list
     ///
     /// Every entry must be there, with its size; with --read-data every byte is read and hashed.
@@ -114,6 +116,7 @@ impl Command {
             Self::Check => "check",
             Self::Backup => "backup",
             Self::Snapshots => "snapshots",
+            Self::Files(_) => "files",
             Self::Verify(_) => "verify",
             Self::Recover(_) => "recover",
             Self::Rehearse(_) => "rehearse",
@@ -170,6 +173,16 @@ pub(crate) struct InitArgs {
     /// Replace a site.toml that is there
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// `files`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct FilesArgs {
+    /// Name the snapshot by the beginning of its id; the newest without it
+    pub(crate) id: Option<String>,
+    /// Print lines that `b3sum --check` reads, to be run in the snapshot folder
+    #[arg(long)]
+    pub(crate) b3sum: bool,
 }
 
 /// `verify`

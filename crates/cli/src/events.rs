@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backup_core::event::{Event, EventSink, Phase};
-use backup_core::ports::clock::Clock;
 use backup_core::report::{Cause, Finding, Gravity};
-use backup_core::trace;
 use host::trace_file::TraceFile;
 
 /// Passes each event on to several sinks.
@@ -28,17 +26,15 @@ pub(crate) struct TraceSink {
     /// The first lines, until the run has the site to itself.
     waiting: Mutex<Option<Vec<String>>>,
     shown: String,
-    clock: Arc<dyn Clock>,
-    thread: u32,
     fault: Mutex<Option<String>>,
 }
 
 impl TraceSink {
     /// Writes below the folder `logs`.
-    pub(crate) fn new(logs: std::path::PathBuf, clock: Arc<dyn Clock>, thread: u32) -> Self {
+    pub(crate) fn new(logs: std::path::PathBuf) -> Self {
         let shown = logs.join("smsbkup.log").display().to_string();
         let waiting = Mutex::new(Some(Vec::new()));
-        Self { file: TraceFile::new(logs), waiting, shown, clock, thread, fault: Mutex::default() }
+        Self { file: TraceFile::new(logs), waiting, shown, fault: Mutex::default() }
     }
 
     /// What kept lines from being written, if anything did.
@@ -49,10 +45,10 @@ impl TraceSink {
         Some(Finding::new(Gravity::Warning, Cause::State, message).hint(hint))
     }
 
-    fn append(&self, line: String) {
+    fn append(&self, line: &str) {
         match self.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            Some(waiting) => waiting.push(line),
-            None => self.note(self.file.append(&line)),
+            Some(waiting) => waiting.push(line.to_owned()),
+            None => self.note(self.file.append(line)),
         }
     }
 
@@ -68,14 +64,6 @@ impl TraceSink {
             fault.get_or_insert_with(|| error.to_string());
         }
     }
-
-    /// The line in the log's format. Some lines come formatted, with their component, others plain.
-    fn line(&self, text: &str) -> String {
-        if text.contains("  $$<") {
-            return text.to_owned();
-        }
-        trace::line(text, self.clock.now(), &self.clock.local_zone(), self.thread)
-    }
 }
 
 impl EventSink for TraceSink {
@@ -85,11 +73,11 @@ impl EventSink for TraceSink {
             self.begin();
         }
         match event {
-            Event::Log(text) => self.append(self.line(text)),
+            Event::Log(line) => self.append(line),
             Event::Phase(Phase::Frozen) => self.file.hold(),
             // Thaw always comes; the start of the services is a second chance, should a backend not tell it.
             Event::Thawed(_) | Event::Phase(Phase::Starting) => self.note(self.file.release()),
-            Event::Status(_) | Event::Phase(_) | Event::Progress(_) => {}
+            Event::Note(_) | Event::Status(_) | Event::Phase(_) | Event::Progress(_) => {}
         }
     }
 }
@@ -98,12 +86,10 @@ impl EventSink for TraceSink {
 mod tests {
     use std::time::Duration;
 
-    use backup_core::memory::World;
-
     use super::*;
 
     fn sink(logs: std::path::PathBuf) -> TraceSink {
-        TraceSink::new(logs, Arc::new(World::new()), 7)
+        TraceSink::new(logs)
     }
 
     #[test]
@@ -119,7 +105,7 @@ mod tests {
         sink.event(&Event::Log("inside".to_owned()));
         assert!(!content().contains("inside"));
         sink.event(&Event::Thawed(Duration::from_millis(5)));
-        assert!(content().contains("inside  $$<SMS_SITE_BACKUP>"), "{}", content());
+        assert!(content().contains("inside"), "{}", content());
         assert_eq!(sink.fault(), None);
     }
 

@@ -133,7 +133,12 @@ impl Run<'_> {
             self.file_problems(&walk.problems);
             let entries = PlacedEntry::place_all(walk.entries, root, &file.target);
             let copied = copier.copy(&entries, false).await?;
-            let problems: Vec<FileProblem> = copied.iter().filter_map(|copied| copied.problem.clone()).collect();
+            let in_site = |problem: FileProblem| match problem.path.strip_prefix(root) {
+                Some(below) => FileProblem { path: file.source.root.join(&below), ..problem },
+                None => problem,
+            };
+            let problems: Vec<FileProblem> =
+                copied.iter().filter_map(|copied| copied.problem.clone()).map(in_site).collect();
             self.file_problems(&problems);
             draft.records.extend(copied.into_iter().filter_map(|copied| copied.record));
             self.log.line(&format!("Copied component {} to {}", file.source.root, file.target));
@@ -143,7 +148,7 @@ impl Run<'_> {
 
     fn file_problems(&mut self, problems: &[FileProblem]) {
         for problem in problems.iter().take(NAMED_FILES) {
-            self.log.finding(Finding::error(Cause::Files, format!("`{}`: {}", problem.path, problem.message)));
+            self.log.finding(Finding::error(Cause::Files, problem.to_string()));
         }
         if let Some(more) = problems.len().checked_sub(NAMED_FILES).filter(|more| *more > 0) {
             self.log.finding(Finding::error(Cause::Files, format!("and {more} more files")));

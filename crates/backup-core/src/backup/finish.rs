@@ -21,6 +21,7 @@ impl Run<'_> {
         self.complete_set(true).await;
         self.tell_result().await;
         self.after_backup().await;
+        let told = self.report.outcome;
         if self.unaltered().await {
             snapshots.extend(self.report.snapshot.clone());
             self.remove(&superseded(&snapshots)).await;
@@ -30,6 +31,10 @@ impl Run<'_> {
             self.report.outcome = Outcome::Failed(Cause::ServiceStart);
         } else if has_errors(&self.log.findings) {
             self.report.outcome = Outcome::Incomplete;
+            // 5035 went out before the snapshot was damaged.
+            if told == Outcome::Done {
+                self.tell_result().await;
+            }
         }
         self.closing_lines();
     }

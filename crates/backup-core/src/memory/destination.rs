@@ -86,7 +86,8 @@ impl Destination for World {
 
     async fn open(&self, run: RunId) -> Result<Arc<dyn SnapshotFiles>, DestinationError> {
         let mut state = self.step();
-        let (_, folder) = folder_of(&mut state, run).ok_or(DestinationError::NoSnapshot(run))?;
+        let sealed = folder_of(&mut state, run).filter(|(_, folder)| folder.manifest.is_some());
+        let (_, folder) = sealed.ok_or(DestinationError::NoSnapshot(run))?;
         Ok(Arc::new(MemorySnapshot(folder.clone())))
     }
 
@@ -104,9 +105,13 @@ impl Destination for World {
         Ok(before - state.folders.len())
     }
 
-    async fn keep_log(&self, _run: Option<RunId>, log: &[u8]) -> Result<(), DestinationError> {
-        self.step().kept_log = Some(log.to_vec());
-        Ok(())
+    async fn keep_log(&self, run: Option<RunId>, log: &[u8]) -> Result<(), DestinationError> {
+        let mut state = self.step();
+        state.kept_log = Some(log.to_vec());
+        match run.filter(|run| folder_of(&mut state, *run).is_none()) {
+            Some(unknown) => Err(DestinationError::NoSnapshot(unknown)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! In-memory shadow copies: an atomic image that is read after Thaw, with the writers called as VSS calls them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,11 +24,30 @@ type Writers = Vec<Arc<dyn Writer>>;
 pub(super) struct MemoryShadowCopies {
     world: World,
     writers: Mutex<HashMap<ShadowCopySetId, Writers>>,
+    making: Arc<AtomicBool>,
 }
 
 impl MemoryShadowCopies {
     pub(super) fn new(world: World) -> Self {
-        Self { world, writers: Mutex::default() }
+        Self { world, writers: Mutex::default(), making: Arc::default() }
+    }
+}
+
+/// The right to make the one set that may be in the making.
+struct Slot(Arc<AtomicBool>);
+
+impl Slot {
+    fn take(making: &Arc<AtomicBool>) -> Result<Self, ShadowCopyError> {
+        match making.swap(true, Ordering::SeqCst) {
+            true => Err(ShadowCopyError::InProgress),
+            false => Ok(Self(Arc::clone(making))),
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 
@@ -35,10 +55,13 @@ struct Named {
     name: String,
     level: WriterLevel,
     writer: Arc<dyn Writer>,
+    /// Whether PrepareBackup was begun: before that there is nothing to abort.
+    told: bool,
 }
 
-async fn each(writers: &[Named], step: &'static str) -> Result<(), ShadowCopyError> {
-    for Named { name, writer, .. } in writers {
+async fn each(writers: &mut [Named], step: &'static str) -> Result<(), ShadowCopyError> {
+    for Named { name, writer, told, .. } in writers {
+        *told = true;
         let called = match step {
             "PrepareBackup" => writer.prepare_backup().await,
             "PrepareSnapshot" => writer.prepare_snapshot().await,
@@ -50,7 +73,7 @@ async fn each(writers: &[Named], step: &'static str) -> Result<(), ShadowCopyErr
 }
 
 async fn abort_all(writers: &[Named]) {
-    for named in writers.iter().rev() {
+    for named in writers.iter().rev().filter(|named| named.told) {
         drop(named.writer.abort().await);
     }
 }
@@ -58,18 +81,19 @@ async fn abort_all(writers: &[Named]) {
 #[async_trait]
 impl ShadowCopies for MemoryShadowCopies {
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
+        let slot = Slot::take(&self.making)?;
         let mut writers = Vec::new();
         for writer in &request.writers {
             let veto = |source| ShadowCopyError::Writer { writer: "?".to_owned(), step: "Identify", source };
             let metadata = writer.identify().await.map_err(veto)?;
-            writers.push(Named { name: metadata.name, level: metadata.level, writer: Arc::clone(writer) });
+            writers.push(Named { name: metadata.name, level: metadata.level, writer: Arc::clone(writer), told: false });
         }
         writers.sort_by_key(|named| named.level);
         self.writers.lock().expect("no panic").insert(request.id, request.writers.clone());
-        let result = match each(&writers, "PrepareBackup").await {
+        let result = match each(&mut writers, "PrepareBackup").await {
             Ok(()) => {
                 request.events.event(&Event::Phase(Phase::Stopping));
-                each(&writers, "PrepareSnapshot").await
+                each(&mut writers, "PrepareSnapshot").await
             }
             Err(error) => Err(error),
         };
@@ -77,7 +101,7 @@ impl ShadowCopies for MemoryShadowCopies {
             abort_all(&writers).await;
             return Err(error);
         }
-        Ok(Box::new(MemoryPrepared { world: self.world.clone(), request, writers }))
+        Ok(Box::new(MemoryPrepared { world: self.world.clone(), request, writers, _slot: slot }))
     }
 
     async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
@@ -102,6 +126,7 @@ struct MemoryPrepared {
     world: World,
     request: ShadowCopyRequest,
     writers: Vec<Named>,
+    _slot: Slot,
 }
 
 impl std::fmt::Debug for MemoryPrepared {
@@ -111,9 +136,9 @@ impl std::fmt::Debug for MemoryPrepared {
 }
 
 impl MemoryPrepared {
-    async fn hold(&self) -> Result<Timestamp, ShadowCopyError> {
+    async fn hold(&mut self) -> Result<Timestamp, ShadowCopyError> {
         self.request.events.event(&Event::Phase(Phase::Frozen));
-        each(&self.writers, "Freeze").await?;
+        each(&mut self.writers, "Freeze").await?;
         if self.request.cancel.is_cancelled() {
             return Err(ShadowCopyError::Cancelled);
         }
@@ -126,7 +151,7 @@ impl MemoryPrepared {
 
 #[async_trait]
 impl PreparedSet for MemoryPrepared {
-    async fn commit(self: Box<Self>) -> Result<ShadowCopySet, ShadowCopyError> {
+    async fn commit(mut self: Box<Self>) -> Result<ShadowCopySet, ShadowCopyError> {
         let held = self.hold().await;
         let mut weaker = Vec::new();
         for named in self.writers.iter().rev() {
@@ -147,13 +172,18 @@ impl PreparedSet for MemoryPrepared {
                 weaker.push(format!("{}: {error}", named.name));
             }
         }
+        let mut consistency = Consistency::Application;
+        if self.writers.is_empty() {
+            consistency = Consistency::Crash;
+            weaker.push("no writer was frozen".to_owned());
+        }
         let image = RelPath::parse(self.request.id.0.to_string()).expect("an id is a plain name");
         let image = site_path(IMAGE_ROOT).join(&image);
         let root = |source: &crate::ports::shadow_copies::ImageSource| image.join(source.source.root.below_root());
         Ok(ShadowCopySet {
             id: self.request.id,
             provider: "memory".to_owned(),
-            consistency: Consistency::Application,
+            consistency,
             weaker,
             frozen_at,
             freeze_window: Duration::from_millis(100),

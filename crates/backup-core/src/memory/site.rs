@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::world::{MemoryFile, World, WorldState};
 use crate::copy::{BLOCK, read_once};
-use crate::manifest::RecordKind;
+use crate::manifest::{ContentHash, RecordKind};
 use crate::path::{RelPath, SitePath};
 use crate::ports::destination::SnapshotFiles;
 use crate::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
@@ -19,7 +19,6 @@ use crate::ports::site_files::{
 
 /// Below this path lie the images, by the id of their set.
 pub const IMAGE_ROOT: &str = "/.image";
-const SCRATCH: &str = "/.scratch";
 
 fn tree<'a>(state: &'a WorldState, path: &SitePath) -> Option<(&'a BTreeMap<SitePath, MemoryFile>, SitePath)> {
     let below = path.strip_prefix(&super::world::site_path(IMAGE_ROOT));
@@ -106,6 +105,7 @@ impl OpenFile for OpenMemory {
 impl World {
     fn restore_one(&self, item: &RestoreItem, from: &dyn SnapshotFiles) -> Result<Restored, RecoveryError> {
         let path = item.root.join(&item.path);
+        stays_below(&self.lock(), item)?;
         let file = match item.record.kind {
             RecordKind::Directory => memory_file(FileKind::Directory, Vec::new(), item),
             RecordKind::Symlink => {
@@ -121,11 +121,41 @@ impl World {
         };
         let mut state = self.lock();
         let size = file.content.len() as u64;
+        let is_folder = file.kind == FileKind::Directory;
+        if state.files.get(&path).is_some_and(|there| (there.kind == FileKind::Directory) != is_folder) {
+            let source = std::io::Error::from(std::io::ErrorKind::AlreadyExists).into();
+            return Err(RecoveryError::Failed { action: "write", path, source });
+        }
         if state.files.get(&path).is_some_and(|there| there.content == file.content && there.kind == file.kind) {
             return Ok(Restored::Already);
         }
         state.files.insert(path, file);
         Ok(Restored::Written(size))
+    }
+}
+
+fn is_same(there: &MemoryFile, item: &RestoreItem) -> bool {
+    item.record.hash == Some(ContentHash::of(&there.content))
+}
+
+/// Refuses a path that leads through a link.
+fn stays_below(state: &WorldState, item: &RestoreItem) -> Result<(), RecoveryError> {
+    let mut above = item.path.parent();
+    while let Some(folder) = above.filter(|folder| !folder.is_root()) {
+        let there = state.files.get(&item.root.join(&folder));
+        if there.is_some_and(|there| matches!(there.kind, FileKind::Symlink(_))) {
+            return Err(RecoveryError::Escape { root: item.root.clone(), path: item.path.clone() });
+        }
+        above = folder.parent();
+    }
+    Ok(())
+}
+
+fn is_of_kind(there: &FileKind, wanted: RecordKind) -> bool {
+    match wanted {
+        RecordKind::Directory => *there == FileKind::Directory,
+        RecordKind::Symlink => matches!(there, FileKind::Symlink(_)),
+        _ => *there == FileKind::File,
     }
 }
 
@@ -152,13 +182,13 @@ impl RecoveryTarget for World {
         let standing = |item: &RestoreItem| {
             let Some(there) = state.files.get(&item.root.join(&item.path)) else { return Standing::Absent };
             let folder = there.kind == FileKind::Directory;
-            match folder == (item.record.kind == RecordKind::Directory) {
+            match is_of_kind(&there.kind, item.record.kind) {
                 false => Standing::Other,
-                true if !folder && there.changed > item.record.modified => Standing::Newer,
+                true if !folder && there.changed > item.record.modified && !is_same(there, item) => Standing::Newer,
                 true => Standing::Older,
             }
         };
-        items.iter().map(|item| Ok(standing(item))).collect()
+        items.iter().map(|item| stays_below(&state, item).map(|()| standing(item))).collect()
     }
 
     async fn restore(
@@ -171,18 +201,27 @@ impl RecoveryTarget for World {
     }
 
     async fn settle(&self, folders: Vec<RestoreItem>) -> Vec<Result<(), RecoveryError>> {
-        drop(self.step());
-        folders.iter().map(|_| Ok(())).collect()
+        let state = self.step();
+        folders.iter().map(|folder| stays_below(&state, folder)).collect()
     }
 
-    async fn scratch(&self, _parent: Option<&SitePath>) -> Result<SitePath, RecoveryError> {
-        self.step().put(SCRATCH, FileKind::Directory, b"");
-        Ok(super::world::site_path(SCRATCH))
+    async fn scratch(&self, parent: Option<&SitePath>) -> Result<SitePath, RecoveryError> {
+        let mut state = self.step();
+        state.ids += 1;
+        let name = RelPath::parse(format!(".scratch-{}", state.ids)).expect("a plain name");
+        let scratch = parent.cloned().unwrap_or_else(|| super::world::site_path("/")).join(&name);
+        state.put(&scratch.to_string(), FileKind::Directory, b"");
+        state.scratch.insert(scratch.clone());
+        Ok(scratch)
     }
 
     async fn discard(&self, scratch: &SitePath) -> Result<(), RecoveryError> {
-        assert_eq!(scratch, &super::world::site_path(SCRATCH), "only a scratch folder is discarded");
-        self.step().files.retain(|path, _| !path.starts_with(scratch));
+        let mut state = self.step();
+        if !state.scratch.remove(scratch) {
+            let source = std::io::Error::from(std::io::ErrorKind::InvalidInput).into();
+            return Err(RecoveryError::Failed { action: "discard", path: scratch.clone(), source });
+        }
+        state.files.retain(|path, _| !path.starts_with(scratch));
         Ok(())
     }
 }

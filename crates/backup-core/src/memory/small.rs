@@ -127,16 +127,21 @@ impl Registry for World {
     }
 
     async fn import(&self, key: &RegistryKey, export: &[u8]) -> Result<(), RegistryError> {
+        judge(key, export)?;
         self.step().registry.insert(key.as_str().to_lowercase(), export.to_vec());
         Ok(())
     }
 
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
         drop(self.step());
-        let malformed =
-            |source: std::str::Utf8Error| RegistryError::Malformed { key: key.clone(), source: source.into() };
-        std::str::from_utf8(export).map(|_| 1).map_err(malformed)
+        judge(key, export)
     }
+}
+
+/// An export is text here, and holds one key.
+fn judge(key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
+    let malformed = |source: std::str::Utf8Error| RegistryError::Malformed { key: key.clone(), source: source.into() };
+    std::str::from_utf8(export).map(|_| 1).map_err(malformed)
 }
 
 #[async_trait]

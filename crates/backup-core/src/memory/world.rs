@@ -85,6 +85,8 @@ pub struct WorldState {
     pub services: BTreeMap<String, ServiceState>,
     /// Services that answer a stop or start with an error.
     pub stubborn: BTreeSet<(String, &'static str)>,
+    /// Folders made for rehearsals and not yet discarded.
+    pub(crate) scratch: BTreeSet<SitePath>,
     /// The database's content.
     pub database: Vec<u8>,
     /// The journal.
@@ -136,6 +138,7 @@ impl World {
                 .map(|name| (name.to_owned(), ServiceState::Running))
                 .into(),
             stubborn: BTreeSet::new(),
+            scratch: BTreeSet::new(),
             database: Vec::new(),
             journal: Vec::new(),
             locked: false,

@@ -30,7 +30,7 @@ pub enum Standing {
     Absent,
     /// Something of the same kind that is not younger than the snapshot's.
     Older,
-    /// A file that was changed after the one in the snapshot.
+    /// A file that was changed after the one in the snapshot, and has other content.
     Newer,
     /// Something of another kind, such as a folder where a file should go.
     Other,

@@ -1,6 +1,6 @@
 //! The live files of the site, or an image of them: walked, and read with all their metadata.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -84,6 +84,14 @@ pub struct FileProblem {
     pub path: SitePath,
     /// What happened, with its causes.
     pub message: String,
+}
+
+impl fmt::Display for FileProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = format!("`{}`", self.path);
+        // The port's own errors name the path themselves.
+        if self.message.contains(&path) { f.write_str(&self.message) } else { write!(f, "{path}: {}", self.message) }
+    }
 }
 
 /// What a walk found: entries sorted by path, each folder before its content.

@@ -183,6 +183,20 @@ fn what_after_backup_removes_is_loud_and_keeps_the_previous_snapshot() {
 }
 
 #[test]
+fn a_previous_snapshot_that_lost_a_file_costs_time_only() {
+    let (world, report) = with_hook(0, Some(("SiteServer/SMSServer/inboxes/a.box", None)));
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    assert!(!report.snapshot.expect("it is there").manifest.weaker.is_empty() || snapshots(&world.ports()).len() == 2);
+    let ids: Vec<u32> = world.lock().status.iter().map(|message| message.id).skip(3).collect();
+    assert_eq!(ids, [5055, 5056, 5035, 5040, 5044], "the damage is told after the success");
+    let next = backup(&world);
+    assert_eq!(next.outcome, Outcome::Done, "{:?}", next.findings);
+    let listed = snapshots(&world.ports());
+    assert_eq!(listed.len(), 1);
+    assert_all_good(&world, "after the damage");
+}
+
+#[test]
 fn commands_run_in_order_and_a_failing_one_is_loud() {
     let world = World::new();
     let task =

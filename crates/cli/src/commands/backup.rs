@@ -9,7 +9,7 @@ use backup_core::ports::Ports;
 use backup_core::report::{AfterBackupEnd, BackupReport, Outcome};
 use backup_core::snapshot::short;
 use backup_core::status::ProcessFacts;
-use host::machine::{SystemClock, process_facts};
+use host::machine::process_facts;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
@@ -30,10 +30,7 @@ pub(super) async fn run(session: &Session) -> Result<Answer, CommandError> {
 async fn back_up(session: &Session, site: &Site) -> Result<Answer, CommandError> {
     let (plan, notices) = plan::make(site)?;
     let process = process_facts();
-    let trace =
-        site.config.install_dir.as_ref().map(|install| {
-            Arc::new(TraceSink::new(local(install).join("Logs"), Arc::new(SystemClock), process.thread))
-        });
+    let trace = site.config.install_dir.as_ref().map(|install| Arc::new(TraceSink::new(local(install).join("Logs"))));
     let mut sinks: Vec<Arc<dyn EventSink>> = vec![Arc::clone(&session.screen) as _];
     sinks.extend(trace.iter().map(|trace| Arc::clone(trace) as Arc<dyn EventSink>));
     let ports = ports::wire_run(site, &plan, Arc::new(Fan(sinks)))?;

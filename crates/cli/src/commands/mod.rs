@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod control_file;
 mod docs;
+mod files;
 mod init;
 mod log;
 mod recover;
@@ -48,6 +49,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
         Command::Check => check::run(session).await,
         Command::Backup => backup::run(session).await,
         Command::Snapshots => snapshots::run(session).await,
+        Command::Files(args) => files::run(session, &args).await,
         Command::Verify(args) => verify::run(session, &args).await,
         Command::Recover(args) => recover::run(session, &args).await,
         Command::Rehearse(args) => rehearse::run(session, &args).await,

@@ -79,6 +79,15 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "files",
+        &[
+            ("files[].kind", "`file`, `hard-link`, `directory`, `symlink`, `database`, `registry` or `made`"),
+            ("files[].path", "its place in the snapshot"),
+            ("files[].bytes", "bytes of content"),
+            ("files[].hash", "BLAKE3, else null"),
+        ],
+    ),
+    (
         "verify",
         &[
             ("run", "the snapshot's id"),

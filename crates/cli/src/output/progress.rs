@@ -74,7 +74,7 @@ impl EventSink for Screen {
         match event {
             Event::Phase(phase) => self.phase(*phase),
             Event::Progress(progress) => self.progress(*progress),
-            Event::Log(_) | Event::Status(_) | Event::Thawed(_) => {}
+            Event::Log(_) | Event::Note(_) | Event::Status(_) | Event::Thawed(_) => {}
         }
     }
 }

@@ -3,16 +3,19 @@
 use std::io;
 use std::sync::Arc;
 
+use backup_core::copy::{BLOCK, read_once};
 use backup_core::manifest::RecordKind;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::recovery_target::{RecoveryError, RestoreItem, Restored, Standing};
+use backup_core::ports::site_files::SiteFilesError;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, mkdirat, open, openat, readlinkat, statat};
 use rustix::io::Errno;
 
 use super::{Touched, is_folder, local};
 use crate::files::beneath::open_beneath;
-use crate::files::stat::modified;
+use crate::files::local_file::LocalFile;
+use crate::files::stat::{modified, size_of};
 
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -201,12 +204,22 @@ fn judge(item: &RestoreItem, stat: &Stat, folder: impl AsFd, name: &[u8]) -> Sta
         return Standing::Other;
     }
     let same_target =
-        || readlinkat(folder, name, Vec::new()).ok().map(|target| target.into_bytes()) == item.record.target;
+        || readlinkat(&folder, name, Vec::new()).ok().map(|target| target.into_bytes()) == item.record.target;
     match wanted {
         // A folder's time tells only that its content changed, and that is judged by itself.
         FileType::Directory => Standing::Older,
         FileType::Symlink if same_target() => Standing::Older,
-        _ if modified(stat) > item.record.modified => Standing::Newer,
+        _ if modified(stat) > item.record.modified && !has_content(item, stat, folder, name) => Standing::Newer,
         _ => Standing::Older,
     }
+}
+
+/// Whether the file has the content of the entry, whatever its time says. Only a file of the same size is read.
+fn has_content(item: &RestoreItem, stat: &Stat, folder: impl AsFd, name: &[u8]) -> bool {
+    let (Some(hash), true) = (item.record.hash, size_of(stat) == item.record.size) else { return false };
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(file) = openat(folder, name, flags, Mode::empty()) else { return false };
+    let read = LocalFile::new(file, item.root.join(&item.path))
+        .and_then(|file| read_once(&file, &mut vec![0; BLOCK], true, |_, _| Ok::<_, SiteFilesError>(())));
+    read.is_ok_and(|(_, read)| read == hash)
 }

@@ -218,7 +218,7 @@ impl Making {
                 ShadowCopyError::Writer { writer, step, source: WriterError { message, source: None } }
             }
         };
-        self.tell(&Event::Log(format!("{}; state [{}]", chain(&result), state.number())));
+        self.tell(&Event::Note(format!("{}; state [{}]", chain(&result), state.number())));
         Err(result)
     }
 

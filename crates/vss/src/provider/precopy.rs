@@ -164,7 +164,7 @@ impl Copying {
     }
 
     fn log(&self, line: String) {
-        self.request.events.event(&Event::Log(line));
+        self.request.events.event(&Event::Note(line));
     }
 
     /// Walks again at the end of the window, and marks what is not as the window's first walk saw it.

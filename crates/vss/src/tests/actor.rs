@@ -97,7 +97,7 @@ pub(super) struct Ear {
 
 impl EventSink for Ear {
     fn event(&self, event: &Event) {
-        let Event::Log(line) = event else { return };
+        let Event::Note(line) = event else { return };
         if self.stop_at.is_some_and(|stop| line.contains(stop)) {
             self.cancel.cancel();
         }

@@ -90,10 +90,10 @@ fn rehearse_judges_and_says_how_long() {
         "bytes": 12,
         "end": "whole",
         "places": [
-          "/site/db/CM_P01.db -> /.scratch/site/db/CM_P01.db",
-          "/site/inboxes -> /.scratch/site/inboxes",
-          "/site/data -> /.scratch/site/data",
-          "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\SMS -> /.scratch/registry/SMSbkSiteRegSMS.dat"
+          "/site/db/CM_P01.db -> /.scratch-3/site/db/CM_P01.db",
+          "/site/inboxes -> /.scratch-3/site/inboxes",
+          "/site/data -> /.scratch-3/site/data",
+          "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\SMS -> /.scratch-3/registry/SMSbkSiteRegSMS.dat"
         ],
         "run": "00000000-0001-7000-8000-000000000000",
         "written": 11

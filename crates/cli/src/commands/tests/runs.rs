@@ -141,7 +141,7 @@ fn an_unreadable_file_makes_a_backup_incomplete() {
     world.lock().files.get_mut(&path("/site/inboxes/a.box")).expect("it is there").unreadable = true;
     insta::assert_snapshot!(Printer::shown("backup", &back_up(&world)), @"
     $ sitebackup backup
-    error: `/.image/00000000-0002-7000-8000-000000000000/site/inboxes/a.box`: failed to open `/.image/00000000-0002-7000-8000-000000000000/site/inboxes/a.box`: permission denied
+    error: `/site/inboxes/a.box`: failed to open `/.image/00000000-0002-7000-8000-000000000000/site/inboxes/a.box`: permission denied
     Site P01 is backed up, but the snapshot is incomplete or weaker than asked for.
       snapshot       00000000 at `/backup/P01Backup`
       moment         2026-03-01 03:00:04 +00:00, application consistency

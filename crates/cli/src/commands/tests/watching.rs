@@ -221,7 +221,7 @@ fn a_snapshot_weaker_than_asked_for_names_the_last_good_one() {
         Finding {
             gravity: Warning,
             cause: Snapshot,
-            message: "snapshot 000000000003 is weaker than asked for: `/.image/00000000-0004-7000-8000-000000000000/site/inboxes/new.box`: failed to open `/.image/00000000-0004-7000-8000-000000000000/site/inboxes/new.box`: permission denied",
+            message: "snapshot 000000000003 is weaker than asked for: `/site/inboxes/new.box`: failed to open `/.image/00000000-0004-7000-8000-000000000000/site/inboxes/new.box`: permission denied",
             hint: Some(
                 "the last good one is 000000000001",
             ),
