@@ -230,7 +230,7 @@ fn a_snapshot_weaker_than_asked_for_names_the_last_good_one() {
     "#);
     insta::assert_snapshot!(Printer::shown("status", &status_of(&world, &alone(), None)), @"
     $ sitebackup status
-    warning: the last run was incomplete: 5044 E a snapshot was published, but it is incomplete or weaker than asked for: `/.image/00000000-0004-7000-8000-000000000000/site/inboxes/new.box`: failed to open `/.image/00000000-0004-7000-8000-000000000000/site/inboxes/new.box`: permission denied
+    warning: the last run was incomplete: 5044 E a snapshot was published, but it is incomplete or weaker than asked for: `/site/inboxes/new.box`: failed to open `/.image/00000000-0004-7000-8000-000000000000/site/inboxes/new.box`: permission denied
     hint: `sitebackup log` tells more, smsbkup.log at the destination all of it
     Site P01
       last good snapshot  000000000001, 15 s old (2026-03-01 03:00:04 +00:00)
