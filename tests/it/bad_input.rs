@@ -229,3 +229,18 @@ fn a_bare_machine_needs_nothing_but_the_snapshot_folder() {
     assert_eq!(ran.code, 0, "{ran:#?}");
     assert!(test.site.counters().expect("they can be read").agree());
 }
+
+#[test]
+fn a_single_file_keeps_its_name() {
+    let test = site();
+    let task = "[Tasks]\r\nfile %SITE_SERVER_ROOT_DIR%\\CD.Latest\\SMSSETUP\\version.ini %SITE_SERVER_DEST%\\Extra";
+    edit(&test.site.control_file(), "[Tasks]", task);
+    test.backup(0);
+    let copied = test.site.destination().join("P01Backup/SiteServer/Extra/version.ini");
+    let original = test.site.install_dir().join("CD.Latest/SMSSETUP/version.ini");
+    assert_eq!(fs::read(copied).expect("it is there"), fs::read(&original).expect("it is there"));
+    let to = test.site.dir().join("to");
+    fs::create_dir(&to).expect("a new folder");
+    assert_eq!(test.run(&["recover", "--to", to.to_str().expect("Unicode")]).code, 0);
+    assert!(to.join(original.strip_prefix("/").expect("absolute")).is_file());
+}

@@ -31,11 +31,25 @@ pub(crate) fn make(site: &Site) -> Result<(BackupPlan, Vec<Notice>), CommandErro
         Some(found) => found,
         None => (Tasks::without_control_file(&site.config).map_err(CommandError::usage)?, Vec::new()),
     };
+    let tasks = name_single_files(tasks);
     let (keep, found) = kept_documents(site)?;
     notices.extend(found);
     BackupPlan::new(&site.config, tasks, keep)
         .map(|plan| (plan, notices.clone()))
         .map_err(|errors| refused(errors, notices))
+}
+
+/// A control file's `file` task copies a single file into its destination and keeps its name; only a look at the disk tells it from a
+/// folder.
+fn name_single_files(mut tasks: Tasks) -> Tasks {
+    for (source, place) in &mut tasks.files {
+        let Some(name) = source.name().filter(|name| place.name() != Some(name)) else { continue };
+        if local(source).is_file() {
+            // A name that is no plain component cannot be a source either.
+            *place = place.try_join(name).unwrap_or_else(|_| place.clone());
+        }
+    }
+    tasks
 }
 
 fn refused(errors: Vec<PlanError>, mut notices: Vec<Notice>) -> CommandError {
