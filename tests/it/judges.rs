@@ -125,7 +125,7 @@ fn a_destination_that_is_full() {
     let first = folder.run(0, &["--json", "snapshots"]).json();
 
     let filler = folder.path("backup/filler");
-    fs::write(&filler, vec![0; 9 << 20]).expect("there is room yet");
+    fs::write(&filler, vec![0; 12 << 20]).expect("there is room yet");
     assert!(folder.run(12, &["check"]).stderr.contains("bytes free"));
     folder.run(12, &["backup"]);
     fs::remove_file(&filler).expect("it goes");

@@ -6,7 +6,7 @@ use crate::plan::{BackupPlan, ServiceStep};
 use crate::ports::Ports;
 use crate::ports::database::DatabaseFacts;
 use crate::ports::destination::{DestinationFacts, StoredSnapshot};
-use crate::ports::site_files::{FileKind, FileSource};
+use crate::ports::site_files::{FileKind, FileSource, WalkEntry};
 use crate::repair::unfinished;
 use crate::report::{Cause, CheckReport, Coverage, Finding, Gravity};
 
@@ -128,6 +128,7 @@ impl Check {
             for problem in walk.problems {
                 self.findings.push(Finding::error(Cause::Files, problem.to_string()));
             }
+            self.special(&source, &walk.entries);
             let files = walk.entries.iter().filter(|entry| entry.stat.kind == FileKind::File);
             let bytes = files.map(|entry| entry.stat.size).sum();
             devices.extend(walk.entries.first().map(|entry| entry.stat.id.device));
@@ -135,6 +136,19 @@ impl Check {
             self.covered.push(Coverage { what, entries: walk.entries.len() as u64, bytes });
         }
         devices
+    }
+
+    /// Pipes, sockets and devices have no content; that they are left out is said.
+    fn special(&mut self, source: &FileSource, entries: &[WalkEntry]) {
+        let special: Vec<&WalkEntry> = entries.iter().filter(|entry| entry.stat.kind == FileKind::Special).collect();
+        if let Some(first) = special.first() {
+            let path = source.root.join(&first.path);
+            let message = format!(
+                "pipes, sockets and devices have no content and are left out: {}, such as `{path}`",
+                special.len()
+            );
+            self.findings.push(Finding::new(Gravity::Note, Cause::Files, message));
+        }
     }
 
     async fn registry(&mut self, ports: &Ports, plan: &BackupPlan) {

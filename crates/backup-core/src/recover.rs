@@ -3,7 +3,7 @@
 //! Nothing is written before everything is judged. What a manifest says is data: places that lead out of a target are refused by the
 //! types and, on the way, by the target.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -17,6 +17,7 @@ use crate::plan::place_of;
 use crate::ports::Ports;
 use crate::ports::database::SiteDatabase;
 use crate::ports::destination::SnapshotFiles;
+use crate::ports::journal::{JournalError, RunJournal};
 use crate::ports::recovery_target::{RecoveryTarget, RestoreItem, Restored, Standing};
 use crate::ports::registry::{Registry, RegistryKey};
 use crate::ports::services::{ServiceControl, ServiceState};
@@ -40,6 +41,8 @@ pub struct RecoveryPorts {
     pub registry: Option<Arc<dyn Registry>>,
     /// Services that must not run while their site is put back.
     pub services: Option<(Arc<dyn ServiceControl>, Vec<String>)>,
+    /// Held while a configured site is recovered, so that no run replaces the snapshot or the half-recovered site's one.
+    pub journal: Option<Arc<dyn RunJournal>>,
     /// Who is told.
     pub events: Arc<dyn EventSink>,
 }
@@ -52,6 +55,7 @@ impl RecoveryPorts {
             database: ports.database.clone(),
             registry: Some(Arc::clone(&ports.registry)),
             services: Some((Arc::clone(&ports.services), services)),
+            journal: Some(Arc::clone(&ports.journal)),
             events: Arc::clone(&ports.events),
         }
     }
@@ -86,8 +90,20 @@ pub async fn recover(
     request: &RecoverRequest,
 ) -> Result<RecoveryReport, SnapshotError> {
     ports.events.event(&Event::Phase(Phase::Recovering));
+    let _lock = match &ports.journal {
+        None => None,
+        Some(journal) => match journal.lock().await {
+            Ok(lock) => Some(lock),
+            Err(error) => {
+                let cause = if matches!(error, JournalError::Busy { .. }) { Cause::Busy } else { Cause::State };
+                let findings = vec![Finding::error(cause, chain(&error)).hint("try again when it has ended")];
+                return Ok(RecoveryReport { findings, ..RecoveryReport::default() });
+            }
+        },
+    };
     let (manifest, records) = read_snapshot(files.as_ref()).await?;
     let mut recovery = Recovery { ports, request, files, report: RecoveryReport::default() };
+    recovery.judge_request(&manifest);
     let work = recovery.plan(&manifest, &records);
     recovery.judge(&work).await;
     if !has_errors(&recovery.report.findings) {
@@ -126,14 +142,13 @@ struct Recovery<'a> {
 struct Ground {
     place: RelPath,
     root: SitePath,
-    /// The name below the root, when the part is a single file.
-    name: Option<RelPath>,
+    /// Where the part lies below it.
+    below: RelPath,
 }
 
 impl Ground {
     fn path(&self, record: &RelPath) -> Option<RelPath> {
-        let below = record.strip_prefix(&self.place)?;
-        Some(self.name.as_ref().map_or(below.clone(), |name| name.join(&below)))
+        Some(self.below.join(&record.strip_prefix(&self.place)?))
     }
 }
 
@@ -146,14 +161,19 @@ impl Recovery<'_> {
         self.request.parts.is_empty() || self.request.parts.contains(&part)
     }
 
-    /// Where `original` goes on this machine.
-    fn destination_of(&self, original: &SitePath) -> Result<SitePath, PathError> {
-        let mapped = self.request.map.iter().find_map(|(from, to)| Some(to.join(&original.strip_prefix(from)?)));
-        match (mapped, &self.request.to) {
+    /// Where `original` goes on this machine: the folder that the person named, which is trusted, and the way below it, which is not.
+    fn destination_of(&self, original: &SitePath) -> Result<(SitePath, RelPath), PathError> {
+        let mapped = self.request.map.iter().find_map(|(from, to)| Some((to.clone(), original.strip_prefix(from)?)));
+        match (mapped, self.elsewhere()) {
             (Some(mapped), _) => Ok(mapped),
-            (None, Some(to)) => Ok(to.join(&place_of(original)?)),
-            (None, None) => Ok(original.clone()),
+            (None, Some(to)) => Ok((to.clone(), place_of(original)?)),
+            (None, None) => Ok((original.clone(), RelPath::root())),
         }
+    }
+
+    /// The other place to recover to; the root of the machine is no other place.
+    fn elsewhere(&self) -> Option<&SitePath> {
+        self.request.to.as_ref().filter(|to| !to.is_root())
     }
 
     fn plan(&mut self, manifest: &Manifest, records: &[FileRecord]) -> Work {
@@ -165,14 +185,15 @@ impl Recovery<'_> {
                 part if !self.wants(part) => {}
                 Part::Registry => self.plan_registry(origin, &by_path, &mut work),
                 Part::Files | Part::Database => {
-                    let Some(path) = self.local_path(origin) else { continue };
+                    let Some((root, below)) = self.local_path(origin) else { continue };
+                    let path = root.join(&below);
                     let Some(record) = by_path.get(&origin.place) else {
                         let message = format!("`{}` is not in the snapshot's list", origin.place);
                         self.error(Cause::Snapshot, message, "verify the snapshot, or choose another one");
                         continue;
                     };
                     self.report.places.push(format!("{} -> {path}", origin.original));
-                    self.plan_ground(origin, path, record, &mut grounds, &mut work, manifest);
+                    self.plan_ground(origin, (root, below), record, &mut grounds, &mut work, manifest);
                 }
             }
         }
@@ -180,13 +201,13 @@ impl Recovery<'_> {
         work
     }
 
-    fn local_path(&mut self, origin: &Origin) -> Option<SitePath> {
+    fn local_path(&mut self, origin: &Origin) -> Option<(SitePath, RelPath)> {
         let bytes = origin.original_hex.as_deref().and_then(from_hex);
         let bytes = bytes.unwrap_or_else(|| origin.original.clone().into_bytes());
         let path = SitePath::parse(bytes).and_then(|original| self.destination_of(&original));
         match path {
-            Ok(path) if path.is_windows() == self.request.on_windows => Some(path),
-            Ok(path) => {
+            Ok((root, below)) if root.is_windows() == self.request.on_windows => Some((root, below)),
+            Ok((path, _)) => {
                 let message = format!("`{path}` is not a path of this machine");
                 self.error(Cause::Recovery, message, "say where it goes: --to FOLDER, or --map ORIGINAL=HERE");
                 None
@@ -205,32 +226,38 @@ impl Recovery<'_> {
     fn plan_ground(
         &mut self,
         origin: &Origin,
-        path: SitePath,
+        (root, below): (SitePath, RelPath),
         record: &FileRecord,
         grounds: &mut Vec<Ground>,
         work: &mut Work,
         manifest: &Manifest,
     ) {
         if record.kind == RecordKind::Directory {
-            grounds.push(Ground { place: origin.place.clone(), root: path, name: None });
+            grounds.push(Ground { place: origin.place.clone(), root, below });
             return;
         }
-        let name = path.name().and_then(|name| RelPath::root().try_join(name).ok());
-        let (Some(root), Some(name)) = (path.parent(), name) else {
-            self.error(Cause::Recovery, format!("`{path}` is no place for a file"), "map it to another place");
-            return;
+        // A single file that is named itself lies in its folder.
+        let name = root.name().and_then(|name| RelPath::root().try_join(name).ok());
+        let (root, below) = match (below.is_root(), root.parent(), name) {
+            (false, ..) => (root, below),
+            (true, Some(folder), Some(name)) => (folder, name),
+            _ => {
+                self.error(Cause::Recovery, format!("`{root}` is no place for a file"), "map it to another place");
+                return;
+            }
         };
         if origin.part == Part::Files {
-            grounds.push(Ground { place: origin.place.clone(), root, name: Some(name) });
+            grounds.push(Ground { place: origin.place.clone(), root, below });
             return;
         }
+        let path = root.join(&below);
         let mut record = record.clone();
         record.modified.0 = manifest.moment.as_second();
-        work.database = Some((RestoreItem { root, path: name, record, link_to: None }, path));
+        work.database = Some((RestoreItem { root, path: below, record, link_to: None }, path));
     }
 
     fn plan_registry(&mut self, origin: &Origin, by_path: &HashMap<&RelPath, &FileRecord>, work: &mut Work) {
-        match (&self.request.to, by_path.get(&origin.place)) {
+        match (self.elsewhere().cloned(), by_path.get(&origin.place)) {
             (_, None) => {
                 let message = format!("`{}` is not in the snapshot's list", origin.place);
                 self.error(Cause::Snapshot, message, "verify the snapshot, or choose another one");
@@ -240,7 +267,7 @@ impl Recovery<'_> {
                 let path = RelPath::parse("registry").expect("a plain name").join(&file_name(&origin.place));
                 self.report.places.push(format!("{} -> {}", origin.original, to.join(&path)));
                 let record = (*record).clone();
-                work.files.push(RestoreItem { root: to.clone(), path, record, link_to: None });
+                work.files.push(RestoreItem { root: to, path, record, link_to: None });
             }
             (None, Some(record)) => {
                 self.report.places.push(format!("{} -> registry", origin.original));
@@ -290,9 +317,10 @@ impl Recovery<'_> {
             self.judge_names(work);
         }
         self.judge_ports(work);
-        if self.request.to.is_none() {
+        if self.elsewhere().is_none() {
             self.judge_services().await;
         }
+        self.judge_links(work);
         let items: Vec<RestoreItem> = work.items().cloned().collect();
         let mut newer = Vec::new();
         for (item, standing) in items.iter().zip(self.ports.target.survey(&items).await) {
@@ -337,11 +365,60 @@ impl Recovery<'_> {
         }
     }
 
+    /// A link of the snapshot must not become the way to another part of it: on the second try it would lead there.
+    fn judge_links(&mut self, work: &Work) {
+        let links = work.links.iter().filter(|item| item.record.kind == RecordKind::Symlink);
+        let links: BTreeSet<SitePath> = links.map(|item| item.root.join(&item.path)).collect();
+        let mut ways = Vec::new();
+        for item in work.items().filter(|item| item.record.kind != RecordKind::Symlink) {
+            let mut above = Some(item.root.join(&item.path));
+            while let Some(path) = above {
+                above = path.parent();
+                ways.extend(links.contains(&path).then(|| (path, item.root.join(&item.path))));
+            }
+        }
+        for (link, path) in ways.into_iter().take(NAMED) {
+            let message = format!("`{path}` would be reached over the link `{link}` of the snapshot itself");
+            self.error(Cause::Recovery, message, "recover this part to another place with --map");
+        }
+    }
+
+    /// What was asked for must be in the snapshot.
+    fn judge_request(&mut self, manifest: &Manifest) {
+        for part in self.request.parts.clone() {
+            if !manifest.origins.iter().any(|origin| origin.part == part) {
+                self.error(
+                    Cause::Recovery,
+                    format!("the snapshot has no {part:?} part"),
+                    "choose another --part or snapshot",
+                );
+            }
+        }
+        let originals: Vec<SitePath> =
+            manifest.origins.iter().filter_map(|origin| SitePath::parse(&origin.original).ok()).collect();
+        for (from, _) in self.request.map.clone() {
+            if !originals.iter().any(|original| original.starts_with(&from)) {
+                let message = format!("nothing in the snapshot lies at or below `{from}`");
+                self.error(
+                    Cause::Configuration,
+                    message,
+                    "--map takes ORIGINAL=HERE; the originals are in sitebackup.json",
+                );
+            }
+        }
+    }
+
     async fn judge_services(&mut self) {
         let Some((services, names)) = &self.ports.services else { return };
         for name in names {
-            if matches!(services.state(name).await, Ok(ServiceState::Running)) {
-                let message = format!("service `{name}` is running: it would write while its site is put back");
+            let message = match services.state(name).await {
+                Ok(ServiceState::Stopped) => continue,
+                Ok(ServiceState::Running) => {
+                    format!("service `{name}` is running: it would write while its site is put back")
+                }
+                Err(error) => chain(&error),
+            };
+            {
                 let hint = "stop the site's services first, and keep them stopped until the recovery is done";
                 self.report.findings.push(Finding::error(Cause::ServiceStop, message).hint(hint));
             }
@@ -376,7 +453,12 @@ impl Recovery<'_> {
         let mut progress = Progress { total_files: total, total_bytes, ..Progress::default() };
         let folders = work.folders.clone();
         // Links come last: nothing is ever written through one.
-        for items in [work.folders, work.files, work.links] {
+        for (number, items) in [work.folders, work.files, work.links].into_iter().enumerate() {
+            if number == 2
+                && let Some((item, path)) = &work.database
+            {
+                self.restore_database(item, path).await;
+            }
             for batch in items.chunks(BATCH) {
                 if self.request.cancel.is_cancelled() {
                     self.error(Cause::Interrupted, "interrupted", "repeat the recovery: it goes on where it stopped");
@@ -387,9 +469,6 @@ impl Recovery<'_> {
                 progress.bytes += batch.iter().map(|item| item.record.size).sum::<u64>();
                 self.ports.events.event(&Event::Progress(progress));
             }
-        }
-        if let Some((item, path)) = work.database {
-            self.restore_database(&item, &path).await;
         }
         for (key, record) in work.registry {
             self.restore_registry(&key, &record).await;

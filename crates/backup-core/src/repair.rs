@@ -3,8 +3,8 @@
 use crate::copy::chain;
 use crate::ports::Ports;
 use crate::ports::journal::{JournalError, JournalRecord};
-use crate::ports::services::ServiceState;
-use crate::report::{Cause, Finding, RepairReport};
+use crate::ports::services::{ServiceError, ServiceState};
+use crate::report::{Cause, Finding, Gravity, RepairReport, has_errors};
 use crate::snapshot::RunId;
 
 /// Repairs after a crash. Idempotent; with nothing to repair it only asks.
@@ -29,7 +29,7 @@ pub(crate) async fn repair_locked(ports: &Ports) -> Result<RepairReport, Journal
         Err(error) => report.findings.push(Finding::error(Cause::Destination, chain(&error))),
     }
     publish_newest(ports, &mut report).await;
-    if report.findings.is_empty() {
+    if !has_errors(&report.findings) {
         for run in report.unfinished.clone() {
             let published = report.published == Some(run);
             let at = ports.clock.now();
@@ -71,6 +71,11 @@ async fn start(ports: &Ports, name: &str, report: &mut RepairReport) {
     }
     match ports.services.start(name).await {
         Ok(()) => report.started.push(name.to_owned()),
+        Err(ServiceError::Unknown(_)) => {
+            let message = format!("a run that did not end had stopped `{name}`, which is not configured any more");
+            let finding = Finding::new(Gravity::Warning, Cause::ServiceStart, message);
+            report.findings.push(finding.hint("see to it that the service runs, if it still exists"));
+        }
         Err(error) => {
             let hint = format!("start `{name}` by hand, then run `sitebackup repair` again");
             report.findings.push(Finding::error(Cause::ServiceStart, chain(&error)).hint(hint));

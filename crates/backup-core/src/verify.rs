@@ -91,11 +91,40 @@ pub(crate) struct WalkedAgain {
     pub(crate) amended: Option<Manifest>,
 }
 
-pub(crate) async fn walk_again(ports: &Ports, run: RunId) -> Result<WalkedAgain, SnapshotError> {
+/// The snapshot's folder before AfterBackup runs, to tell afterwards what it touched.
+pub(crate) async fn walk_before(ports: &Ports, run: RunId) -> Result<Vec<WalkEntry>, SnapshotError> {
+    Ok(ports.destination.open(run).await?.walk().await?)
+}
+
+/// Files that AfterBackup touched and left with other content of the same size.
+async fn rewritten(
+    files: &dyn SnapshotFiles,
+    records: &[FileRecord],
+    before: &[WalkEntry],
+    after: &[WalkEntry],
+) -> Result<Vec<String>, SnapshotError> {
+    let known: HashMap<&RelPath, &WalkEntry> = before.iter().map(|entry| (&entry.path, entry)).collect();
+    let hashes: HashMap<&RelPath, &FileRecord> = records.iter().map(|record| (&record.path, record)).collect();
+    let touched = after.iter().filter(|entry| known.get(&entry.path).is_some_and(|known| known.stat != entry.stat));
+    let touched: Vec<RelPath> =
+        touched.filter(|entry| entry.stat.kind == FileKind::File).map(|entry| entry.path.clone()).collect();
+    let mut rewritten = Vec::new();
+    for (path, hashed) in touched.iter().zip(files.hash(touched.clone()).await) {
+        let (size, hash) = hashed?;
+        let record = hashes.get(path).filter(|record| record.size == size);
+        if record.is_some_and(|record| record.hash.is_some_and(|listed| listed != hash)) {
+            rewritten.push(format!("`{path}` does not have the hash in the list"));
+        }
+    }
+    Ok(rewritten)
+}
+
+pub(crate) async fn walk_again(ports: &Ports, run: RunId, before: &[WalkEntry]) -> Result<WalkedAgain, SnapshotError> {
     let files = ports.destination.open(run).await?;
     let (manifest, records) = read_snapshot(files.as_ref()).await?;
     let walk = files.walk().await?;
-    let (altered, extra) = compare(&walk, &records);
+    let (mut altered, extra) = compare(&walk, &records);
+    altered.extend(rewritten(files.as_ref(), &records, before, &walk).await?);
     if extra.is_empty() && altered.is_empty() {
         return Ok(WalkedAgain { altered, amended: None });
     }

@@ -17,13 +17,16 @@ use crate::ports::destination::Staging;
 use crate::ports::journal::JournalRecord;
 use crate::ports::services::ServiceState;
 use crate::ports::shadow_copies::{Component, Writer, WriterError, WriterLevel, WriterMetadata};
-use crate::report::{Cause, Finding};
+use crate::report::{Cause, Finding, Gravity};
 use crate::snapshot::RunId;
 
 /// The id of the product's SMS Writer, whose role the site writer plays.
 const SMS_WRITER: Uuid = Uuid::from_u128(0x03ba67dd_dc6d_4729_a038_251f7018463b);
 /// The id of the writer that pins the database; our own.
 const DATABASE_WRITER: Uuid = Uuid::from_u128(0x6f0c6a5e_52c4_4b53_9d11_2c8f1d1a77b2);
+
+/// How long a stop that failed may still take effect before its service is started again.
+const LATE_STOP_SECONDS: u32 = 60;
 
 fn veto(cause: Cause, error: &dyn std::error::Error) -> (Cause, WriterError) {
     (cause, WriterError { message: chain(error), source: None })
@@ -33,6 +36,10 @@ fn veto(cause: Cause, error: &dyn std::error::Error) -> (Cause, WriterError) {
 struct SiteState {
     /// Services that this run stopped, in the order of stopping, and that do not run again yet.
     stopped: Vec<String>,
+    /// A service whose stop failed or took too long: it may still be on its way down.
+    uncertain: Option<String>,
+    /// Services that ran, or may have run, inside the freeze window.
+    thawed_early: Vec<String>,
     first_stop: Option<Timestamp>,
     outage: Duration,
     exports: Vec<(RegistryTask, Vec<u8>)>,
@@ -110,8 +117,10 @@ impl SiteWriter {
             match step {
                 ServiceStep::Service(name) if running.contains(name) => {
                     self.state().stopped.push(name.clone());
+                    self.state().uncertain = Some(name.clone());
                     let stopped = self.ports.services.stop(name).await;
                     stopped.map_err(|error| veto(Cause::ServiceStop, &error))?;
+                    self.state().uncertain = None;
                 }
                 ServiceStep::Service(_) => {}
                 ServiceStep::Sleep(time) => self.sleep(*time).await,
@@ -172,6 +181,7 @@ impl SiteWriter {
         if !self.state().stopped.iter().any(|stopped| stopped == name) {
             return;
         }
+        self.let_it_stop(name).await;
         let mut result = self.ports.services.start(name).await;
         if result.is_err() {
             result = self.ports.services.start(name).await;
@@ -189,6 +199,38 @@ impl SiteWriter {
                 }
             }
         }
+    }
+
+    /// A stop that came too late for the run may still take effect: started before that, the service would stay down.
+    async fn let_it_stop(&self, name: &str) {
+        if self.state().uncertain.as_deref() != Some(name) {
+            return;
+        }
+        self.state().uncertain = None;
+        for _ in 0..LATE_STOP_SECONDS {
+            if matches!(self.ports.services.state(name).await, Ok(ServiceState::Stopped)) {
+                return;
+            }
+            self.sleep(Duration::from_secs(1)).await;
+        }
+        let message = format!("service `{name}` was told to stop and still runs");
+        let finding = Finding::new(Gravity::Warning, Cause::ServiceStop, message);
+        self.state().findings.push(finding.hint("it may still stop: look at it, and give it a longer timeout"));
+    }
+
+    /// Services that are at rest when the window begins must be at rest when it has ended.
+    async fn look_for_early_starts(&self) {
+        let stopped = self.state().stopped.clone();
+        for name in stopped {
+            if !matches!(self.ports.services.state(&name).await, Ok(ServiceState::Stopped)) {
+                self.state().thawed_early.push(name);
+            }
+        }
+    }
+
+    /// Services that somebody started inside the freeze window, or of which that cannot be ruled out.
+    pub(crate) fn started_early(&self) -> Vec<String> {
+        self.state().thawed_early.clone()
     }
 
     async fn sleep(&self, time: Duration) {
@@ -243,6 +285,7 @@ impl Writer for SiteWriter {
     }
 
     async fn post_snapshot(&self) -> Result<(), WriterError> {
+        self.look_for_early_starts().await;
         self.set_going().await;
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::control;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::output::Notice;
-use crate::site::{Site, local};
+use crate::site::{Site, local, real};
 
 /// The folder of a snapshot that holds what a bare machine needs.
 pub(crate) const KEPT_FOLDER: &str = "sitebackup";
@@ -40,9 +40,10 @@ pub(crate) fn make(site: &Site) -> Result<(BackupPlan, Vec<Notice>), CommandErro
 }
 
 /// A control file's `file` task copies a single file into its destination and keeps its name; only a look at the disk tells it from a
-/// folder.
+/// folder. Sources get the paths by which the system knows them.
 fn name_single_files(mut tasks: Tasks) -> Tasks {
     for (source, place) in &mut tasks.files {
+        *source = real(source);
         let Some(name) = source.name().filter(|name| place.name() != Some(name)) else { continue };
         if local(source).is_file() {
             // A name that is no plain component cannot be a source either.

@@ -77,6 +77,7 @@ pub(crate) fn bare(config: Option<&SiteConfig>, events: Arc<dyn EventSink>) -> R
         database: Some(config.and_then(|config| config.database.as_ref()).map_or_else(nameless_database, database)),
         registry: registry.map(|config| Arc::new(RegistryRoots::new(&config.registry)) as _),
         services: config.map(|config| (services(config), names(config))),
+        journal: None,
         events,
     }
 }

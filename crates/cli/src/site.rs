@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use backup_core::config::SiteConfig;
+use backup_core::config::{DatabaseConfig, SiteConfig};
+use backup_core::destination::DestinationOption;
 use backup_core::path::SitePath;
 use backup_core::report::{Cause, Finding};
 use host::site_toml::{LoadError, load};
@@ -44,7 +45,7 @@ impl Site {
     /// Reads a site's configuration file.
     pub(crate) fn read(file: &Path) -> Result<Self, CommandError> {
         let loaded = load(file).map_err(load_error)?;
-        Ok(Self { file: loaded.path, text: loaded.text, config: loaded.config })
+        Ok(Self { file: loaded.path, text: loaded.text, config: with_real_paths(loaded.config) })
     }
 
     /// The folder that the configuration file lies in.
@@ -57,6 +58,29 @@ impl Site {
         let control_file = self.config.control_file.as_ref().and_then(SitePath::parent);
         control_file.map_or_else(|| self.folder().to_owned(), |folder| local(&folder))
     }
+}
+
+/// The configuration with every path as the system knows it: whether one lies in another must not depend on how it is spelled.
+fn with_real_paths(mut config: SiteConfig) -> SiteConfig {
+    let (DestinationOption::Local(destination) | DestinationOption::Network(destination)) =
+        &mut config.task.destination
+    else {
+        return config;
+    };
+    let include = config.files.include.iter_mut();
+    let mapped = config.paths.iter_mut().map(|(_, local)| local);
+    let database = config.database.iter_mut().map(|DatabaseConfig::Sqlite { path }| path);
+    let paths = include.chain(mapped).chain(database).chain(&mut config.install_dir).chain(&mut config.control_file);
+    for path in paths.chain([destination, &mut config.state_dir]) {
+        *path = real(path);
+    }
+    config
+}
+
+/// The path as the system knows it; unchanged where it cannot be told.
+pub(crate) fn real(path: &SitePath) -> SitePath {
+    let found = canonical(&local(path)).ok();
+    found.and_then(|found| SitePath::parse(found.as_os_str().as_encoded_bytes()).ok()).unwrap_or_else(|| path.clone())
 }
 
 /// The configuration file that is meant, there or not.

@@ -73,6 +73,10 @@ pub fn lower(
     for command in &resolved.tasks {
         lowering.task(command);
     }
+    // A database that is configured is never copied as ordinary files, whatever the control file forgets.
+    if config.database.is_some() && lowering.tasks.database.is_none() {
+        lowering.tasks.database = RelPath::parse("SiteDBServer").ok();
+    }
     (lowering.tasks, lowering.diagnostics.into_sorted())
 }
 
@@ -116,11 +120,13 @@ impl Lowering<'_> {
                 self.diagnostics.push(Code::NotSupported, command.span, message, hint);
             }
             Command::Run { command_line, output } => {
-                let place = output.as_ref().map(|output| self.place(output));
-                if place != Some(None) {
-                    let line = command_line.value.clone();
-                    self.tasks.commands.push(CommandTask { line, output: place.flatten() });
+                let place = output.as_ref().and_then(|output| self.place(output));
+                if let (Some(output), None) = (output, &place) {
+                    let message = format!("`{}` is outside the snapshot folder", output.value);
+                    let hint = "give the output a place in the snapshot; it is in the log as well";
+                    self.diagnostics.push(Code::OutsideDestination, output.span, message, hint);
                 }
+                self.tasks.commands.push(CommandTask { line: command_line.value.clone(), output: place });
             }
             // Judged already: only the snapshot folder is ever named. Publishing replaces it, nothing is deleted here.
             Command::RemoveFolder { .. } => {}

@@ -67,7 +67,9 @@ impl Run<'_> {
             Image::Borrowed(roots) => self.copy_borrowed(&mut draft, &roots, previous).await?,
         }
         let origin = |file: &ImageSource| path_origin(Part::Files, &file.source.root, file.target.clone());
-        draft.origins.extend(self.plan.files.iter().map(origin));
+        let is_there = |file: &&ImageSource| draft.records.iter().any(|record| record.path == file.target);
+        let origins: Vec<Origin> = self.plan.files.iter().filter(is_there).map(origin).collect();
+        draft.origins.extend(origins);
         self.check_cancel()?;
         self.collect_registry(&mut draft).await?;
         self.run_commands(&mut draft).await?;

@@ -7,6 +7,7 @@ use crate::keep::superseded;
 use crate::ports::commands::{AfterBackupContext, CommandEnd};
 use crate::ports::destination::StoredSnapshot;
 use crate::ports::journal::JournalRecord;
+use crate::ports::site_files::WalkEntry;
 use crate::report::{AfterBackupEnd, Cause, Finding, Gravity, Outcome, has_errors};
 use crate::snapshot::RunId;
 use crate::status::{self, MessageKind};
@@ -20,9 +21,10 @@ impl Run<'_> {
         };
         self.complete_set(true).await;
         self.tell_result().await;
+        let before = self.before_hook().await;
         self.after_backup().await;
         let told = self.report.outcome;
-        if self.unaltered().await {
+        if self.unaltered(&before).await {
             snapshots.extend(self.report.snapshot.clone());
             self.remove(&superseded(&snapshots)).await;
         }
@@ -50,6 +52,16 @@ impl Run<'_> {
                 let errors = self.log.findings.iter().filter(|finding| finding.gravity == Gravity::Error);
                 let details = errors.map(|finding| finding.message.clone()).take(9).collect();
                 self.log.status(status::INCOMPLETE, details).await;
+            }
+        }
+    }
+
+    async fn before_hook(&mut self) -> Vec<WalkEntry> {
+        match crate::verify::walk_before(self.ports, self.run).await {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.log.finding(Finding::new(Gravity::Warning, Cause::Snapshot, chain(&error)));
+                Vec::new()
             }
         }
     }
@@ -110,8 +122,8 @@ impl Run<'_> {
     }
 
     /// Walks the published folder again: additions enter the manifest, anything else that changed keeps the previous snapshot.
-    async fn unaltered(&mut self) -> bool {
-        match crate::verify::walk_again(self.ports, self.run).await {
+    async fn unaltered(&mut self, before: &[WalkEntry]) -> bool {
+        match crate::verify::walk_again(self.ports, self.run, before).await {
             Ok(walked) => {
                 if let Some(manifest) = walked.amended {
                     let added = manifest.additions.len();

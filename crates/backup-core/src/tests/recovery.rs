@@ -48,6 +48,7 @@ fn it_can_be_repeated_after_a_kill_at_any_call() {
         let recovery = RecoveryPorts::of(&ports, vec![]);
         let files = open(&world.ports(), &snapshot);
         let done = run(&faults, async move { recover(&recovery, files, &RecoverRequest::default()).await.map(drop) });
+        world.kill();
         let report = recovered(&world, &snapshot, &RecoverRequest::default());
         assert_eq!(report.end(), RecoveryEnd::Whole, "kill at call {at}: {:?}", report.findings);
         let [database, file, registry] = world.counters();

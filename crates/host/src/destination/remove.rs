@@ -25,11 +25,12 @@ use super::tree::empty;
 use crate::files::walk::Filter;
 
 impl LocalDestination {
-    /// Removes every folder with the marker of `run`, also a copy that somebody made of it.
+    /// Removes the folders of `run` under the names that this program gives; a copy that somebody made under another name stays.
     pub(super) fn remove_now(&self, run: RunId) -> Result<(), DestinationError> {
         let root = self.open_root()?;
         for (folder, marker) in self.ours(&root)? {
-            if marker.run == run {
+            let is_named = self.is_published(&folder) || is_working_name(folder.name(), run);
+            if marker.run == run && is_named {
                 remove_folder(&root, &folder, run).map_err(failed("remove", &folder.path))?;
             }
         }

@@ -79,7 +79,7 @@ fn rehearse_judges_and_says_how_long() {
     insta::assert_snapshot!(Printer::shown("rehearse --probe true", &answer), @"
     $ sitebackup rehearse --probe true
     Snapshot 00000000 can be recovered: 11 entries with 12 B, database and registry judged, 1 probe.
-    The recovery took 0.600 s; the real one takes about as long.
+    The recovery took 0.700 s; the real one takes about as long.
     [done]
     ");
     insta::assert_snapshot!(json("rehearse", &answer), @r#"
@@ -99,7 +99,7 @@ fn rehearse_judges_and_says_how_long() {
         "written": 11
       },
       "run": "00000000-0001-7000-8000-000000000000",
-      "took": 0.6
+      "took": 0.7
     }
     "#);
     insta::assert_snapshot!(Printer::shown("rehearse --probe false", &rehearse("false")), @"

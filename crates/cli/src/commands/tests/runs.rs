@@ -7,6 +7,7 @@ fn check_tells_what_would_be_done() {
     let answer = block_on(check::judge(&World::new().ports(), &alone(), &plan(&alone())));
     insta::assert_snapshot!(Printer::shown("check", &answer), @r"
     $ sitebackup check
+    note: pipes, sockets and devices have no content and are left out: 1, such as `/site/data/pipe`
     Site P01 to `/backup`:
       database CM_P01 (memory 1)                    1 entry   1 B
       /site/inboxes                               4 entries   4 B
@@ -82,13 +83,14 @@ fn backup_tells_the_snapshot_and_the_outage() {
     let answer = back_up(&World::new());
     insta::assert_snapshot!(Printer::shown("backup", &answer), @"
     $ sitebackup backup
+    note: pipes, sockets and devices have no content and are left out: 1, such as `/site/data/pipe`
     Site P01 is backed up.
       snapshot       00000000 at `/backup/P01Backup`
       moment         2026-03-01 03:00:04 +00:00, application consistency
       content        12 entries, 29 B
       freeze window  0.100 s
-      outage         4.700 s
-      took           9.600 s
+      outage         4.900 s
+      took           9.900 s
     [done]
     ");
     insta::assert_snapshot!(json("backup", &answer), @r#"
@@ -100,10 +102,10 @@ fn backup_tells_the_snapshot_and_the_outage() {
       "bytes": 29,
       "cause": null,
       "consistency": "application",
-      "ended": "2026-03-01T03:00:09.6Z",
+      "ended": "2026-03-01T03:00:09.9Z",
       "entries": 12,
       "freeze_window": 0.1,
-      "outage": 4.7,
+      "outage": 4.9,
       "outcome": "done",
       "run": "00000000-0001-7000-8000-000000000000",
       "site": "P01",
@@ -122,7 +124,7 @@ fn backup_tells_the_snapshot_and_the_outage() {
         "freeze_window": 0.1,
         "id": "00000000-0001-7000-8000-000000000000",
         "moment": "2026-03-01T03:00:04.3Z",
-        "outage": 4.7,
+        "outage": 4.9,
         "provider": "memory",
         "published": true,
         "short": "00000000",
@@ -141,14 +143,15 @@ fn an_unreadable_file_makes_a_backup_incomplete() {
     world.lock().files.get_mut(&path("/site/inboxes/a.box")).expect("it is there").unreadable = true;
     insta::assert_snapshot!(Printer::shown("backup", &back_up(&world)), @"
     $ sitebackup backup
+    note: pipes, sockets and devices have no content and are left out: 1, such as `/site/data/pipe`
     error: `/site/inboxes/a.box`: failed to open `/.image/00000000-0002-7000-8000-000000000000/site/inboxes/a.box`: permission denied
     Site P01 is backed up, but the snapshot is incomplete or weaker than asked for.
       snapshot       00000000 at `/backup/P01Backup`
       moment         2026-03-01 03:00:04 +00:00, application consistency
       content        11 entries, 28 B
       freeze window  0.100 s
-      outage         4.700 s
-      took           9.500 s
+      outage         4.900 s
+      took           9.800 s
     [incomplete]
     ");
 }
@@ -159,8 +162,9 @@ fn a_backup_that_fails_says_that_nothing_is_lost() {
     world.lock().stubborn.insert(("SMS_EXECUTIVE".to_owned(), "stop"));
     insta::assert_snapshot!(Printer::shown("backup", &back_up(&world)), @"
     $ sitebackup backup
+    note: pipes, sockets and devices have no content and are left out: 1, such as `/site/data/pipe`
     error: writer `SMS Writer` failed in PrepareSnapshot: failed to stop service `SMS_EXECUTIVE`: permission denied
-    Site P01 is not backed up; earlier snapshots are as they were. The outage was 3.400 s.
+    Site P01 is not backed up; earlier snapshots are as they were. The outage was 1 min 9 s.
     [service-stop]
     ");
 }
@@ -171,14 +175,15 @@ fn a_hook_that_fails_changes_no_result() {
     world.lock().after_backup = Some(CommandOutcome { end: CommandEnd::Exit(8), output: Vec::new() });
     insta::assert_snapshot!(Printer::shown("backup", &back_up(&world)), @"
     $ sitebackup backup
+    note: pipes, sockets and devices have no content and are left out: 1, such as `/site/data/pipe`
     warning: AfterBackup failed with exit code 8
     Site P01 is backed up.
       snapshot       00000000 at `/backup/P01Backup`
       moment         2026-03-01 03:00:04 +00:00, application consistency
       content        12 entries, 29 B
       freeze window  0.100 s
-      outage         4.700 s
-      took           9.800 s
+      outage         4.900 s
+      took           10.1 s
       AfterBackup    failed with exit code 8
     [done]
     ");
@@ -216,7 +221,7 @@ fn snapshots_are_listed() {
           "freeze_window": 0.1,
           "id": "00000000-0001-7000-8000-000000000000",
           "moment": "2026-03-01T03:00:04.3Z",
-          "outage": 4.7,
+          "outage": 4.9,
           "provider": "memory",
           "published": true,
           "short": "00000000",

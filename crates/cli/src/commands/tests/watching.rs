@@ -43,7 +43,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
         "freeze_window": 0.1,
         "id": "00000000-0001-7000-8000-000000000000",
         "moment": "2026-03-01T03:00:04.3Z",
-        "outage": 4.7,
+        "outage": 4.9,
         "provider": "memory",
         "published": true,
         "short": "00000000",
@@ -53,7 +53,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
       },
       "last_run": {
         "message": {
-          "at": "2026-03-01T03:00:09.1Z",
+          "at": "2026-03-01T03:00:09.3Z",
           "details": [
             "/backup/P01Backup"
           ],
@@ -85,7 +85,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
         "freeze_window": 0.1,
         "id": "00000000-0001-7000-8000-000000000000",
         "moment": "2026-03-01T03:00:04.3Z",
-        "outage": 4.7,
+        "outage": 4.9,
         "provider": "memory",
         "published": true,
         "short": "00000000",
@@ -97,7 +97,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
         "begin": "2026-03-02T02:00:00Z",
         "latest_begin": "2026-03-02T05:00:00Z"
       },
-      "now": "2026-03-01T15:00:09.6Z",
+      "now": "2026-03-01T15:00:09.9Z",
       "site": "P01",
       "usable_until": null
     }
@@ -156,8 +156,8 @@ fn status_after_a_failed_run() {
     warning: the last run failed: 5022 E a service could not be stopped: writer `SMS Writer` failed in PrepareSnapshot: failed to stop service `SMS_EXECUTIVE`: permission denied
     hint: `sitebackup log` tells more, smsbkup.log at the destination all of it
     Site P01
-      last good snapshot  00000000, 11 s old (2026-03-01 03:00:04 +00:00)
-      last run            failed, began 2026-03-01 03:00:09 +00:00
+      last good snapshot  00000000, 1 min 17 s old (2026-03-01 03:00:04 +00:00)
+      last run            failed, began 2026-03-01 03:00:10 +00:00
       next window         open until 2026-03-01 05:00:00 +00:00
     [incomplete]
     ");
@@ -177,7 +177,7 @@ fn log_tells_the_last_messages() {
     {
       "messages": [
         {
-          "at": "2026-03-01T03:00:06.6Z",
+          "at": "2026-03-01T03:00:06.8Z",
           "details": [
             "freeze window 100ms, provider memory"
           ],
@@ -188,7 +188,7 @@ fn log_tells_the_last_messages() {
           "text": "5056 I the shadow copy is taken, the services run again: freeze window 100ms, provider memory"
         },
         {
-          "at": "2026-03-01T03:00:09.1Z",
+          "at": "2026-03-01T03:00:09.3Z",
           "details": [
             "/backup/P01Backup"
           ],
@@ -235,7 +235,7 @@ fn a_snapshot_weaker_than_asked_for_names_the_last_good_one() {
     Site P01
       last good snapshot  000000000001, 15 s old (2026-03-01 03:00:04 +00:00)
       newest snapshot     000000000003, weaker than asked for (2026-03-01 03:00:14 +00:00)
-      last run            incomplete, began 2026-03-01 03:00:09 +00:00
+      last run            incomplete, began 2026-03-01 03:00:10 +00:00
       next window         open until 2026-03-01 05:00:00 +00:00
     [incomplete]
     ");
