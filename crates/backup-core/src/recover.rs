@@ -494,8 +494,8 @@ impl Recovery<'_> {
     }
 
     async fn restore_database(&mut self, item: &RestoreItem, path: &SitePath) {
-        let (Some(database), Some(hash)) = (&self.ports.database, &item.record.hash) else { return };
-        match database.restore(Arc::clone(&self.files), &item.record.path, hash, path).await {
+        let Some(database) = &self.ports.database else { return };
+        match database.restore(Arc::clone(&self.files), &item.record, path).await {
             Ok(()) => {
                 self.report.written += 1;
                 self.report.bytes += item.record.size;

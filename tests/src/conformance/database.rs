@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use backup_core::manifest::ContentHash;
+use backup_core::manifest::{ContentHash, FileRecord, RecordKind};
 use backup_core::path::SitePath;
 use backup_core::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, SiteDatabase};
 use backup_core::ports::destination::{Destination, SnapshotFiles, Staging};
@@ -77,12 +77,16 @@ async fn copy_now(bench: &dyn DatabaseBench, number: u64) -> (Arc<dyn SnapshotFi
     finish(bench, number, copying).await
 }
 
+fn record(place: &str, dump: &DatabaseDump) -> FileRecord {
+    FileRecord { hash: Some(dump.hash), size: dump.size, ..FileRecord::new(RecordKind::Database, rel(place)) }
+}
+
 async fn restore(
     bench: &dyn DatabaseBench,
     from: &(Arc<dyn SnapshotFiles>, DatabaseDump),
     target: &SitePath,
 ) -> Result<(), DatabaseError> {
-    bench.database().restore(Arc::clone(&from.0), &rel(PLACE), &from.1.hash, target).await
+    bench.database().restore(Arc::clone(&from.0), &record(PLACE, &from.1), target).await
 }
 
 async fn assert_sound(bench: &dyn DatabaseBench, file: &SitePath, number: u64) {
@@ -215,7 +219,7 @@ async fn a_copy_that_is_not_there_changes_nothing(bench: impl DatabaseBench) {
     bench.write(1);
     let (snapshot, dump) = copy_now(&bench, 1).await;
     bench.write(2);
-    let result = bench.database().restore(snapshot, &rel("no/such"), &dump.hash, &bench.file()).await;
+    let result = bench.database().restore(snapshot, &record("no/such", &dump), &bench.file()).await;
     assert!(result.is_err());
     assert_sound(&bench, &bench.file(), 2).await;
 }

@@ -18,7 +18,7 @@ use crate::ports::database::DatabaseFacts;
 use crate::ports::destination::Staging;
 use crate::ports::journal::JournalRecord;
 use crate::ports::shadow_copies::{Image, ImageSource, ShadowCopySet};
-use crate::ports::site_files::{FileProblem, FileSource};
+use crate::ports::site_files::{FileProblem, FileSource, FileStat};
 use crate::report::{Cause, Finding, Gravity, Totals};
 use crate::writers::DatabaseWriter;
 
@@ -92,6 +92,9 @@ impl Run<'_> {
         let mut record = FileRecord::new(RecordKind::Database, writer.place().clone());
         record.size = dump.size;
         record.hash = Some(dump.hash);
+        if let Some(stat) = self.stat_of(facts).await {
+            (record.mode, record.owner, record.group) = (stat.mode, stat.owner, stat.group);
+        }
         draft.records.push(record);
         draft.database = Some(DatabasePart {
             name: facts.name.clone(),
@@ -106,6 +109,14 @@ impl Run<'_> {
         });
         self.log.line(&format!("Copied component database {} to {}", facts.name, writer.place()));
         Ok(())
+    }
+
+    /// The metadata of the database's file. A walk only looks at it: to open it is its adapter's alone.
+    async fn stat_of(&self, facts: &DatabaseFacts) -> Option<FileStat> {
+        let root = facts.file.clone()?;
+        let source = FileSource { root, exclude: Vec::new(), skip: Vec::new(), skip_ids: Vec::new() };
+        let walk = self.ports.files.walk(&source).await.ok()?;
+        walk.entries.into_iter().next().map(|entry| entry.stat)
     }
 
     async fn copy_borrowed(

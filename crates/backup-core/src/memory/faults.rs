@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use crate::manifest::{ContentHash, Manifest};
+use crate::manifest::{FileRecord, Manifest};
 use crate::path::{RelPath, SitePath};
 use crate::ports::Ports;
 use crate::ports::clock::{Clock, UnknownZone};
@@ -321,11 +321,10 @@ impl SiteDatabase for Faulty<dyn SiteDatabase> {
     async fn restore(
         &self,
         from: Arc<dyn SnapshotFiles>,
-        path: &RelPath,
-        hash: &ContentHash,
+        record: &FileRecord,
         target: &SitePath,
     ) -> Result<(), DatabaseError> {
-        let restore = self.inner.restore(from, path, hash, target);
+        let restore = self.inner.restore(from, record, target);
         self.faults.call("SiteDatabase::restore", database_error, restore).await
     }
     async fn verify(&self, file: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {

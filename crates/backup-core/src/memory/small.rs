@@ -11,8 +11,8 @@ use super::shadow_copies::MemoryShadowCopies;
 use super::world::{World, site_path};
 use crate::copy::{BLOCK, read_once};
 use crate::event::{Event, EventSink};
-use crate::manifest::ContentHash;
-use crate::path::{RelPath, SitePath};
+use crate::manifest::{ContentHash, FileRecord};
+use crate::path::SitePath;
 use crate::ports::Ports;
 use crate::ports::clock::{Clock, UnknownZone};
 use crate::ports::commands::{AfterBackupContext, CommandEnd, CommandError, CommandLine, CommandOutcome, Commands};
@@ -210,11 +210,10 @@ impl SiteDatabase for World {
     async fn restore(
         &self,
         from: Arc<dyn SnapshotFiles>,
-        path: &RelPath,
-        hash: &ContentHash,
+        record: &FileRecord,
         target: &SitePath,
     ) -> Result<(), DatabaseError> {
-        let open = from.open(path)?;
+        let open = from.open(&record.path)?;
         let mut content = Vec::new();
         let mut sink = |_, block: &[u8]| {
             content.extend_from_slice(block);
@@ -224,7 +223,7 @@ impl SiteDatabase for World {
         let name = || "CM_P01".to_owned();
         let (_, got) =
             read.map_err(|error| DatabaseError::Failed { action: "read", name: name(), source: error.into() })?;
-        if got != *hash {
+        if Some(got) != record.hash {
             return Err(DatabaseError::Hash(name()));
         }
         let mut state = self.step();

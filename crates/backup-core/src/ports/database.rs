@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::Source;
 use super::destination::{DestinationError, SnapshotFiles, StagedFile};
 use super::site_files::FileId;
-use crate::manifest::ContentHash;
-use crate::path::{RelPath, SitePath};
+use crate::manifest::{ContentHash, FileRecord};
+use crate::path::SitePath;
 
 /// What can be told about a database without taking it out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,14 +127,15 @@ pub trait SiteDatabase: Debug + Send + Sync {
     async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError>;
     /// Does all that can be done before the freeze window, writing into `copy`.
     async fn prepare(&self, copy: Box<dyn StagedFile>) -> Result<Box<dyn DatabaseCopy>, DatabaseError>;
-    /// Puts the file `path` of a snapshot back as the database at `target`, checking its hash, atomically.
+    /// Puts the file of a snapshot that `record` names back as the database at `target`, checking its hash, atomically.
+    ///
+    /// A target that is there keeps its owner and mode; a new one gets those of the record.
     ///
     /// Refuses a target that another program has open. Repeating it is harmless.
     async fn restore(
         &self,
         from: Arc<dyn SnapshotFiles>,
-        path: &RelPath,
-        hash: &ContentHash,
+        record: &FileRecord,
         target: &SitePath,
     ) -> Result<(), DatabaseError>;
     /// Judges the database at `file` with the engine's own check.

@@ -21,8 +21,8 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backup_core::manifest::ContentHash;
-use backup_core::path::{RelPath, SitePath};
+use backup_core::manifest::FileRecord;
+use backup_core::path::SitePath;
 use backup_core::ports::database::{DatabaseCopy, DatabaseError, DatabaseFacts, DatabaseVerdict, SiteDatabase};
 use backup_core::ports::destination::{SnapshotFiles, StagedFile};
 
@@ -84,7 +84,7 @@ impl SiteDatabase for SqliteDatabase {
         Ok(Box::new(blocking("prepare a copy of", self.path.clone(), prepare).await?))
     }
 
-    /// See the port. The target's permissions and owner stay; a new one is readable by its owner only.
+    /// See the port. The target's permissions and owner stay; a new one gets those of the record, and without any is for its owner only.
     ///
     /// A crash before the rename leaves the old database, whole, and a file `.NAME.restoring` that the next attempt replaces;
     /// a crash after it leaves the new one. Neither can ever meet a log or journal of the other: what the old log
@@ -95,12 +95,11 @@ impl SiteDatabase for SqliteDatabase {
     async fn restore(
         &self,
         from: Arc<dyn SnapshotFiles>,
-        path: &RelPath,
-        hash: &ContentHash,
+        record: &FileRecord,
         target: &SitePath,
     ) -> Result<(), DatabaseError> {
-        let (path, hash, place) = (path.clone(), *hash, target.clone());
-        blocking("restore", target.clone(), move || restore::restore(&*from, &path, &hash, &place)).await
+        let (record, place) = (record.clone(), target.clone());
+        blocking("restore", target.clone(), move || restore::restore(&*from, &record, &place)).await
     }
 
     async fn verify(&self, file: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use backup_core::copy::{BLOCK, read_once};
-use backup_core::manifest::ContentHash;
-use backup_core::path::{RelPath, SitePath};
+use backup_core::manifest::FileRecord;
+use backup_core::path::SitePath;
 use backup_core::ports::database::DatabaseError;
 use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::site_files::SiteFilesError;
@@ -14,22 +14,17 @@ use backup_core::ports::site_files::SiteFilesError;
 use super::locate::Files;
 use super::target::{Held, sync_folder};
 
-/// Restores the database at `target` from the file `path` of a snapshot.
+/// Restores the database at `target` from the file of a snapshot that `record` names.
 ///
 /// The order: lock the old one, write the new one beside it under another name, make it durable, rid the old one of log and
 /// journal, make that durable, rename, make that durable.
-pub(super) fn restore(
-    from: &dyn SnapshotFiles,
-    path: &RelPath,
-    hash: &ContentHash,
-    target: &SitePath,
-) -> Result<(), DatabaseError> {
+pub(super) fn restore(from: &dyn SnapshotFiles, record: &FileRecord, target: &SitePath) -> Result<(), DatabaseError> {
     let files = Files::place(target)?;
     fs::create_dir_all(files.folder()).map_err(|error| files.failed("make the folder of", error))?;
     let held = Held::take(&files)?;
     let new = NewFile::create(&files)?;
-    new.fill(from, path, hash, &files)?;
-    new.dress(&files).map_err(|error| files.failed("set owner and permissions of", error))?;
+    new.fill(from, record, &files)?;
+    new.dress(&files, record).map_err(|error| files.failed("set owner and permissions of", error))?;
     new.file.sync_all().map_err(|error| files.failed("make durable the copy of", error))?;
     held.clear_side_files(&files)?;
     // The lock is held across the rename, except where a file that is open cannot be replaced.
@@ -63,39 +58,39 @@ impl NewFile {
         Ok(Self { path, file })
     }
 
-    fn fill(
-        &self,
-        from: &dyn SnapshotFiles,
-        path: &RelPath,
-        hash: &ContentHash,
-        files: &Files,
-    ) -> Result<(), DatabaseError> {
-        let copy = from.open(path)?;
+    fn fill(&self, from: &dyn SnapshotFiles, record: &FileRecord, files: &Files) -> Result<(), DatabaseError> {
+        let copy = from.open(&record.path)?;
         let written = read_once(&*copy, &mut vec![0; BLOCK], false, |_, block| {
             (&self.file).write_all(block).map_err(Interrupted::Write)
         });
         match written {
-            Ok((_, written)) if written == *hash => Ok(()),
+            Ok((_, written)) if Some(written) == record.hash => Ok(()),
             Ok(_) => Err(DatabaseError::Hash(files.label())),
             Err(Interrupted::Read(error)) => Err(files.failed("read the copy of", error)),
             Err(Interrupted::Write(error)) => Err(files.failed("write", error)),
         }
     }
 
-    /// Gives the new file the old one's owner and permissions.
+    /// Gives the new file the old one's owner and permissions; where there is none, those of the snapshot's record.
     #[cfg(unix)]
-    fn dress(&self, files: &Files) -> io::Result<()> {
-        use std::os::unix::fs::{MetadataExt, fchown};
-        let Some(old) = stat(files.main())? else { return Ok(()) };
+    fn dress(&self, files: &Files, record: &FileRecord) -> io::Result<()> {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
         let new = self.file.metadata()?;
-        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-            fchown(&self.file, Some(old.uid()), Some(old.gid()))?;
+        let (owner, group, permissions) = match stat(files.main())? {
+            Some(old) => (old.uid(), old.gid(), old.permissions()),
+            None if record.mode == 0 => return Ok(()),
+            // Only root gives files away; another user's recovery keeps them.
+            None if new.uid() == 0 => (record.owner, record.group, PermissionsExt::from_mode(record.mode)),
+            None => (new.uid(), new.gid(), PermissionsExt::from_mode(record.mode)),
+        };
+        if (owner, group) != (new.uid(), new.gid()) {
+            fchown(&self.file, Some(owner), Some(group))?;
         }
-        self.file.set_permissions(old.permissions())
+        self.file.set_permissions(permissions)
     }
 
     #[cfg(not(unix))]
-    fn dress(&self, files: &Files) -> io::Result<()> {
+    fn dress(&self, files: &Files, _record: &FileRecord) -> io::Result<()> {
         match stat(files.main())? {
             Some(old) => self.file.set_permissions(old.permissions()),
             None => Ok(()),

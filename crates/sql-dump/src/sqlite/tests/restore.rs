@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
-use backup_core::manifest::ContentHash;
+use backup_core::manifest::{ContentHash, FileRecord, RecordKind};
 use backup_core::path::RelPath;
 use backup_core::ports::database::{DatabaseError, SiteDatabase};
 
@@ -26,7 +26,8 @@ fn backed_up(mode: &str) -> (Scratch, ContentHash) {
 fn restore_to(scratch: &Scratch, hash: &ContentHash, target: &Path) -> Result<(), DatabaseError> {
     let snapshot = Arc::new(FolderSnapshot(scratch.folder.path().to_owned()));
     let copy = RelPath::parse("copy.db").expect("a plain name");
-    block_on(scratch.database().restore(snapshot, &copy, hash, &site_path(target)))
+    let record = FileRecord { hash: Some(*hash), ..FileRecord::new(RecordKind::Database, copy) };
+    block_on(scratch.database().restore(snapshot, &record, &site_path(target)))
 }
 
 fn restore(scratch: &Scratch, hash: &ContentHash) -> Result<(), DatabaseError> {
