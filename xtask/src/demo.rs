@@ -87,6 +87,8 @@ impl Demo {
     }
 
     fn kill_a_publish(&self) -> Chore {
+        let listed = tests::program::finish(self.command(&["--json", "snapshots"]).spawn()?)?.json();
+        let old = listed["result"]["snapshots"][0]["id"].as_str().ok_or("no snapshot is listed")?.to_owned();
         println!("\nkill -9 in the middle of the second backup's publish:");
         let mut child = self.command(&["backup"]).spawn()?;
         let sealing = || sealing(&self.site.destination()).or_else(|| child_ended(&mut child));
@@ -99,7 +101,7 @@ impl Demo {
         poll_until(Duration::from_secs(30), || all_run().then_some(())).ok_or("the services did not come back")?;
         println!("  the services run");
         self.run(&["snapshots"], 0)?;
-        self.run(&["verify", "--read-data"], 0)?;
+        self.run(&["verify", &old, "--read-data"], 0)?;
         Ok(())
     }
 

@@ -90,7 +90,7 @@ fn backup_tells_the_snapshot_and_the_outage() {
       content        12 entries, 29 B
       freeze window  0.100 s
       outage         4.900 s
-      took           9.900 s
+      took           10.0 s
     [done]
     ");
     insta::assert_snapshot!(json("backup", &answer), @r#"
@@ -102,7 +102,7 @@ fn backup_tells_the_snapshot_and_the_outage() {
       "bytes": 29,
       "cause": null,
       "consistency": "application",
-      "ended": "2026-03-01T03:00:09.9Z",
+      "ended": "2026-03-01T03:00:10Z",
       "entries": 12,
       "freeze_window": 0.1,
       "outage": 4.9,
@@ -151,7 +151,7 @@ fn an_unreadable_file_makes_a_backup_incomplete() {
       content        11 entries, 28 B
       freeze window  0.100 s
       outage         4.900 s
-      took           9.800 s
+      took           9.900 s
     [incomplete]
     ");
 }
@@ -183,7 +183,7 @@ fn a_hook_that_fails_changes_no_result() {
       content        12 entries, 29 B
       freeze window  0.100 s
       outage         4.900 s
-      took           10.1 s
+      took           10.2 s
       AfterBackup    failed with exit code 8
     [done]
     ");

@@ -53,7 +53,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
       },
       "last_run": {
         "message": {
-          "at": "2026-03-01T03:00:09.3Z",
+          "at": "2026-03-01T03:00:09.4Z",
           "details": [
             "/backup/P01Backup"
           ],
@@ -97,7 +97,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
         "begin": "2026-03-02T02:00:00Z",
         "latest_begin": "2026-03-02T05:00:00Z"
       },
-      "now": "2026-03-01T15:00:09.9Z",
+      "now": "2026-03-01T15:00:10Z",
       "site": "P01",
       "usable_until": null
     }
@@ -188,7 +188,7 @@ fn log_tells_the_last_messages() {
           "text": "5056 I the shadow copy is taken, the services run again: freeze window 100ms, provider memory"
         },
         {
-          "at": "2026-03-01T03:00:09.3Z",
+          "at": "2026-03-01T03:00:09.4Z",
           "details": [
             "/backup/P01Backup"
           ],
@@ -233,7 +233,7 @@ fn a_snapshot_weaker_than_asked_for_names_the_last_good_one() {
     warning: the last run was incomplete: 5044 E a snapshot was published, but it is incomplete or weaker than asked for: `/site/inboxes/new.box`: failed to open `/.image/00000000-0004-7000-8000-000000000000/site/inboxes/new.box`: permission denied
     hint: `sitebackup log` tells more, smsbkup.log at the destination all of it
     Site P01
-      last good snapshot  000000000001, 15 s old (2026-03-01 03:00:04 +00:00)
+      last good snapshot  000000000001, 16 s old (2026-03-01 03:00:04 +00:00)
       newest snapshot     000000000003, weaker than asked for (2026-03-01 03:00:14 +00:00)
       last run            incomplete, began 2026-03-01 03:00:10 +00:00
       next window         open until 2026-03-01 05:00:00 +00:00
