@@ -26,7 +26,7 @@ const SMS_WRITER: Uuid = Uuid::from_u128(0x03ba67dd_dc6d_4729_a038_251f7018463b)
 const DATABASE_WRITER: Uuid = Uuid::from_u128(0x6f0c6a5e_52c4_4b53_9d11_2c8f1d1a77b2);
 
 /// How long a stop that failed may still take effect before its service is started again.
-const LATE_STOP_SECONDS: u32 = 60;
+const LATE_STOP_SECONDS: u32 = 30;
 
 fn veto(cause: Cause, error: &dyn std::error::Error) -> (Cause, WriterError) {
     (cause, WriterError { message: chain(error), source: None })

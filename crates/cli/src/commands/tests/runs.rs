@@ -164,7 +164,7 @@ fn a_backup_that_fails_says_that_nothing_is_lost() {
     $ sitebackup backup
     note: pipes, sockets and devices have no content and are left out: 1, such as `/site/data/pipe`
     error: writer `SMS Writer` failed in PrepareSnapshot: failed to stop service `SMS_EXECUTIVE`: permission denied
-    Site P01 is not backed up; earlier snapshots are as they were. The outage was 1 min 9 s.
+    Site P01 is not backed up; earlier snapshots are as they were. The outage was 36.4 s.
     [service-stop]
     ");
 }

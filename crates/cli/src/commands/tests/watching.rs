@@ -156,7 +156,7 @@ fn status_after_a_failed_run() {
     warning: the last run failed: 5022 E a service could not be stopped: writer `SMS Writer` failed in PrepareSnapshot: failed to stop service `SMS_EXECUTIVE`: permission denied
     hint: `sitebackup log` tells more, smsbkup.log at the destination all of it
     Site P01
-      last good snapshot  00000000, 1 min 17 s old (2026-03-01 03:00:04 +00:00)
+      last good snapshot  00000000, 44 s old (2026-03-01 03:00:04 +00:00)
       last run            failed, began 2026-03-01 03:00:10 +00:00
       next window         open until 2026-03-01 05:00:00 +00:00
     [incomplete]
