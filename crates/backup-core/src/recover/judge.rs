@@ -1,0 +1,163 @@
+//! Refuses a recovery before anything is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Recovery, Work};
+use crate::copy::chain;
+use crate::manifest::{Manifest, RecordKind};
+use crate::path::SitePath;
+use crate::ports::recovery_target::{RestoreItem, Standing};
+use crate::ports::services::ServiceState;
+use crate::report::{Cause, Finding};
+
+/// Findings of one kind that are named one by one.
+const NAMED: usize = 20;
+
+impl Recovery<'_> {
+    /// Judges all of the work; what is wrong stands in the findings.
+    pub(super) async fn judge(&mut self, work: &Work) {
+        if self.request.on_windows {
+            self.judge_names(work);
+        }
+        self.judge_ports(work);
+        if self.elsewhere().is_none() {
+            self.judge_services().await;
+        }
+        self.judge_links(work);
+        let items: Vec<RestoreItem> = work.items().cloned().collect();
+        let mut newer = Vec::new();
+        for (item, standing) in items.iter().zip(self.ports.target.survey(&items).await) {
+            let path = item.root.join(&item.path);
+            match standing {
+                Ok(Standing::Newer) if !self.request.overwrite_newer => newer.push(path),
+                Ok(Standing::Other) => {
+                    let message = format!("`{path}` is there, and of another kind than in the snapshot");
+                    self.error(Cause::Recovery, message, "move it away, or recover to another place with --to");
+                }
+                Ok(_) => {}
+                Err(error) => self.error(Cause::Recovery, chain(&error), "nothing was written"),
+            }
+        }
+        for path in newer.iter().take(NAMED) {
+            let message = format!("`{path}` was changed after the snapshot");
+            self.error(
+                Cause::Recovery,
+                message,
+                "overwrite such files with --overwrite-newer, or recover to another place with --to",
+            );
+        }
+        if let Some(more) = newer.len().checked_sub(NAMED).filter(|more| *more > 0) {
+            self.error(Cause::Recovery, format!("and {more} more files"), "nothing was written");
+        }
+    }
+
+    fn judge_ports(&mut self, work: &Work) {
+        if work.database.is_some() && self.ports.database.is_none() {
+            self.error(
+                Cause::Database,
+                "the snapshot holds a database, but none is configured",
+                "recover the other parts with --part",
+            );
+        }
+        if !work.registry.is_empty() && self.ports.registry.is_none() {
+            self.error(
+                Cause::Registry,
+                "the snapshot holds registry keys, but no registry is configured",
+                "recover the other parts with --part, or everything to a folder with --to",
+            );
+        }
+    }
+
+    /// A link of the snapshot must not become the way to another part of it: on the second try it would lead there.
+    fn judge_links(&mut self, work: &Work) {
+        let links = work.links.iter().filter(|item| item.record.kind == RecordKind::Symlink);
+        let links: BTreeSet<SitePath> = links.map(|item| item.root.join(&item.path)).collect();
+        let mut ways = Vec::new();
+        for item in work.items().filter(|item| item.record.kind != RecordKind::Symlink) {
+            let mut above = Some(item.root.join(&item.path));
+            while let Some(path) = above {
+                above = path.parent();
+                ways.extend(links.contains(&path).then(|| (path, item.root.join(&item.path))));
+            }
+        }
+        for (link, path) in ways.into_iter().take(NAMED) {
+            let message = format!("`{path}` would be reached over the link `{link}` of the snapshot itself");
+            self.error(Cause::Recovery, message, "recover this part to another place with --map");
+        }
+    }
+
+    /// What was asked for must be in the snapshot.
+    pub(super) fn judge_request(&mut self, manifest: &Manifest) {
+        for part in self.request.parts.clone() {
+            if !manifest.origins.iter().any(|origin| origin.part == part) {
+                self.error(
+                    Cause::Recovery,
+                    format!("the snapshot has no {part:?} part"),
+                    "choose another --part or snapshot",
+                );
+            }
+        }
+        let originals: Vec<SitePath> =
+            manifest.origins.iter().filter_map(|origin| SitePath::parse(&origin.original).ok()).collect();
+        for (from, _) in self.request.map.clone() {
+            if !originals.iter().any(|original| original.starts_with(&from)) {
+                let message = format!("nothing in the snapshot lies at or below `{from}`");
+                self.error(
+                    Cause::Configuration,
+                    message,
+                    "--map takes ORIGINAL=HERE; the originals are in sitebackup.json",
+                );
+            }
+        }
+    }
+
+    async fn judge_services(&mut self) {
+        let Some((services, names)) = &self.ports.services else { return };
+        for name in names {
+            let message = match services.state(name).await {
+                Ok(ServiceState::Stopped) => continue,
+                Ok(ServiceState::Running) => {
+                    format!("service `{name}` is running: it would write while its site is put back")
+                }
+                Err(error) => chain(&error),
+            };
+            {
+                let hint = "stop the site's services first, and keep them stopped until the recovery is done";
+                self.report.findings.push(Finding::error(Cause::ServiceStop, message).hint(hint));
+            }
+        }
+    }
+
+    /// Names that Windows keeps for devices, and names that are one there.
+    fn judge_names(&mut self, work: &Work) {
+        let mut seen: BTreeMap<String, String> = BTreeMap::new();
+        let mut messages = Vec::new();
+        for item in work.items() {
+            let path = item.root.join(&item.path).to_string();
+            if item.path.components().any(is_reserved) {
+                messages.push(format!("`{path}` holds a name that Windows does not allow"));
+            }
+            if let Some(other) = seen.insert(path.to_lowercase(), path.clone()).filter(|other| *other != path) {
+                messages.push(format!("`{path}` and `{other}` are one file on Windows"));
+            }
+        }
+        for message in messages {
+            self.error(
+                Cause::Recovery,
+                message,
+                "recover it on a machine that allows both, or another part with --part",
+            );
+        }
+    }
+}
+
+fn is_reserved(component: &[u8]) -> bool {
+    const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+    let text = String::from_utf8_lossy(component).to_lowercase();
+    let stem = text.split('.').next().unwrap_or_default().trim_end();
+    let numbered = stem.len() == 4
+        && (stem.starts_with("com") || stem.starts_with("lpt"))
+        && stem.ends_with(|c: char| c.is_ascii_digit());
+    let forbidden = |c: char| matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*' | '\\') || u32::from(c) < 32;
+    DEVICES.contains(&stem) || numbered || text.ends_with(['.', ' ']) || text.contains(forbidden)
+}
