@@ -42,6 +42,13 @@ fn a_typo_in_site_toml_names_the_nearest_key() {
 }
 
 #[test]
+fn a_time_zone_that_is_none() {
+    let test = site();
+    edit(&test.site.site_toml(), "time-zone = \"utc\"", "time-zone = \"Mars/Olympus\"");
+    says(&test.run(&["check"]), 2, &["Mars/Olympus", "Europe/Berlin"]);
+}
+
+#[test]
 fn a_missing_folder_is_found_before_anything_is_stopped() {
     let test = site();
     fs::remove_dir_all(test.site.install_dir().join("srvacct")).expect("it goes");

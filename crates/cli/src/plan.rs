@@ -6,8 +6,11 @@ use std::path::Path;
 
 use backup_core::path::RelPath;
 use backup_core::plan::{BackupPlan, PlanError, Tasks};
+use backup_core::ports::clock::Clock;
 use backup_core::report::{Cause, Finding, Gravity};
+use backup_core::schedule::ScheduleZone;
 use host::commands::AFTER_BACKUP;
+use host::machine::SystemClock;
 
 use crate::control;
 use crate::error::CommandError;
@@ -27,6 +30,10 @@ pub(crate) const KEPT_SITE_PATH: &str = "site.toml.path";
 /// # Errors
 /// Everything that is wrong with control file and configuration at once; nothing was touched.
 pub(crate) fn make(site: &Site) -> Result<(BackupPlan, Vec<Notice>), CommandError> {
+    if let ScheduleZone::Named(name) = &site.config.task.schedule.zone {
+        let hint = "use `local`, `utc` or a name such as \"Europe/Berlin\"";
+        SystemClock.zone(name).map_err(|error| CommandError::usage(error).hint(hint))?;
+    }
     let (tasks, mut notices) = match control::tasks(&site.config)? {
         Some(found) => found,
         None => (Tasks::without_control_file(&site.config).map_err(CommandError::usage)?, Vec::new()),
