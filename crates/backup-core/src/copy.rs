@@ -13,9 +13,7 @@ use jiff::Timestamp;
 use crate::event::{Event, EventSink, Progress};
 use crate::manifest::{ContentHash, FileRecord, RecordKind};
 use crate::path::{RelPath, SitePath};
-use crate::ports::destination::{
-    DestinationError, StageContent, StageError, StageItem, StagedContent, StagedFile, Staging,
-};
+use crate::ports::destination::{DestinationError, StageContent, StageError, StageItem, StagedContent, Staging};
 use crate::ports::site_files::{
     FileId, FileKind, FileProblem, FileStat, FileTime, OpenFile, SiteFiles, SiteFilesError, WalkEntry,
 };
@@ -350,13 +348,4 @@ fn hash_zeros(hasher: &mut blake3::Hasher, buffer: &mut [u8], mut count: u64) {
         hasher.update(&buffer[..part]);
         count -= part as u64;
     }
-}
-
-/// Copies a file of a snapshot into `to`, checking nothing; returns its size and hash. Blocks.
-///
-/// # Errors
-/// What either side says.
-pub fn copy_into(from: &dyn OpenFile, to: &dyn StagedFile) -> Result<(u64, ContentHash), StageError> {
-    let mut buffer = vec![0; BLOCK];
-    read_once(from, &mut buffer, false, |offset, block| to.write_at(offset, block).map_err(StageError::from))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{AfterBackupConfig, ProviderChoice, SiteConfig};
+use crate::config::{AfterBackupConfig, SiteConfig};
 use crate::destination::InvalidDestination;
 use crate::path::{PathError, RelPath, SitePath};
 use crate::ports::registry::RegistryKey;
@@ -58,8 +58,6 @@ pub struct BackupPlan {
     pub commands: Vec<CommandTask>,
     /// Small files kept in every snapshot: site.toml without secrets, the control file, AfterBackup.
     pub keep: Vec<(RelPath, Vec<u8>)>,
-    /// Which shadow copy provider.
-    pub provider: ProviderChoice,
     /// Limits of the session.
     pub limits: SessionLimits,
     /// How AfterBackup is judged.
@@ -197,7 +195,6 @@ impl BackupPlan {
             start: tasks.start,
             commands: tasks.commands,
             keep,
-            provider: config.task.shadow_copy,
             limits: SessionLimits::default(),
             after_backup: config.task.after_backup.clone(),
             not_covered: not_covered(config),

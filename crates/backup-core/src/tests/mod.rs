@@ -7,7 +7,7 @@ mod runs;
 use std::sync::Arc;
 
 use crate::backup::{RunContext, run_backup};
-use crate::config::{AfterBackupConfig, ProviderChoice};
+use crate::config::AfterBackupConfig;
 use crate::memory::{World, block_on};
 use crate::path::{RelPath, SitePath};
 use crate::plan::{BackupPlan, RegistryTask, ServiceStep};
@@ -49,7 +49,6 @@ fn plan() -> BackupPlan {
         start: vec![service("SMS_SITE_COMPONENT_MANAGER"), ServiceStep::Sleep(std::time::Duration::from_secs(1))],
         commands: Vec::new(),
         keep: vec![(place("sitebackup/site.toml"), b"version = 1\n".to_vec())],
-        provider: ProviderChoice::Auto,
         limits: SessionLimits::default(),
         after_backup: AfterBackupConfig::default(),
         not_covered: Vec::new(),
