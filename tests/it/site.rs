@@ -66,13 +66,15 @@ impl TestSite {
         std::fs::remove_dir_all(self.scratch.path().join(name)).expect("the recovered tree goes");
     }
 
-    /// Waits until the services run, as the watchdog promises.
+    /// Waits until the services run, as the watchdog promises: a start that was cut off before it could be issued is waited for up to
+    /// the service's limit, for a start in doubt is not doubled.
     pub(crate) fn assert_services_come_back(&self) {
         let running = || {
             let mut names = tests::ServiceName::IN_STOP_ORDER.into_iter();
             names.all(|name| self.workload.is_running(name).unwrap_or(false)).then_some(())
         };
-        poll_until(std::time::Duration::from_secs(30), running).expect("the services run again");
+        let promised = tests::SERVICE_LIMIT + std::time::Duration::from_secs(30);
+        poll_until(promised, running).expect("the services run again");
     }
 
     /// The snapshots that are listed.

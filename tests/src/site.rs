@@ -27,6 +27,7 @@ use crate::counters::{Counters, read_counters, read_live_counters};
 use crate::prng::Prng;
 
 pub(crate) use registry::encode as encode_reg_text;
+pub use site_toml::SERVICE_LIMIT;
 
 /// The code of every sample site.
 pub const SITE_CODE: &str = "P01";

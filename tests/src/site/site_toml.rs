@@ -3,9 +3,13 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{SITE_CODE, SampleSite, SampleSiteOptions, WINDOWS_INSTALL_DIR};
 use crate::workload::ServiceName;
+
+/// How long one stop or start of a service may take.
+pub const SERVICE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Writes site.toml beside the site.
 pub(super) fn build(site: &SampleSite, options: &SampleSiteOptions) -> io::Result<()> {
@@ -65,7 +69,8 @@ fn services(site: &SampleSite, options: &SampleSiteOptions) -> io::Result<String
             n_files => format!(", \"--extra-files\", \"{n_files}\""),
         };
         text.push_str(&format!(
-            "{name} = {{ stop = {stop}], start = {start}{extra_files}], state = {state}], timeout = \"60s\" }}\n"
+            "{name} = {{ stop = {stop}], start = {start}{extra_files}], state = {state}], timeout = \"{}s\" }}\n",
+            SERVICE_LIMIT.as_secs()
         ));
     }
     Ok(text)
