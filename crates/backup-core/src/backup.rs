@@ -11,7 +11,7 @@ use crate::cancel::Cancel;
 use crate::check::{Preflight, database_place, preflight, sources};
 use crate::copy::{Previous, chain};
 use crate::event::{Event, Phase};
-use crate::plan::{BackupPlan, ServiceStep};
+use crate::plan::BackupPlan;
 use crate::ports::Ports;
 use crate::ports::database::DatabaseFacts;
 use crate::ports::destination::{DestinationError, Staging, StoredSnapshot};
@@ -249,11 +249,8 @@ impl Run<'_> {
     /// The moment is held and the site runs again.
     async fn moment(&mut self, set: &ShadowCopySet) {
         self.report.consistency = set.consistency;
-        if !self.plan.stop.iter().any(|step| matches!(step, ServiceStep::Service(_))) {
+        if !self.plan.stops_services() {
             self.report.consistency = set.consistency.min(Consistency::Crash);
-            let message = "no service is configured: what writes to the site was not brought to rest";
-            let hint = "name the services under `[services]` in site.toml, if anything writes to the site";
-            self.log.finding(Finding::new(Gravity::Note, Cause::Configuration, message).hint(hint));
         }
         for name in self.site_writer.started_early() {
             self.report.consistency = Consistency::None;
@@ -264,7 +261,7 @@ impl Run<'_> {
         for weaker in &set.weaker {
             self.log.finding(Finding::error(Cause::ShadowCopy, weaker.clone()));
         }
-        let window = format!("freeze window {:?}, provider {}", set.freeze_window, set.provider);
+        let window = format!("freeze window {:.3} s, provider {}", set.freeze_window.as_secs_f64(), set.provider);
         self.log.status(status::SHADOW_COPY_TAKEN, vec![window]).await;
     }
 }

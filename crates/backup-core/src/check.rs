@@ -164,6 +164,11 @@ impl Check {
     }
 
     async fn services(&mut self, ports: &Ports, plan: &BackupPlan) {
+        if !plan.stops_services() {
+            let message = "no service is configured: what writes to the site is not brought to rest";
+            let hint = "name the services under `[services]` in site.toml, if anything writes to the site";
+            self.findings.push(Finding::new(Gravity::Note, Cause::Configuration, message).hint(hint));
+        }
         for step in &plan.stop {
             let ServiceStep::Service(name) = step else { continue };
             if let Err(error) = ports.services.state(name).await {

@@ -167,6 +167,11 @@ pub(crate) fn place_of(path: &SitePath) -> Result<RelPath, PathError> {
 }
 
 impl BackupPlan {
+    /// Whether a run brings services to rest; without one nothing is known to hold still.
+    pub fn stops_services(&self) -> bool {
+        self.stop.iter().any(|step| matches!(step, ServiceStep::Service(_)))
+    }
+
     /// Judges tasks and configuration together; nothing is touched.
     ///
     /// # Errors

@@ -166,7 +166,8 @@ impl Run<'_> {
         }
         let totals = self.report.totals;
         self.log.line(&format!("Snapshot {} holds {} entries, {} bytes.", self.run, totals.entries, totals.bytes));
-        self.log.line(&format!("Outage {:?}, freeze window {:?}.", self.report.outage, self.report.freeze_window));
+        let (outage, window) = (self.report.outage.as_secs_f64(), self.report.freeze_window.as_secs_f64());
+        self.log.line(&format!("Outage {outage:.3} s, freeze window {window:.3} s."));
         self.log.line("SMS site backup service is stopping.");
     }
 

@@ -169,7 +169,7 @@ fn log_tells_the_last_messages() {
     let answer = block_on(log::list(&world.ports(), 2)).expect("memory reads");
     insta::assert_snapshot!(Printer::shown("log -n 2", &answer), @"
     $ sitebackup log -n 2
-    2026-03-01 03:00:06 +00:00  5056 I the shadow copy is taken, the services run again: freeze window 100ms, provider memory
+    2026-03-01 03:00:06 +00:00  5056 I the shadow copy is taken, the services run again: freeze window 0.100 s, provider memory
     2026-03-01 03:00:09 +00:00  5035 I the backup is complete, with zero errors: /backup/P01Backup
     [done]
     ");
@@ -179,13 +179,13 @@ fn log_tells_the_last_messages() {
         {
           "at": "2026-03-01T03:00:06.8Z",
           "details": [
-            "freeze window 100ms, provider memory"
+            "freeze window 0.100 s, provider memory"
           ],
           "id": 5056,
           "run": "00000000-0001-7000-8000-000000000000",
           "severity": "information",
           "site": "P01",
-          "text": "5056 I the shadow copy is taken, the services run again: freeze window 100ms, provider memory"
+          "text": "5056 I the shadow copy is taken, the services run again: freeze window 0.100 s, provider memory"
         },
         {
           "at": "2026-03-01T03:00:09.4Z",
