@@ -30,7 +30,7 @@ use toml::de::DeTable;
 
 pub use table::ConfigError;
 use table::{Section, Source};
-pub use write::{NewDatabase, NewFiles, NewSite, NotUnicode, to_toml, without_secrets};
+pub use write::{NewDatabase, NewSite, NotUnicode, to_toml, without_secrets};
 
 /// Reads a configuration; `file_dir` is the folder that relative paths start from.
 ///

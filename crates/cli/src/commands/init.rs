@@ -1,14 +1,14 @@
 //! `init`: a site.toml for a site that is there.
 
-mod text;
-
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use backup_core::path::SitePath;
 use backup_core::report::{Cause, Finding, Gravity};
-use host::site_toml::{NewDatabase, NewFiles, NewSite};
+use backup_core::schedule::Schedule;
+use host::site_toml::{NewDatabase, NewSite, to_toml};
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::Session;
@@ -19,6 +19,9 @@ use crate::output::{Answer, Notice, json};
 use crate::plan;
 use crate::site::{SITE_FILE, Site, site_path};
 
+/// How long after its begin a window closes: the product's own length.
+const WINDOW: SignedDuration = SignedDuration::from_hours(3);
+
 pub(super) fn run(session: &Session, args: &InitArgs) -> Result<Answer, CommandError> {
     let file = session.global.site.clone().unwrap_or_else(|| PathBuf::from(SITE_FILE));
     if file.exists() && !args.force {
@@ -26,7 +29,7 @@ pub(super) fn run(session: &Session, args: &InitArgs) -> Result<Answer, CommandE
         return Err(CommandError::usage(message).hint("edit it, or replace it with --force"));
     }
     let new = new_site(args)?;
-    let text = text::write(&new, args).map_err(CommandError::usage)?;
+    let text = to_toml(&new).map_err(CommandError::usage)?;
     let (site, problems) = judged(&file, text)?;
     write(&site, args.force)?;
     Ok(answer(&site, &new.destination, problems))
@@ -41,25 +44,26 @@ fn new_site(args: &InitArgs) -> Result<NewSite, CommandError> {
             Err(error) => Err(CommandError::io(Exit::USAGE, "find", path, error)),
         }
     };
-    let include = args.include.iter().map(existing).collect::<Result<Vec<_>, _>>()?;
-    let install_dir = args.install_dir.as_ref().map(existing).transpose()?;
-    let control_file = args.control_file.as_ref().map(existing).transpose()?;
-    let database = args.database.as_ref().map(existing).transpose()?;
-    let files = match (install_dir, control_file) {
-        (Some(install_dir), control_file) if include.is_empty() => NewFiles::Installation { install_dir, control_file },
-        (None, Some(_)) => {
-            let message = "a control file needs the installation folder that its paths are in";
-            return Err(CommandError::usage(message).hint("name it with --install-dir DIR"));
-        }
-        _ => NewFiles::Include(include),
-    };
+    if args.install_dir.is_none() && args.control_file.is_some() {
+        let message = "a control file needs the installation folder that its paths are in";
+        return Err(CommandError::usage(message).hint("name it with --install-dir DIR"));
+    }
+    let mut schedule =
+        Schedule { begin: args.begin, latest_begin: args.begin.wrapping_add(WINDOW), ..Schedule::default() };
+    if !args.days.is_empty() {
+        schedule.days.clone_from(&args.days);
+    }
     let registry = args.registry.iter().map(|(key, file)| Ok((key.clone(), existing(file)?)));
     Ok(NewSite {
-        code,
-        files,
-        database: database.map(NewDatabase::Sqlite),
+        install_dir: args.install_dir.as_ref().map(existing).transpose()?,
+        control_file: args.control_file.as_ref().map(existing).transpose()?,
+        paths: args.path.clone(),
+        include: args.include.iter().map(existing).collect::<Result<_, _>>()?,
+        exclude: args.exclude.clone(),
+        database: args.database.as_ref().map(existing).transpose()?.map(NewDatabase::Sqlite),
         registry: registry.collect::<Result<_, CommandError>>()?,
-        destination: destination(&args.destination)?,
+        schedule,
+        ..NewSite::new(code, destination(&args.destination)?)
     })
 }
 

@@ -241,13 +241,10 @@ fn check_round_trip(site: &NewSite) -> SiteConfig {
     let config = parsed(&text);
     assert_eq!(config.code, site.code);
     assert_eq!(*config.task.destination.site_folder(), site.destination);
-    match &site.files {
-        NewFiles::Include(include) => assert_eq!(config.files.include, *include),
-        NewFiles::Installation { install_dir, control_file } => {
-            assert_eq!(config.install_dir.as_ref(), Some(install_dir));
-            assert!(control_file.is_none() || config.control_file == *control_file);
-        }
-    }
+    assert_eq!((&config.kind, &config.install_dir), (&site.kind, &site.install_dir));
+    assert_eq!((&config.files.include, &config.files.exclude), (&site.include, &site.exclude));
+    assert!(site.control_file.is_none() || config.control_file == site.control_file);
+    assert_eq!((&config.paths, &config.task.schedule), (&site.paths, &site.schedule));
     let database = site.database.clone().map(|NewDatabase::Sqlite(path)| DatabaseConfig::Sqlite { path });
     assert_eq!(config.database, database);
     let registry: Vec<_> = config.registry.iter().map(|root| (root.key.clone(), root.reg_file.clone())).collect();
@@ -255,28 +252,37 @@ fn check_round_trip(site: &NewSite) -> SiteConfig {
     config
 }
 
-fn new_site(files: NewFiles) -> NewSite {
+fn new_site() -> NewSite {
     NewSite {
-        code: "APP".parse().expect("a code"),
-        files,
         database: Some(NewDatabase::Sqlite(path("/srv/it's \"new\"\n/größe.db"))),
         registry: vec![(RegistryKey::new(r#"HKLM\SOFTWARE\A "b" {c}"#), path(r"/srv/a\b.reg"))],
-        destination: path("/backup"),
+        ..NewSite::new("APP".parse().expect("a code"), path("/backup"))
     }
 }
 
 #[test]
 fn a_new_configuration_is_read_as_it_was_meant() {
-    let awkward = vec![path("/srv/it's \"new\""), path("/srv/a\tb\\c"), path("/srv/größe #1")];
-    let config = check_round_trip(&new_site(NewFiles::Include(awkward)));
-    assert_eq!(config.task.schedule, Schedule::default());
-    let control_file = Some(path("/srv/site/own.ctl"));
-    check_round_trip(&new_site(NewFiles::Installation { install_dir: path("/srv/site"), control_file }));
+    let include = vec![path("/srv/it's \"new\""), path("/srv/a\tb\\c"), path("/srv/größe #1")];
+    check_round_trip(&NewSite { include, exclude: vec!["**/*.\"tmp".to_owned()], ..new_site() });
+    let schedule = Schedule {
+        days: vec![Weekday::Sunday, Weekday::Wednesday],
+        begin: time(22, 30, 0, 0),
+        latest_begin: time(1, 30, 0, 0),
+        ..Schedule::default()
+    };
+    let installed = NewSite {
+        kind: SiteKind::Primary { parent: Some("CAS".parse().expect("a code")) },
+        install_dir: Some(path("/srv/site")),
+        control_file: Some(path("/srv/site/own.ctl")),
+        paths: vec![(path(r"C:\SMS"), path("/srv/site"))],
+        schedule,
+        ..new_site()
+    };
+    check_round_trip(&installed);
     let network = NewSite {
-        destination: path(r"\\server\share\folder"),
-        database: None,
-        registry: Vec::new(),
-        ..new_site(NewFiles::Installation { install_dir: path("/srv/site"), control_file: None })
+        kind: SiteKind::CentralAdministration,
+        install_dir: Some(path("/srv/site")),
+        ..NewSite::new("CAS".parse().expect("a code"), path(r"\\server\share\folder"))
     };
     let config = check_round_trip(&network);
     assert!(matches!(config.task.destination, DestinationOption::Network(_)));
@@ -284,7 +290,8 @@ fn a_new_configuration_is_read_as_it_was_meant() {
 
 #[test]
 fn what_is_commented_out_is_right_too() {
-    let site = NewSite { database: None, registry: Vec::new(), ..new_site(NewFiles::Include(vec![path("/srv/app")])) };
+    let include = vec![path("/srv/app")];
+    let site = NewSite { database: None, registry: Vec::new(), include, ..new_site() };
     let text = to_toml(&site).expect("Unicode");
     let mut shown = String::new();
     for line in text.lines().skip(1) {
@@ -301,7 +308,7 @@ fn what_is_commented_out_is_right_too() {
 #[test]
 fn a_path_that_toml_cannot_hold_is_named() {
     let odd = SitePath::parse(b"/srv/\xff").expect("absolute");
-    let error = to_toml(&new_site(NewFiles::Include(vec![odd]))).expect_err("it is not Unicode");
+    let error = to_toml(&NewSite { include: vec![odd], ..new_site() }).expect_err("it is not Unicode");
     assert!(error.to_string().contains("is not Unicode"), "{error}");
 }
 

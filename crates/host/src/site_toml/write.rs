@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use backup_core::path::SitePath;
 use backup_core::ports::registry::RegistryKey;
-use backup_core::site::SiteCode;
+use backup_core::schedule::Schedule;
+use backup_core::site::{SiteCode, SiteKind};
+use jiff::civil::Weekday;
 use toml::Value;
 use toml::de::DeTable;
 
@@ -13,28 +15,45 @@ use toml::de::DeTable;
 pub struct NewSite {
     /// The site code.
     pub code: SiteCode,
-    /// What to back up.
-    pub files: NewFiles,
+    /// The site's kind: one that has a backup task.
+    pub kind: SiteKind,
+    /// The installation folder.
+    pub install_dir: Option<SitePath>,
+    /// The control file, where it is not in its usual place; without one and with `include`, the site has none.
+    pub control_file: Option<SitePath>,
+    /// Where roots of the control file lie on this machine: the original and the local one.
+    pub paths: Vec<(SitePath, SitePath)>,
+    /// Files and folders, instead of a control file.
+    pub include: Vec<SitePath>,
+    /// Patterns of what to leave out below them.
+    pub exclude: Vec<String>,
     /// The database, where there is one.
     pub database: Option<NewDatabase>,
     /// Registry roots and the `.reg` files that hold them.
     pub registry: Vec<(RegistryKey, SitePath)>,
     /// Where snapshots go: a folder of this machine, or a path `\\server\share\folder`.
     pub destination: SitePath,
+    /// When backups run, by the clock of this machine.
+    pub schedule: Schedule,
 }
 
-/// Which files a new site has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NewFiles {
-    /// These files and folders.
-    Include(Vec<SitePath>),
-    /// What the control file of an installation names.
-    Installation {
-        /// The installation folder.
-        install_dir: SitePath,
-        /// The control file, where it is not in its usual place.
-        control_file: Option<SitePath>,
-    },
+impl NewSite {
+    /// A stand-alone primary site of which nothing more is known, with the product's schedule.
+    pub fn new(code: SiteCode, destination: SitePath) -> Self {
+        Self {
+            code,
+            kind: SiteKind::Primary { parent: None },
+            install_dir: None,
+            control_file: None,
+            paths: Vec::new(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            database: None,
+            registry: Vec::new(),
+            destination,
+            schedule: Schedule::default(),
+        }
+    }
 }
 
 /// Which database a new site has.
@@ -55,10 +74,7 @@ manager = "commands"
 # MY_APP = { stop = ["systemctl", "stop", "my-app"], start = ["systemctl", "start", "my-app"], state = ["systemctl", "is-active", "-q", "my-app"], timeout = "60s" }
 "#;
 
-const TASK_REST: &str = r#"days = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
-begin = "02:00"
-latest-begin = "05:00"
-time-zone = "local"                    # local, utc, or a name such as "Europe/Berlin"
+const TASK_REST: &str = r#"time-zone = "local"                    # local, utc, or a name such as "Europe/Berlin"
 # shadow-copy = "auto"                 auto or pre-copy
 # alert-on-failure = true              runs the command of [alerts]
 # after-backup = { timeout = "1h", success = "0" }     for an executable AfterBackup beside this file; "0-7" for robocopy
@@ -76,10 +92,8 @@ pub fn to_toml(site: &NewSite) -> Result<String, NotUnicode> {
         "# The configuration of sitebackup for one site. Relative paths start at this file's folder.\nversion = 1\n",
     );
     text.push_str("# state-dir = \"state\"                   journal, status messages and locks\n\n[site]\n");
-    line(&mut text, "code", &Value::from(site.code.as_str()));
-    text.push_str("kind = \"primary\"                       # primary, central-administration\n");
-    text.push_str("# parent = \"CAS\"                       makes it a child primary site\n");
-    files(&mut text, &site.files)?;
+    section_site(&mut text, site)?;
+    files(&mut text, site)?;
     if let Some(NewDatabase::Sqlite(file)) = &site.database {
         text.push_str("\n[database]\nkind = \"sqlite\"\n");
         line(&mut text, "path", &path(file)?);
@@ -93,30 +107,79 @@ pub fn to_toml(site: &NewSite) -> Result<String, NotUnicode> {
     text.push_str(SERVICES);
     let option = if site.destination.to_bytes().starts_with(b"\\\\") { "network" } else { "local" };
     let _never_fails = write!(text, "\n[task]\ndestination = {{ {option} = {} }}\n", path(&site.destination)?);
+    when(&mut text, &site.schedule);
     text.push_str(TASK_REST);
     Ok(text)
 }
 
-fn files(text: &mut String, files: &NewFiles) -> Result<(), NotUnicode> {
-    match files {
-        NewFiles::Include(include) => {
-            let include = include.iter().map(path).collect::<Result<Vec<_>, _>>()?;
-            text.push_str("\n[files]\n");
-            line(text, "include", &Value::Array(include));
-            text.push_str("# exclude = [\"**/*.tmp\"]\n");
-        }
-        NewFiles::Installation { install_dir, control_file } => {
-            line(text, "install-dir", &path(install_dir)?);
-            if let Some(control_file) = control_file {
-                line(text, "control-file", &path(control_file)?);
-            }
-            text.push_str(
-                "\n# [paths]                              where the control file's Windows paths lie on this machine\n",
-            );
-            text.push_str("# 'C:\\Program Files\\Microsoft Configuration Manager' = \"/srv/configmgr\"\n");
-        }
+fn section_site(text: &mut String, site: &NewSite) -> Result<(), NotUnicode> {
+    line(text, "code", &Value::from(site.code.as_str()));
+    let kind = match &site.kind {
+        SiteKind::CentralAdministration => "central-administration",
+        SiteKind::Primary { .. } => "primary",
+        SiteKind::Secondary => "secondary",
+        SiteKind::SiteSystem => "site-system",
+    };
+    let _never_fails = writeln!(text, "{:38} # primary, central-administration", format!("kind = \"{kind}\""));
+    match &site.kind {
+        SiteKind::Primary { parent: Some(parent) } => line(text, "parent", &Value::from(parent.as_str())),
+        _ => text.push_str("# parent = \"CAS\"                       makes it a child primary site\n"),
+    }
+    if let Some(install_dir) = &site.install_dir {
+        line(text, "install-dir", &path(install_dir)?);
+    }
+    if let Some(control_file) = &site.control_file {
+        line(text, "control-file", &path(control_file)?);
     }
     Ok(())
+}
+
+fn files(text: &mut String, site: &NewSite) -> Result<(), NotUnicode> {
+    if !site.include.is_empty() || site.install_dir.is_none() {
+        let include = site.include.iter().map(path).collect::<Result<Vec<_>, _>>()?;
+        text.push_str("\n[files]\n");
+        line(text, "include", &Value::Array(include));
+        match site.exclude.as_slice() {
+            [] => text.push_str("# exclude = [\"**/*.tmp\"]\n"),
+            exclude => line(text, "exclude", &strings(exclude)),
+        }
+        return Ok(());
+    }
+    let comment = "where the control file's Windows paths lie on this machine";
+    if site.paths.is_empty() {
+        let _never_fails = writeln!(text, "\n{:38} {comment}", "# [paths]");
+        text.push_str("# 'C:\\Program Files\\Microsoft Configuration Manager' = \"/srv/configmgr\"\n");
+        return Ok(());
+    }
+    let _never_fails = writeln!(text, "\n{:38} # {comment}", "[paths]");
+    for (original, here) in &site.paths {
+        let _never_fails = writeln!(text, "{} = {}", path(original)?, path(here)?);
+    }
+    Ok(())
+}
+
+fn when(text: &mut String, schedule: &Schedule) {
+    let days: Vec<&str> = schedule.days.iter().map(|day| day_name(*day)).collect();
+    line(text, "days", &strings(&days));
+    for (key, time) in [("begin", schedule.begin), ("latest-begin", schedule.latest_begin)] {
+        line(text, key, &Value::from(time.strftime("%H:%M").to_string()));
+    }
+}
+
+fn day_name(day: Weekday) -> &'static str {
+    match day {
+        Weekday::Sunday => "sun",
+        Weekday::Monday => "mon",
+        Weekday::Tuesday => "tue",
+        Weekday::Wednesday => "wed",
+        Weekday::Thursday => "thu",
+        Weekday::Friday => "fri",
+        Weekday::Saturday => "sat",
+    }
+}
+
+fn strings<T: AsRef<str>>(texts: &[T]) -> Value {
+    Value::Array(texts.iter().map(|text| Value::from(text.as_ref())).collect())
 }
 
 fn line(text: &mut String, key: &str, value: &Value) {
