@@ -251,3 +251,25 @@ fn a_single_file_keeps_its_name() {
     assert_eq!(test.run(&["recover", "--to", to.to_str().expect("Unicode")]).code, 0);
     assert!(to.join(original.strip_prefix("/").expect("absolute")).is_file());
 }
+
+/// What a recovery leaves that was killed: a beginning in the journal.
+#[test]
+fn a_half_recovered_site_is_not_backed_up_before_somebody_settles_it() {
+    let test = site();
+    test.backup(0);
+    let snapshot = test.snapshots().remove(0)["id"].as_str().expect("an id").to_owned();
+    let begun = format!(
+        "{{\"event\":\"recovery-begun\",\"snapshot\":\"{snapshot}\",\"at\":\"2026-03-01T03:00:00Z\",\"places\":[\"/a -> /a\"]}}\n"
+    );
+    let journal = test.site.state_dir().join("journal.jsonl");
+    fs::write(&journal, fs::read_to_string(&journal).expect("a journal") + &begun).expect("written");
+    says(
+        &test.run(&["backup"]),
+        25,
+        &["began 2026-03-01 03:00:00 UTC and did not end", "/a -> /a", "recover --abandon"],
+    );
+    says(&test.run(&["check"]), 25, &["half recovered"]);
+    says(&test.run(&["status"]), 3, &["half recovered"]);
+    assert_eq!(test.run(&["recover", "--abandon"]).code, 0);
+    test.backup(0);
+}

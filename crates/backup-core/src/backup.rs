@@ -15,11 +15,12 @@ use crate::plan::BackupPlan;
 use crate::ports::Ports;
 use crate::ports::database::DatabaseFacts;
 use crate::ports::destination::{DestinationError, Staging, StoredSnapshot};
-use crate::ports::journal::{JournalError, JournalRecord};
+use crate::ports::journal::{JournalError, JournalRecord, unfinished_runs};
 use crate::ports::shadow_copies::{
     Consistency, ImageSource, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer,
 };
-use crate::repair::{repair_locked, unfinished};
+use crate::recover::half_recovered;
+use crate::repair::repair_locked;
 use crate::report::{BackupReport, Cause, Finding, Gravity, Outcome, Totals, gravest};
 use crate::run_log::{NoteKeeper, RunLog};
 use crate::snapshot::RunId;
@@ -39,7 +40,7 @@ pub struct RunContext {
 struct Stop {
     cause: Cause,
     message: String,
-    hint: Option<&'static str>,
+    hint: Option<String>,
 }
 
 impl Stop {
@@ -56,7 +57,7 @@ impl From<DestinationError> for Stop {
             _ => Cause::Destination,
         };
         let hint = match cause {
-            Cause::Full => Some("free some room at the destination; the previous snapshot is untouched"),
+            Cause::Full => Some("free some room at the destination; the previous snapshot is untouched".to_owned()),
             _ => None,
         };
         Self { hint, ..Self::new(cause, &error) }
@@ -154,7 +155,11 @@ impl Run<'_> {
     async fn begin(&mut self) -> Result<(), Stop> {
         let state = |error: JournalError| Stop::new(Cause::State, &error);
         let records = self.ports.journal.read().await.map_err(state)?;
-        if !unfinished(&records).is_empty() {
+        // Before anything is put right: services that were stopped for the recovery stay down.
+        if let Some(Finding { cause, message, hint, .. }) = half_recovered(&records) {
+            return Err(Stop { cause, message, hint });
+        }
+        if !unfinished_runs(&records).is_empty() {
             let repaired = repair_locked(self.ports).await.map_err(state)?;
             self.log.line(&format!(
                 "An earlier run did not end: started {:?}, removed {} folders.",

@@ -6,8 +6,9 @@ use crate::plan::{BackupPlan, ServiceStep};
 use crate::ports::Ports;
 use crate::ports::database::DatabaseFacts;
 use crate::ports::destination::{DestinationFacts, StoredSnapshot};
+use crate::ports::journal::unfinished_runs;
 use crate::ports::site_files::{FileKind, FileSource, WalkEntry};
-use crate::repair::unfinished;
+use crate::recover::half_recovered;
 use crate::report::{Cause, CheckReport, Coverage, Finding, Gravity};
 
 /// Room beside the content itself: folders, lists, the log.
@@ -31,17 +32,17 @@ pub async fn check(ports: &Ports, plan: &BackupPlan) -> CheckReport {
     report
 }
 
-/// A run puts leftovers right before its own preflight, so only a check on its own tells of them.
-async fn leftovers(ports: &Ports) -> Option<Finding> {
-    match ports.journal.read().await {
-        Ok(records) if unfinished(&records).is_empty() => None,
-        Ok(_) => {
-            let message = "an earlier run did not end: its services and leftovers are put right by the next run";
-            let finding = Finding::new(Gravity::Warning, Cause::State, message);
-            Some(finding.hint("or now, by `sitebackup repair`"))
-        }
-        Err(error) => Some(Finding::error(Cause::State, chain(&error))),
-    }
+/// A run looks at the journal before its own preflight, so only a check on its own tells of what stands there.
+async fn leftovers(ports: &Ports) -> Vec<Finding> {
+    let records = match ports.journal.read().await {
+        Ok(records) => records,
+        Err(error) => return vec![Finding::error(Cause::State, chain(&error))],
+    };
+    let unfinished = (!unfinished_runs(&records).is_empty()).then(|| {
+        let message = "an earlier run did not end: its services and leftovers are put right by the next run";
+        Finding::new(Gravity::Warning, Cause::State, message).hint("or now, by `sitebackup repair`")
+    });
+    unfinished.into_iter().chain(half_recovered(&records)).collect()
 }
 
 /// The sources of a plan without the database's own files.

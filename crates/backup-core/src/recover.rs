@@ -4,6 +4,7 @@
 //! types and, on the way, by the target.
 
 mod judge;
+mod record;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::manifest::{ContentHash, FileRecord, Manifest, Origin, Part, RecordKin
 use crate::path::{PathError, RelPath, SitePath};
 use crate::plan::place_of;
 use crate::ports::Ports;
+use crate::ports::clock::Clock;
 use crate::ports::database::SiteDatabase;
 use crate::ports::destination::SnapshotFiles;
 use crate::ports::journal::{JournalError, RunJournal};
@@ -25,6 +27,8 @@ use crate::ports::registry::{Registry, RegistryKey};
 use crate::ports::services::ServiceControl;
 use crate::report::{Cause, Finding, Gravity, RecoveryReport, has_errors};
 use crate::verify::{SnapshotError, read_small, read_snapshot};
+
+pub use record::{abandon_recoveries, half_recovered};
 
 /// Entries put back by one call, so that progress is told and memory bounded.
 const BATCH: usize = 512;
@@ -40,8 +44,11 @@ pub struct RecoveryPorts {
     pub registry: Option<Arc<dyn Registry>>,
     /// Services that must not run while their site is put back.
     pub services: Option<(Arc<dyn ServiceControl>, Vec<String>)>,
-    /// Held while a configured site is recovered, so that no run replaces the snapshot or the half-recovered site's one.
+    /// Held while a configured site is recovered, so that no run replaces the snapshot; what is put back in place is recorded in it, so
+    /// that no later run takes a half-recovered site for a good one.
     pub journal: Option<Arc<dyn RunJournal>>,
+    /// Dates the records.
+    pub clock: Arc<dyn Clock>,
     /// Who is told.
     pub events: Arc<dyn EventSink>,
 }
@@ -55,6 +62,7 @@ impl RecoveryPorts {
             registry: Some(Arc::clone(&ports.registry)),
             services: Some((Arc::clone(&ports.services), services)),
             journal: Some(Arc::clone(&ports.journal)),
+            clock: Arc::clone(&ports.clock),
             events: Arc::clone(&ports.events),
         }
     }
@@ -77,7 +85,7 @@ pub struct RecoverRequest {
     pub cancel: Cancel,
 }
 
-/// Recovers a snapshot. Repeating it after an interruption finishes it.
+/// Recovers a snapshot. Repeating it after an interruption finishes it; until then no backup of the site is made.
 ///
 /// Findings that are errors and stand beside nothing written mean that nothing was touched.
 ///
@@ -105,8 +113,9 @@ pub async fn recover(
     recovery.judge_request(&manifest);
     let work = recovery.plan(&manifest, &records);
     recovery.judge(&work).await;
-    if !has_errors(&recovery.report.findings) {
+    if !has_errors(&recovery.report.findings) && recovery.record_begin(manifest.run).await {
         recovery.put_back(work).await;
+        recovery.record_end(manifest.run).await;
     }
     Ok(recovery.report)
 }

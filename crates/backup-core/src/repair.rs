@@ -2,8 +2,9 @@
 
 use crate::copy::chain;
 use crate::ports::Ports;
-use crate::ports::journal::{JournalError, JournalRecord};
+use crate::ports::journal::{JournalError, JournalRecord, unfinished_runs};
 use crate::ports::services::{ServiceError, ServiceState};
+use crate::recover::half_recovered;
 use crate::report::{Cause, Finding, Gravity, RepairReport, has_errors};
 use crate::snapshot::RunId;
 
@@ -19,7 +20,7 @@ pub async fn repair(ports: &Ports) -> Result<RepairReport, JournalError> {
 /// The same for a run that holds the journal already.
 pub(crate) async fn repair_locked(ports: &Ports) -> Result<RepairReport, JournalError> {
     let records = ports.journal.read().await?;
-    let mut report = RepairReport { unfinished: unfinished(&records), ..RepairReport::default() };
+    let mut report = RepairReport { unfinished: unfinished_runs(&records), ..RepairReport::default() };
     // Services first: the site's outage is what hurts now.
     for name in to_start(&records, &report.unfinished) {
         start(ports, &name, &mut report).await;
@@ -29,6 +30,8 @@ pub(crate) async fn repair_locked(ports: &Ports) -> Result<RepairReport, Journal
         Err(error) => report.findings.push(Finding::error(Cause::Destination, chain(&error))),
     }
     publish_newest(ports, &mut report).await;
+    // Only an administrator or another recovery can put that right.
+    report.findings.extend(half_recovered(&records).map(|finding| Finding { gravity: Gravity::Warning, ..finding }));
     if !has_errors(&report.findings) {
         for run in report.unfinished.clone() {
             let published = report.published == Some(run);
@@ -39,22 +42,9 @@ pub(crate) async fn repair_locked(ports: &Ports) -> Result<RepairReport, Journal
     Ok(report)
 }
 
-/// Runs that began and did not end.
-pub(crate) fn unfinished(records: &[JournalRecord]) -> Vec<RunId> {
-    let mut open = Vec::new();
-    for record in records {
-        match record {
-            JournalRecord::RunStarted { run, .. } => open.push(*run),
-            JournalRecord::RunEnded { run, .. } => open.retain(|other| other != run),
-            _ => {}
-        }
-    }
-    open
-}
-
 fn to_start(records: &[JournalRecord], unfinished: &[RunId]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for record in records.iter().filter(|record| unfinished.contains(&record.run())) {
+    for record in records.iter().filter(|record| record.run().is_some_and(|run| unfinished.contains(&run))) {
         match record {
             JournalRecord::ServicesStopping { start, .. } => names.extend(start.iter().cloned()),
             JournalRecord::ServicesStarted { .. } => names.clear(),

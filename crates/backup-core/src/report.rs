@@ -41,6 +41,8 @@ pub enum Cause {
     Snapshot,
     /// A recovery could not be done, or not wholly.
     Recovery,
+    /// A recovery of the site began and did not end: the site is half old, half recovered.
+    HalfRecovered,
     /// The run was interrupted.
     Interrupted,
     /// AfterBackup; never changes a result by itself.

@@ -71,7 +71,8 @@ pub(crate) enum Command {
     /// Put files, registry and database of a backup snapshot back
     ///
     /// Nothing is written before everything is judged. Files that were changed after the snapshot are not overwritten unless
-    /// --overwrite-newer says so. An interrupted recovery is simply repeated.
+    /// --overwrite-newer says so. An interrupted recovery is simply repeated; until it has ended as a whole, no backup of the site is
+    /// made, for it would keep a site that is half old, half recovered. With --to nothing of that concerns the site.
     Recover(RecoverArgs),
     /// Practise a recovery in a scratch place, judge it, and throw it away
     Rehearse(RehearseArgs),
@@ -217,6 +218,9 @@ pub(crate) struct RecoverArgs {
     /// Overwrite files that were changed after the snapshot
     #[arg(long)]
     pub(crate) overwrite_newer: bool,
+    /// Recover nothing: say that the site is as it should be, although a recovery did not end
+    #[arg(long, conflicts_with_all = ["id", "from", "to", "map", "part", "overwrite_newer"])]
+    pub(crate) abandon: bool,
 }
 
 /// A part of a site on the command line.

@@ -81,7 +81,7 @@ impl CommandError {
 }
 
 /// All causes, to find the one that a code stands for.
-const CAUSES: [Cause; 17] = [
+const CAUSES: [Cause; 18] = [
     Cause::Busy,
     Cause::Destination,
     Cause::Full,
@@ -96,6 +96,7 @@ const CAUSES: [Cause; 17] = [
     Cause::State,
     Cause::Snapshot,
     Cause::Recovery,
+    Cause::HalfRecovered,
     Cause::AfterBackup,
     Cause::Configuration,
     Cause::Interrupted,

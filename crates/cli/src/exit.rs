@@ -37,6 +37,7 @@ exits! {
     SNAPSHOT = 22 "snapshot" "A backup snapshot is damaged, or not there.";
     RECOVERY = 23 "recovery" "A recovery or a rehearsal could not be done.";
     AFTER_BACKUP = 24 "after-backup" "AfterBackup failed; kept for it, never the result of a run by itself.";
+    HALF_RECOVERED = 25 "half-recovered" "A recovery of the site began and did not end; no backup is made before it is repeated, or abandoned by `recover --abandon`.";
     STALE = 30 "stale" "`status`: there is no backup snapshot, or the last one is too old to be of use.";
     INTERRUPTED = 130 "interrupted" "Interrupted by a signal.";
 }
@@ -69,6 +70,7 @@ impl Exit {
             Cause::State => Self::STATE,
             Cause::Snapshot => Self::SNAPSHOT,
             Cause::Recovery => Self::RECOVERY,
+            Cause::HalfRecovered => Self::HALF_RECOVERED,
             Cause::AfterBackup => Self::AFTER_BACKUP,
             Cause::Configuration => Self::USAGE,
             Cause::Interrupted => Self::INTERRUPTED,

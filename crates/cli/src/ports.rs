@@ -68,7 +68,13 @@ pub(crate) fn services(config: &SiteConfig) -> Arc<dyn ServiceControl> {
 }
 
 /// What a recovery needs, from a configuration whose paths are those of this machine; none of it from a bare folder.
-pub(crate) fn bare(config: Option<&SiteConfig>, events: Arc<dyn EventSink>) -> RecoveryPorts {
+///
+/// `site` is the one of this machine, if there is one: its backups are kept from running meanwhile.
+pub(crate) fn bare(
+    config: Option<&SiteConfig>,
+    site: Option<&SiteConfig>,
+    events: Arc<dyn EventSink>,
+) -> RecoveryPorts {
     let names = |config: &SiteConfig| config.services.iter().map(|service| service.name.clone()).collect();
     let registry = config.filter(|config| !config.registry.is_empty());
     RecoveryPorts {
@@ -77,7 +83,8 @@ pub(crate) fn bare(config: Option<&SiteConfig>, events: Arc<dyn EventSink>) -> R
         database: Some(config.and_then(|config| config.database.as_ref()).map_or_else(nameless_database, database)),
         registry: registry.map(|config| Arc::new(RegistryRoots::new(&config.registry)) as _),
         services: config.map(|config| (services(config), names(config))),
-        journal: None,
+        journal: site.map(|site| Arc::new(FileJournal::new(local(&site.state_dir))) as _),
+        clock: Arc::new(SystemClock),
         events,
     }
 }

@@ -1,12 +1,13 @@
 //! The run journal in the state folder: `journal.jsonl`, its predecessor `journal.1.jsonl`, and the lock file `lock`.
 
-use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use backup_core::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal};
+use backup_core::ports::journal::{
+    JournalError, JournalLock, JournalRecord, RunJournal, unended_recoveries, unfinished_runs,
+};
 
 use crate::blocking::blocking;
 use crate::jsonl::{JsonLines, create_folder, private_options};
@@ -55,9 +56,13 @@ impl FileJournal {
         Ok(HeldLock { file })
     }
 
-    /// Only the holder of the lock calls this. What an unfinished run has written must stay where it is found first.
+    /// Only the holder of the lock calls this. What a run or a recovery that is still open has written must stay where it is found first.
     fn roll_over_when_ended(&self) -> io::Result<()> {
-        if self.lines.len()? <= self.roll_over_at || !unfinished(&self.lines.read()?).is_empty() {
+        if self.lines.len()? <= self.roll_over_at {
+            return Ok(());
+        }
+        let records = self.lines.read()?;
+        if !unfinished_runs(&records).is_empty() || !unended_recoveries(&records).is_empty() {
             return Ok(());
         }
         self.lines.roll_over(self.roll_over_at)
@@ -76,17 +81,6 @@ impl Drop for HeldLock {
         // Closing alone would leave the lock to a child that was just forked and has not yet become another program.
         let _ends_with_the_process_at_the_latest = self.file.unlock();
     }
-}
-
-fn unfinished(records: &[JournalRecord]) -> BTreeSet<String> {
-    let mut open = BTreeSet::new();
-    for record in records {
-        match record {
-            JournalRecord::RunEnded { run, .. } => open.remove(&run.to_string()),
-            other => open.insert(other.run().to_string()),
-        };
-    }
-    open
 }
 
 fn name_holder(file: &mut File, role: &str) -> io::Result<()> {
@@ -179,17 +173,25 @@ mod tests {
         child.wait().expect("cat ends");
     }
 
-    #[tokio::test]
-    async fn it_rolls_over_only_when_every_run_has_ended() {
+    async fn rolls_over_only_between(begin: JournalRecord, end: JournalRecord) {
         let (_folder, mut journal) = journal();
         journal.roll_over_at = 100;
-        let (run, begin) = started();
         journal.append(&begin).await.expect("appended");
         drop(journal.lock().await.expect("free"));
-        assert!(journal.lines.len().expect("readable") > 0, "an unfinished run stays");
-        journal.append(&ended(run)).await.expect("appended");
+        assert!(journal.lines.len().expect("readable") > 0, "what is open stays");
+        journal.append(&end).await.expect("appended");
         drop(journal.lock().await.expect("free"));
         assert_eq!(journal.lines.len().expect("readable"), 0);
         assert_eq!(journal.read().await.expect("read").len(), 2, "the older file is read too");
+    }
+
+    #[tokio::test]
+    async fn it_rolls_over_only_when_everything_has_ended() {
+        let (run, begin) = started();
+        rolls_over_only_between(begin, ended(run)).await;
+        let (snapshot, at, places) = (run, Timestamp::UNIX_EPOCH, vec!["/site -> /site".to_owned()]);
+        let begun = JournalRecord::RecoveryBegun { snapshot, at, places: places.clone() };
+        rolls_over_only_between(begun.clone(), JournalRecord::RecoveryEnded { snapshot, at, places }).await;
+        rolls_over_only_between(begun, JournalRecord::RecoveriesAbandoned { at }).await;
     }
 }

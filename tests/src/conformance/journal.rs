@@ -26,6 +26,7 @@ pub async fn suite<B: JournalBench>(make: impl Fn() -> B) {
 
 fn all_kinds() -> Vec<JournalRecord> {
     let (first, second) = (run(1), run(2));
+    let places = vec!["/site \"x\"\n -> /Größe".to_owned(), r"HKLM\X -> registry".to_owned()];
     vec![
         JournalRecord::RunStarted { run: first, at: moment(0) },
         JournalRecord::ServicesStopping { run: first, start: vec!["SMS \"EXEC\"\n".to_owned(), "Größe".to_owned()] },
@@ -34,6 +35,9 @@ fn all_kinds() -> Vec<JournalRecord> {
         JournalRecord::RunEnded { run: first, at: moment(1), published: true },
         JournalRecord::RunStarted { run: second, at: moment(2) },
         JournalRecord::RunEnded { run: second, at: moment(3), published: false },
+        JournalRecord::RecoveryBegun { snapshot: first, at: moment(4), places: places.clone() },
+        JournalRecord::RecoveryEnded { snapshot: first, at: moment(5), places },
+        JournalRecord::RecoveriesAbandoned { at: moment(6) },
     ]
 }
 

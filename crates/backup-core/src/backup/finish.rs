@@ -175,7 +175,7 @@ impl Run<'_> {
     pub(super) async fn failed(&mut self, stop: Stop) {
         self.report.outcome = Outcome::Failed(stop.cause);
         let finding = Finding::error(stop.cause, stop.message.clone());
-        self.log.finding(Finding { hint: stop.hint.map(str::to_owned), ..finding });
+        self.log.finding(Finding { hint: stop.hint, ..finding });
         self.complete_set(false).await;
         self.discard_staging().await;
         self.log.status(failure_kind(stop.cause), vec![stop.message]).await;

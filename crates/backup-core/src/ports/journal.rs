@@ -1,4 +1,4 @@
-//! The run journal: what the next start must know when this one is killed.
+//! The run journal: what the next start must know when this one is killed, and what of it is still open.
 
 use std::fmt::Debug;
 
@@ -46,19 +46,90 @@ pub enum JournalRecord {
         /// Whether a snapshot was published.
         published: bool,
     },
+    /// A snapshot is about to be put back where the site is: until the recovery has ended the site is half old, half recovered.
+    RecoveryBegun {
+        /// The snapshot, by its run.
+        snapshot: RunId,
+        /// When.
+        at: Timestamp,
+        /// What goes where, as the recovery's report names it.
+        places: Vec<String>,
+    },
+    /// All of these places are as the snapshot has them.
+    RecoveryEnded {
+        /// The snapshot, by its run.
+        snapshot: RunId,
+        /// When.
+        at: Timestamp,
+        /// The places that are whole.
+        places: Vec<String>,
+    },
+    /// An administrator said that the site is as it should be, whatever recoveries have begun.
+    RecoveriesAbandoned {
+        /// When.
+        at: Timestamp,
+    },
 }
 
 impl JournalRecord {
-    /// The run that the record speaks of.
-    pub fn run(&self) -> RunId {
+    /// The run that the record speaks of; `None` for one of a recovery.
+    pub fn run(&self) -> Option<RunId> {
         match self {
             Self::RunStarted { run, .. }
             | Self::ServicesStopping { run, .. }
             | Self::ServicesStarted { run }
             | Self::Sealed { run }
-            | Self::RunEnded { run, .. } => *run,
+            | Self::RunEnded { run, .. } => Some(*run),
+            Self::RecoveryBegun { .. } | Self::RecoveryEnded { .. } | Self::RecoveriesAbandoned { .. } => None,
         }
     }
+}
+
+/// Runs that began and did not end, oldest first.
+pub fn unfinished_runs(records: &[JournalRecord]) -> Vec<RunId> {
+    let mut open: Vec<RunId> = Vec::new();
+    for record in records {
+        match record {
+            JournalRecord::RunEnded { run, .. } => open.retain(|other| other != run),
+            // A record whose beginning is lost still tells of a run that did not end.
+            other => open.extend(other.run().filter(|run| !open.contains(run))),
+        }
+    }
+    open
+}
+
+/// A recovery that began, and places of it that nothing has made whole since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnendedRecovery {
+    /// The snapshot, by its run.
+    pub snapshot: RunId,
+    /// When it began.
+    pub at: Timestamp,
+    /// Where the site may be half old, half recovered.
+    pub places: Vec<String>,
+}
+
+/// Recoveries in place that are not known to have ended, oldest first.
+///
+/// A later recovery settles the places that it puts back whole, be it of the same snapshot or of another one.
+pub fn unended_recoveries(records: &[JournalRecord]) -> Vec<UnendedRecovery> {
+    let mut open: Vec<UnendedRecovery> = Vec::new();
+    let settle = |open: &mut Vec<UnendedRecovery>, settled: &[String]| {
+        open.iter_mut().for_each(|recovery| recovery.places.retain(|place| !settled.contains(place)));
+        open.retain(|recovery| !recovery.places.is_empty());
+    };
+    for record in records {
+        match record {
+            JournalRecord::RecoveryBegun { snapshot, at, places } => {
+                settle(&mut open, places);
+                open.push(UnendedRecovery { snapshot: *snapshot, at: *at, places: places.clone() });
+            }
+            JournalRecord::RecoveryEnded { places, .. } => settle(&mut open, places),
+            JournalRecord::RecoveriesAbandoned { .. } => open.clear(),
+            _ => {}
+        }
+    }
+    open
 }
 
 /// Why the journal cannot be used. A run without a journal does not begin.

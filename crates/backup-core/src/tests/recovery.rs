@@ -3,9 +3,10 @@
 use super::*;
 use crate::manifest::Part;
 use crate::memory::{Fault, FaultKind, Faults, faulty, run};
-use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, recover};
+use crate::ports::services::ServiceState;
+use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, recover};
 use crate::rehearse::{RehearseRequest, rehearse};
-use crate::report::{Cause, RecoveryReport};
+use crate::report::{Cause, Outcome, RecoveryReport};
 
 /// A world that was backed up, stopped, and then lost its files, its database and its registry.
 fn wrecked() -> (World, StoredSnapshot) {
@@ -57,6 +58,120 @@ fn it_can_be_repeated_after_a_kill_at_any_call() {
             return;
         }
     }
+}
+
+/// A recovery in which a fault strikes; `None` when it was killed.
+fn interrupted(world: &World, snapshot: &StoredSnapshot, fault: Fault) -> (bool, Option<RecoveryReport>) {
+    let faults = Faults::new(Some(fault));
+    let ports = faulty(&world.ports(), &faults);
+    let recovery = RecoveryPorts::of(&ports, vec![]);
+    let files = open(&world.ports(), snapshot);
+    let request = RecoverRequest::default();
+    let report = run(&faults, async move { recover(&recovery, files, &request).await });
+    world.kill();
+    (faults.calls().len() > fault.at, report.and_then(Result::ok))
+}
+
+/// Every file that the site had, the counter's as it was: the site is whole.
+fn is_whole(world: &World) -> bool {
+    let state = world.lock();
+    let files = ["/site/inboxes/a.box", "/site/inboxes/b.box", "/site/data/c.dat", "/site/data/link"];
+    let there = files.iter().all(|file| state.files.contains_key(&path(file)));
+    there && !state.database.is_empty() && !state.registry.is_empty()
+}
+
+/// Rule 1, where a timer's backup comes between two attempts: what it publishes must be a whole site.
+#[test]
+fn a_half_recovered_site_is_not_backed_up() {
+    for kind in [FaultKind::KillBefore, FaultKind::KillAfter, FaultKind::ErrorBefore, FaultKind::ErrorAfter] {
+        let mut refused = 0;
+        for at in 0.. {
+            let when = format!("{kind:?} at call {at}");
+            let (world, snapshot) = wrecked();
+            let (struck, _) = interrupted(&world, &snapshot, Fault { at, kind });
+            let between = backup(&world);
+            refused += usize::from(between.outcome == Outcome::Failed(Cause::HalfRecovered));
+            assert!(between.outcome != Outcome::Done || is_whole(&world), "{when}: half a site was published as good");
+            if !struck {
+                break;
+            }
+            let newest = snapshots(&world.ports()).pop().expect("one at least");
+            let report = recovered(&world, &newest, &RecoverRequest::default());
+            assert_eq!(report.end(), RecoveryEnd::Whole, "{when}: {:?}", report.findings);
+            let after = backup(&world);
+            assert_eq!(after.outcome, Outcome::Done, "{when}: {:?}", after.findings);
+        }
+        assert!(refused > 0, "{kind:?}: no backup came in between");
+    }
+}
+
+fn half_recovered_world() -> (World, StoredSnapshot) {
+    let (world, snapshot) = wrecked();
+    let fault = Fault { at: 4, kind: FaultKind::KillAfter };
+    interrupted(&world, &snapshot, fault);
+    let report = backup(&world);
+    assert_eq!(report.outcome, Outcome::Failed(Cause::HalfRecovered), "{:?}", report.findings);
+    (world, snapshot)
+}
+
+#[test]
+fn who_is_asked_tells_of_a_half_recovered_site() {
+    let (world, _) = half_recovered_world();
+    let told = |findings: &[crate::report::Finding]| {
+        findings
+            .iter()
+            .any(|f| f.cause == Cause::HalfRecovered && f.hint.as_ref().is_some_and(|h| h.contains("--abandon")))
+    };
+    assert!(told(&block_on(crate::check::check(&world.ports(), &plan())).findings));
+    let repaired = block_on(crate::repair::repair(&world.ports())).expect("nobody holds the journal");
+    assert!(told(&repaired.findings) && !crate::report::has_errors(&repaired.findings), "{:?}", repaired.findings);
+    assert_eq!(backup(&world).outcome, Outcome::Failed(Cause::HalfRecovered), "a repair settles nothing");
+    assert_eq!(snapshots(&world.ports()).len(), 1);
+}
+
+#[test]
+fn services_stay_down_while_a_site_is_half_recovered() {
+    let (world, _) = half_recovered_world();
+    let run = crate::snapshot::RunId(uuid::Uuid::from_u128(77));
+    let at = world.lock().now;
+    let start = vec!["SMS_EXECUTIVE".to_owned()];
+    world.lock().journal.extend([
+        crate::ports::journal::JournalRecord::RunStarted { run, at },
+        crate::ports::journal::JournalRecord::ServicesStopping { run, start },
+    ]);
+    assert_eq!(backup(&world).outcome, Outcome::Failed(Cause::HalfRecovered));
+    assert_eq!(world.lock().services["SMS_EXECUTIVE"], ServiceState::Stopped);
+}
+
+#[test]
+fn an_administrator_settles_it() {
+    let (world, snapshot) = half_recovered_world();
+    let abandoned = block_on(abandon_recoveries(&world.ports())).expect("nobody holds the journal");
+    assert_eq!(abandoned.len(), 1);
+    assert_eq!(abandoned[0].snapshot, snapshot.run);
+    assert_ne!(backup(&world).outcome, Outcome::Failed(Cause::HalfRecovered));
+    assert_eq!(block_on(abandon_recoveries(&world.ports())).expect("nobody holds the journal"), []);
+}
+
+#[test]
+fn one_part_does_not_settle_the_others() {
+    let (world, snapshot) = half_recovered_world();
+    let request = RecoverRequest { parts: vec![Part::Registry], ..RecoverRequest::default() };
+    assert_eq!(recovered(&world, &snapshot, &request).end(), RecoveryEnd::Whole);
+    assert_eq!(backup(&world).outcome, Outcome::Failed(Cause::HalfRecovered));
+    let request = RecoverRequest { parts: vec![Part::Files, Part::Database], ..RecoverRequest::default() };
+    assert_eq!(recovered(&world, &snapshot, &request).end(), RecoveryEnd::Whole);
+    assert_eq!(backup(&world).outcome, Outcome::Done);
+}
+
+#[test]
+fn a_recovery_to_another_place_is_not_the_sites() {
+    let world = World::new();
+    let snapshot = backup(&world).snapshot.expect("a snapshot");
+    let journal = world.lock().journal.len();
+    let to = RecoverRequest { to: Some(path("/other")), ..RecoverRequest::default() };
+    assert_eq!(recovered(&world, &snapshot, &to).end(), RecoveryEnd::Whole);
+    assert_eq!(world.lock().journal.len(), journal);
 }
 
 #[test]

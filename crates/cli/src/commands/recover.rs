@@ -7,10 +7,10 @@ use std::sync::Arc;
 use backup_core::config::SiteConfig;
 use backup_core::manifest::Manifest;
 use backup_core::path::SitePath;
-use backup_core::ports::Source;
 use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::registry::RegistryKey;
-use backup_core::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, recover};
+use backup_core::ports::{Ports, Source};
+use backup_core::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, recover};
 use backup_core::report::{Cause, Finding, RecoveryReport};
 use backup_core::snapshot::{RunId, short};
 use backup_core::verify::SnapshotError;
@@ -24,9 +24,13 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::output::{Answer, human};
 use crate::ports;
-use crate::site::{Site, site_path};
+use crate::site::{self, Site, site_path};
 
 pub(super) async fn run(session: &Session, args: &RecoverArgs) -> Result<Answer, CommandError> {
+    if args.abandon {
+        let site = Site::load(&session.global)?;
+        return abandon(&ports::wire(&site, Arc::clone(&session.screen) as _)).await;
+    }
     let request = request(session, args)?;
     let answer = match &args.from {
         Some(folder) => from_folder(session, &site_path(folder)?, &request).await,
@@ -63,11 +67,27 @@ async fn from_destination(
 /// On a bare machine: nothing is needed but the folder. What its site.toml says of services is told, never run.
 async fn from_folder(session: &Session, folder: &SitePath, request: &RecoverRequest) -> Result<Answer, CommandError> {
     let files: Arc<dyn SnapshotFiles> = Arc::new(LocalSnapshot::open(folder).map_err(no_snapshot)?);
-    Manifest::parse(&files.manifest().await.map_err(no_snapshot)?).map_err(no_snapshot)?;
+    let manifest = Manifest::parse(&files.manifest().await.map_err(no_snapshot)?).map_err(no_snapshot)?;
     let (config, findings) = bare::configuration(files.as_ref(), request);
-    let ports = ports::bare(config.as_ref(), Arc::clone(&session.screen) as _);
+    // Where the site is configured all the same, its timer must not back it up in between.
+    let here = site::find(&session.global).and_then(|file| Site::read(&file).ok());
+    let here = here.filter(|site| site.config.code.as_str() == manifest.site);
+    let ports = ports::bare(config.as_ref(), here.as_ref().map(|site| &site.config), Arc::clone(&session.screen) as _);
     let answer = judge(&ports, files, request, config.as_ref()).await?;
     Ok(answer.after(findings.into_iter().map(Into::into).collect()))
+}
+
+/// The administrator's word that the site is as it should be.
+pub(super) async fn abandon(ports: &Ports) -> Result<Answer, CommandError> {
+    let abandoned = abandon_recoveries(ports).await?;
+    let text = match abandoned.last() {
+        None => "No recovery is open: there was nothing to abandon.\n".to_owned(),
+        Some(_) => "The site counts as whole again: backups are made as before.\n".to_owned(),
+    };
+    let places: Vec<&String> = abandoned.iter().flat_map(|recovery| &recovery.places).collect();
+    let run = abandoned.last().map(|recovery| recovery.snapshot);
+    let result = json!({ "run": run, "end": "abandoned", "written": 0, "already": 0, "bytes": 0, "places": places });
+    Ok(Answer::new(text, result))
 }
 
 fn no_snapshot(error: impl Into<Source>) -> CommandError {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use backup_core::config::SiteConfig;
 use backup_core::ports::Ports;
 use backup_core::ports::destination::StoredSnapshot;
-use backup_core::ports::journal::JournalRecord;
+use backup_core::ports::journal::unfinished_runs;
+use backup_core::recover::half_recovered;
 use backup_core::report::{Cause, Finding, Gravity};
 use backup_core::schedule::{ScheduleZone, Window};
 use backup_core::snapshot::RunId;
@@ -59,6 +60,8 @@ struct Facts {
     next: Option<Window>,
     missed: Vec<Window>,
     leftovers: Vec<RunId>,
+    /// A recovery that is not known to have ended.
+    half_recovered: Option<Finding>,
 }
 
 /// The last run that has said anything.
@@ -106,6 +109,7 @@ async fn gather(ports: &Ports, config: &SiteConfig) -> Result<Facts, CommandErro
         // A site that has never run has missed nothing: that there is no snapshot is said anyway.
         _ => Vec::new(),
     };
+    let records = ports.journal.read().await?;
     let retention = if config.kind.in_hierarchy() { check::retention(ports, config).await } else { None };
     Ok(Facts {
         site: config.code.to_string(),
@@ -116,7 +120,8 @@ async fn gather(ports: &Ports, config: &SiteConfig) -> Result<Facts, CommandErro
         enabled,
         next: schedule.next(now, &schedule_zone).filter(|_| enabled),
         missed,
-        leftovers: unfinished(&ports.journal.read().await?),
+        leftovers: unfinished_runs(&records),
+        half_recovered: half_recovered(&records),
         zone,
     })
 }
@@ -138,19 +143,6 @@ fn last_run(messages: &[StatusMessage]) -> Option<LastRun> {
         result: result_kind,
         message: result.map_or(last, |message| message).clone(),
     })
-}
-
-/// Runs that began and did not end, as the journal has it.
-fn unfinished(records: &[JournalRecord]) -> Vec<RunId> {
-    let mut open = Vec::new();
-    for record in records {
-        match record {
-            JournalRecord::RunStarted { run, .. } => open.push(*run),
-            JournalRecord::RunEnded { run, .. } => open.retain(|other| other != run),
-            _ => {}
-        }
-    }
-    open
 }
 
 impl Facts {
@@ -184,6 +176,9 @@ impl Facts {
             let finding = Finding::new(Gravity::Warning, Cause::State, format!("{runs} left something to repair"));
             findings.push(finding.hint("`sitebackup repair` puts it right, and so does the next run"));
         }
+        // No error: what there is to recover from is as good as before.
+        let warning = |finding: &Finding| Finding { gravity: Gravity::Warning, ..finding.clone() };
+        findings.extend(self.half_recovered.as_ref().map(warning));
         findings
     }
 

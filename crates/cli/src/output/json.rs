@@ -99,8 +99,8 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
     (
         "recover",
         &[
-            ("run", "the snapshot's id"),
-            ("end", "`whole`, `partial` or `refused`"),
+            ("run", "the snapshot's id; null where --abandon found nothing to abandon"),
+            ("end", "`whole`, `partial`, `refused` or `abandoned`"),
             ("written", "entries written"),
             ("already", "entries that were right already"),
             ("bytes", "bytes written"),
@@ -133,6 +133,7 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
             ("next_window", "begin and latest begin of the open or next window, else null"),
             ("missed[]", "windows that passed without a run"),
             ("leftovers[]", "runs that did not end"),
+            ("half_recovered", "whether a recovery of the site began and did not end"),
         ],
     ),
     (

@@ -165,3 +165,55 @@ fn repair_tells_what_it_did() {
     [busy]
     ");
 }
+
+#[test]
+fn a_half_recovered_site_is_told_and_settled() {
+    let world = backed_up();
+    let snapshot = block_on(world.ports().destination.list()).expect("memory lists")[0].run;
+    let (at, places) = (world.lock().now, vec!["/site/data -> /site/data".to_owned()]);
+    world.lock().journal.push(JournalRecord::RecoveryBegun { snapshot, at, places });
+    insta::assert_snapshot!(Printer::shown("backup", &back_up(&world)), @"
+    $ sitebackup backup
+    error: a recovery of snapshot 00000000 began 2026-03-01 03:00:10 UTC and did not end: the site may be half old, half recovered (/site/data -> /site/data)
+    hint: repeat `sitebackup recover`; if the site is as it should be, say so with `sitebackup recover --abandon`
+    Site P01 is not backed up; earlier snapshots are as they were.
+    [half-recovered]
+    ");
+    insta::assert_snapshot!(Printer::shown("status", &status_of(&world, &alone(), None)), @"
+    $ sitebackup status
+    warning: the last run failed: 5000 E the run failed before anything was touched: a recovery of snapshot 00000000 began 2026-03-01 03:00:10 UTC and did not end: the site may be half old, half recovered (/site/data -> /site/data)
+    hint: `sitebackup log` tells more, smsbkup.log at the destination all of it
+    warning: a recovery of snapshot 00000000 began 2026-03-01 03:00:10 UTC and did not end: the site may be half old, half recovered (/site/data -> /site/data)
+    hint: repeat `sitebackup recover`; if the site is as it should be, say so with `sitebackup recover --abandon`
+    Site P01
+      last good snapshot  00000000, 6 s old (2026-03-01 03:00:04 +00:00)
+      last run            failed, began 2026-03-01 03:00:10 +00:00
+      next window         open until 2026-03-01 05:00:00 +00:00
+    [incomplete]
+    ");
+    let settled = block_on(recover::abandon(&world.ports())).expect("nobody holds the journal");
+    insta::assert_snapshot!(Printer::shown("recover --abandon", &settled), @"
+    $ sitebackup recover --abandon
+    The site counts as whole again: backups are made as before.
+    [done]
+    ");
+    insta::assert_snapshot!(json("recover", &settled), @r#"
+    {
+      "already": 0,
+      "bytes": 0,
+      "end": "abandoned",
+      "places": [
+        "/site/data -> /site/data"
+      ],
+      "run": "00000000-0001-7000-8000-000000000000",
+      "written": 0
+    }
+    "#);
+    let none = block_on(recover::abandon(&world.ports())).expect("nobody holds the journal");
+    insta::assert_snapshot!(Printer::shown("recover --abandon", &none), @"
+    $ sitebackup recover --abandon
+    No recovery is open: there was nothing to abandon.
+    [done]
+    ");
+    assert_eq!(back_up(&world).exit.name(), "done");
+}

@@ -51,6 +51,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
         "started": "2026-03-01T03:00:00Z",
         "weaker": []
       },
+      "half_recovered": false,
       "last_run": {
         "message": {
           "at": "2026-03-01T03:00:09.4Z",

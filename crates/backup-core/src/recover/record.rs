@@ -1,0 +1,73 @@
+//! What the journal knows of recoveries in place: a site is not backed up while it is half old, half recovered.
+
+use super::Recovery;
+use crate::copy::chain;
+use crate::ports::Ports;
+use crate::ports::journal::{JournalError, JournalRecord, RunJournal, UnendedRecovery, unended_recoveries};
+use crate::report::{Cause, Finding, has_errors};
+use crate::snapshot::{RunId, short};
+
+/// Places of a recovery that are named one by one.
+const NAMED: usize = 3;
+
+const REPEAT: &str = "repeat the recovery: only when it has ended as a whole is the site backed up again";
+
+impl Recovery<'_> {
+    /// The journal, where the site itself is written to; another place is nobody's site.
+    fn journal(&self) -> Option<&dyn RunJournal> {
+        self.ports.journal.as_deref().filter(|_| self.elsewhere().is_none())
+    }
+
+    /// Makes durable that the site is about to be changed. Without that nothing is written.
+    pub(super) async fn record_begin(&mut self, snapshot: RunId) -> bool {
+        let Some(journal) = self.journal() else { return true };
+        let (at, places) = (self.ports.clock.now(), self.report.places.clone());
+        match journal.append(&JournalRecord::RecoveryBegun { snapshot, at, places }).await {
+            Ok(()) => true,
+            Err(error) => {
+                self.error(Cause::State, chain(&error), "nothing was written: see to the state folder");
+                false
+            }
+        }
+    }
+
+    /// What did not go well leaves the recovery open.
+    pub(super) async fn record_end(&mut self, snapshot: RunId) {
+        let Some(journal) = self.journal().filter(|_| !has_errors(&self.report.findings)) else { return };
+        let (at, places) = (self.ports.clock.now(), self.report.places.clone());
+        if let Err(error) = journal.append(&JournalRecord::RecoveryEnded { snapshot, at, places }).await {
+            self.error(Cause::State, chain(&error), REPEAT);
+        }
+    }
+}
+
+/// Says that the site is as it should be, whatever recoveries began and did not end; returns these.
+///
+/// # Errors
+/// [`JournalError`] when a run or a recovery is in progress, or the journal cannot be used.
+pub async fn abandon_recoveries(ports: &Ports) -> Result<Vec<UnendedRecovery>, JournalError> {
+    let _lock = ports.journal.lock().await?;
+    let unended = unended_recoveries(&ports.journal.read().await?);
+    if !unended.is_empty() {
+        let at = ports.clock.now();
+        ports.journal.append(&JournalRecord::RecoveriesAbandoned { at }).await?;
+    }
+    Ok(unended)
+}
+
+/// Why a site must not be backed up: the last recovery in place that is not known to have ended.
+pub fn half_recovered(records: &[JournalRecord]) -> Option<Finding> {
+    let recovery = unended_recoveries(records).pop()?;
+    let began = recovery.at.strftime("%Y-%m-%d %H:%M:%S UTC");
+    let snapshot = short(recovery.snapshot, &[]);
+    let mut places = recovery.places.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if let Some(more) = recovery.places.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        places.push_str(&format!(" and {more} more"));
+    }
+    let message = format!(
+        "a recovery of snapshot {snapshot} began {began} and did not end: the site may be half old, half recovered ({places})"
+    );
+    let hint =
+        "repeat `sitebackup recover`; if the site is as it should be, say so with `sitebackup recover --abandon`";
+    Some(Finding::error(Cause::HalfRecovered, message).hint(hint))
+}
