@@ -31,6 +31,18 @@ use crate::args::{RehearseArgs, StatusArgs, VerifyArgs};
 use crate::output::json::tests::assert_documented;
 use crate::output::{Answer, Printer};
 
+/// What the clock in memory counts is how many calls core makes: seconds and the durations that come of them say nothing here.
+///
+/// Hours, days and the times of windows stay, for tests set them. Holds as long as the result lives.
+fn without_seconds() -> insta::internals::SettingsBindDropGuard {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"(2026-\d\d-\d\d[ T]\d\d:\d\d):\d\d(\.\d+)?", "$1:[s]");
+    settings.add_filter(r"\b\d+(\.\d+)? s\b", "[n] s");
+    settings.add_filter(r"\b\d+(\.\d+)?(ms|s)\b", "[n] s");
+    settings.add_filter(r#""(age|freeze_window|outage|took)": \d+(\.\d+)?"#, r#""$1": [n]"#);
+    settings.bind_to_scope()
+}
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn path(text: &str) -> SitePath {

@@ -4,6 +4,7 @@ use super::*;
 
 #[test]
 fn status_of_a_new_site_and_of_a_good_one() {
+    let _filters = without_seconds();
     insta::assert_snapshot!(Printer::shown("status", &status_of(&World::new(), &alone(), None)), @"
     $ sitebackup status
     error: there is no backup snapshot
@@ -11,7 +12,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
     Site P01
       last good snapshot  none
       last run            none
-      next window         open until 2026-03-01 05:00:00 +00:00
+      next window         open until 2026-03-01 05:00:[s] +00:00
     [stale]
     ");
     let world = backed_up();
@@ -20,14 +21,14 @@ fn status_of_a_new_site_and_of_a_good_one() {
     insta::assert_snapshot!(Printer::shown("status --max-age 5d", &answer), @"
     $ sitebackup status --max-age 5d
     Site P01
-      last good snapshot  00000000, 12 h old (2026-03-01 03:00:04 +00:00)
-      last run            done, began 2026-03-01 03:00:00 +00:00
-      next window         2026-03-02 02:00:00 +00:00
+      last good snapshot  00000000, 12 h old (2026-03-01 03:00:[s] +00:00)
+      last run            done, began 2026-03-01 03:00:[s] +00:00
+      next window         2026-03-02 02:00:[s] +00:00
     [done]
     ");
     insta::assert_snapshot!(json("status", &answer), @r#"
     {
-      "age": 43205,
+      "age": [n],
       "good": {
         "bytes": 29,
         "consistency": "application",
@@ -40,21 +41,21 @@ fn status_of_a_new_site_and_of_a_good_one() {
         },
         "entries": 12,
         "folder": "/backup/P01Backup",
-        "freeze_window": 0.1,
+        "freeze_window": [n],
         "id": "00000000-0001-7000-8000-000000000000",
-        "moment": "2026-03-01T03:00:04.3Z",
-        "outage": 4.9,
+        "moment": "2026-03-01T03:00:[s]Z",
+        "outage": [n],
         "provider": "memory",
         "published": true,
         "short": "00000000",
         "site": "P01",
-        "started": "2026-03-01T03:00:00Z",
+        "started": "2026-03-01T03:00:[s]Z",
         "weaker": []
       },
       "half_recovered": false,
       "last_run": {
         "message": {
-          "at": "2026-03-01T03:00:09.4Z",
+          "at": "2026-03-01T03:00:[s]Z",
           "details": [
             "/backup/P01Backup"
           ],
@@ -66,7 +67,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
         },
         "result": "done",
         "run": "00000000-0001-7000-8000-000000000000",
-        "started": "2026-03-01T03:00:00.3Z"
+        "started": "2026-03-01T03:00:[s]Z"
       },
       "leftovers": [],
       "max_age": 432000,
@@ -83,22 +84,22 @@ fn status_of_a_new_site_and_of_a_good_one() {
         },
         "entries": 12,
         "folder": "/backup/P01Backup",
-        "freeze_window": 0.1,
+        "freeze_window": [n],
         "id": "00000000-0001-7000-8000-000000000000",
-        "moment": "2026-03-01T03:00:04.3Z",
-        "outage": 4.9,
+        "moment": "2026-03-01T03:00:[s]Z",
+        "outage": [n],
         "provider": "memory",
         "published": true,
         "short": "00000000",
         "site": "P01",
-        "started": "2026-03-01T03:00:00Z",
+        "started": "2026-03-01T03:00:[s]Z",
         "weaker": []
       },
       "next_window": {
-        "begin": "2026-03-02T02:00:00Z",
-        "latest_begin": "2026-03-02T05:00:00Z"
+        "begin": "2026-03-02T02:00:[s]Z",
+        "latest_begin": "2026-03-02T05:00:[s]Z"
       },
-      "now": "2026-03-01T15:00:10Z",
+      "now": "2026-03-01T15:00:[s]Z",
       "site": "P01",
       "usable_until": null
     }
@@ -107,28 +108,29 @@ fn status_of_a_new_site_and_of_a_good_one() {
 
 #[test]
 fn status_of_a_site_that_is_left_alone() {
+    let _filters = without_seconds();
     let world = backed_up();
     pass(&world, 6 * DAY);
     insta::assert_snapshot!(Printer::shown("status", &status_of(&world, &alone(), None)), @"
     $ sitebackup status
-    warning: 5 windows passed without a run, the first from 2026-03-02 02:00:00 +00:00
+    warning: 5 windows passed without a run, the first from 2026-03-02 02:00:[s] +00:00
     hint: does the scheduler run `sitebackup backup`? docs/scheduling.md has examples
     Site P01
-      last good snapshot  00000000, 6 days old (2026-03-01 03:00:04 +00:00)
-      last run            done, began 2026-03-01 03:00:00 +00:00
-      next window         open until 2026-03-07 05:00:00 +00:00
+      last good snapshot  00000000, 6 days old (2026-03-01 03:00:[s] +00:00)
+      last run            done, began 2026-03-01 03:00:[s] +00:00
+      next window         open until 2026-03-07 05:00:[s] +00:00
     [incomplete]
     ");
     insta::assert_snapshot!(Printer::shown("status --max-age 5d", &status_of(&world, &alone(), Some(5 * DAY))), @"
     $ sitebackup status --max-age 5d
     error: the last good snapshot is 6 days old, more than 5 days
     hint: `sitebackup backup` makes one
-    warning: 5 windows passed without a run, the first from 2026-03-02 02:00:00 +00:00
+    warning: 5 windows passed without a run, the first from 2026-03-02 02:00:[s] +00:00
     hint: does the scheduler run `sitebackup backup`? docs/scheduling.md has examples
     Site P01
-      last good snapshot  00000000, 6 days old (2026-03-01 03:00:04 +00:00)
-      last run            done, began 2026-03-01 03:00:00 +00:00
-      next window         open until 2026-03-07 05:00:00 +00:00
+      last good snapshot  00000000, 6 days old (2026-03-01 03:00:[s] +00:00)
+      last run            done, began 2026-03-01 03:00:[s] +00:00
+      next window         open until 2026-03-07 05:00:[s] +00:00
     [stale]
     ");
     let child = config(SiteKind::Primary { parent: Some("CAS".parse().expect("a site code")) });
@@ -136,19 +138,20 @@ fn status_of_a_site_that_is_left_alone() {
     $ sitebackup status
     error: the last good snapshot is 6 days old: change tracking no longer reaches back to it, other sites cannot catch up
     hint: `sitebackup backup` makes one
-    warning: 5 windows passed without a run, the first from 2026-03-02 02:00:00 +00:00
+    warning: 5 windows passed without a run, the first from 2026-03-02 02:00:[s] +00:00
     hint: does the scheduler run `sitebackup backup`? docs/scheduling.md has examples
     Site P01
-      last good snapshot  00000000, 6 days old (2026-03-01 03:00:04 +00:00)
-      usable until        2026-03-06 03:00:04 +00:00
-      last run            done, began 2026-03-01 03:00:00 +00:00
-      next window         open until 2026-03-07 05:00:00 +00:00
+      last good snapshot  00000000, 6 days old (2026-03-01 03:00:[s] +00:00)
+      usable until        2026-03-06 03:00:[s] +00:00
+      last run            done, began 2026-03-01 03:00:[s] +00:00
+      next window         open until 2026-03-07 05:00:[s] +00:00
     [stale]
     ");
 }
 
 #[test]
 fn status_after_a_failed_run() {
+    let _filters = without_seconds();
     let world = backed_up();
     world.lock().stubborn.insert(("SMS_EXECUTIVE".to_owned(), "stop"));
     back_up(&world);
@@ -157,39 +160,40 @@ fn status_after_a_failed_run() {
     warning: the last run failed: 5022 E a service could not be stopped: writer `SMS Writer` failed in PrepareSnapshot: failed to stop service `SMS_EXECUTIVE`: permission denied
     hint: `sitebackup log` tells more, smsbkup.log at the destination all of it
     Site P01
-      last good snapshot  00000000, 44 s old (2026-03-01 03:00:04 +00:00)
-      last run            failed, began 2026-03-01 03:00:10 +00:00
-      next window         open until 2026-03-01 05:00:00 +00:00
+      last good snapshot  00000000, [n] s old (2026-03-01 03:00:[s] +00:00)
+      last run            failed, began 2026-03-01 03:00:[s] +00:00
+      next window         open until 2026-03-01 05:00:[s] +00:00
     [incomplete]
     ");
 }
 
 #[test]
 fn log_tells_the_last_messages() {
+    let _filters = without_seconds();
     let world = backed_up();
     let answer = block_on(log::list(&world.ports(), 2)).expect("memory reads");
     insta::assert_snapshot!(Printer::shown("log -n 2", &answer), @"
     $ sitebackup log -n 2
-    2026-03-01 03:00:06 +00:00  5056 I the shadow copy is taken, the services run again: freeze window 0.100 s, provider memory
-    2026-03-01 03:00:09 +00:00  5035 I the backup is complete, with zero errors: /backup/P01Backup
+    2026-03-01 03:00:[s] +00:00  5056 I the shadow copy is taken, the services run again: freeze window [n] s, provider memory
+    2026-03-01 03:00:[s] +00:00  5035 I the backup is complete, with zero errors: /backup/P01Backup
     [done]
     ");
     insta::assert_snapshot!(json("log", &answer), @r#"
     {
       "messages": [
         {
-          "at": "2026-03-01T03:00:06.8Z",
+          "at": "2026-03-01T03:00:[s]Z",
           "details": [
-            "freeze window 0.100 s, provider memory"
+            "freeze window [n] s, provider memory"
           ],
           "id": 5056,
           "run": "00000000-0001-7000-8000-000000000000",
           "severity": "information",
           "site": "P01",
-          "text": "5056 I the shadow copy is taken, the services run again: freeze window 0.100 s, provider memory"
+          "text": "5056 I the shadow copy is taken, the services run again: freeze window [n] s, provider memory"
         },
         {
-          "at": "2026-03-01T03:00:09.4Z",
+          "at": "2026-03-01T03:00:[s]Z",
           "details": [
             "/backup/P01Backup"
           ],
@@ -212,6 +216,7 @@ fn log_tells_the_last_messages() {
 
 #[test]
 fn a_snapshot_weaker_than_asked_for_names_the_last_good_one() {
+    let _filters = without_seconds();
     let world = backed_up();
     world.lock().put("/site/inboxes/new.box", FileKind::File, b"new");
     world.lock().files.get_mut(&path("/site/inboxes/new.box")).expect("it is there").unreadable = true;
@@ -234,10 +239,10 @@ fn a_snapshot_weaker_than_asked_for_names_the_last_good_one() {
     warning: the last run was incomplete: 5044 E a snapshot was published, but it is incomplete or weaker than asked for: `/site/inboxes/new.box`: failed to open `/.image/00000000-0004-7000-8000-000000000000/site/inboxes/new.box`: permission denied
     hint: `sitebackup log` tells more, smsbkup.log at the destination all of it
     Site P01
-      last good snapshot  000000000001, 16 s old (2026-03-01 03:00:04 +00:00)
-      newest snapshot     000000000003, weaker than asked for (2026-03-01 03:00:14 +00:00)
-      last run            incomplete, began 2026-03-01 03:00:10 +00:00
-      next window         open until 2026-03-01 05:00:00 +00:00
+      last good snapshot  000000000001, [n] s old (2026-03-01 03:00:[s] +00:00)
+      newest snapshot     000000000003, weaker than asked for (2026-03-01 03:00:[s] +00:00)
+      last run            incomplete, began 2026-03-01 03:00:[s] +00:00
+      next window         open until 2026-03-01 05:00:[s] +00:00
     [incomplete]
     ");
 }
