@@ -5,6 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use backup_core::path::SitePath;
+use backup_core::ports::destination::Destination;
+use host::destination::LocalDestination;
 use tests::program::Ran;
 use tests::{Fault, JournalMode, ServiceName, poll_until, tree_hash};
 
@@ -272,4 +275,30 @@ fn a_half_recovered_site_is_not_backed_up_before_somebody_settles_it() {
     says(&test.run(&["status"]), 3, &["half recovered"]);
     assert_eq!(test.run(&["recover", "--abandon"]).code, 0);
     test.backup(0);
+}
+
+/// A second configuration, with a state folder of its own, names the destination at which a run works.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_destination_takes_one_run_whatever_configuration_it_comes_from() {
+    let test = site();
+    test.backup(0);
+    let text = fs::read_to_string(test.site.site_toml()).expect("it can be read");
+    let state = test.site.state_dir();
+    let other = test.site.dir().join("other.toml");
+    fs::write(&other, text.replace(state.to_str().expect("Unicode"), &format!("{}-2", state.display())))
+        .expect("written");
+    let root = SitePath::parse(test.site.destination().as_os_str().as_encoded_bytes()).expect("absolute");
+    let destination = LocalDestination::new(root, "P01".parse().expect("a site code"));
+    let hold = destination.hold(None).await.expect("free");
+    let backup = ["--site", other.to_str().expect("Unicode"), "backup"];
+    says(
+        &test.program.run(backup),
+        10,
+        &[&format!("process {} on ", std::process::id()), "try again when it has ended"],
+    );
+    assert_eq!(test.run(&["repair"]).code, 10);
+    assert_eq!(test.run(&["verify"]).code, 0, "reading needs no lock");
+    drop(hold);
+    assert_eq!(test.program.run(backup).code, 0);
+    assert_eq!(test.snapshots().len(), 1);
 }

@@ -14,7 +14,7 @@ use crate::event::{Event, Phase};
 use crate::plan::BackupPlan;
 use crate::ports::Ports;
 use crate::ports::database::DatabaseFacts;
-use crate::ports::destination::{DestinationError, Staging, StoredSnapshot};
+use crate::ports::destination::{DestinationError, DestinationHold, Staging, StoredSnapshot};
 use crate::ports::journal::{JournalError, JournalRecord, unfinished_runs};
 use crate::ports::shadow_copies::{
     Consistency, ImageSource, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer,
@@ -51,12 +51,9 @@ impl Stop {
 
 impl From<DestinationError> for Stop {
     fn from(error: DestinationError) -> Self {
-        let cause = match &error {
-            DestinationError::Full(_) => Cause::Full,
-            DestinationError::Foreign(_) => Cause::Foreign,
-            _ => Cause::Destination,
-        };
+        let cause = Cause::of_destination(&error);
         let hint = match cause {
+            Cause::Busy => Some("try again when it has ended: one destination takes one run at a time".to_owned()),
             Cause::Full => Some("free some room at the destination; the previous snapshot is untouched".to_owned()),
             _ => None,
         };
@@ -87,7 +84,7 @@ pub async fn run_backup(ports: &Ports, plan: &BackupPlan, context: &RunContext) 
         after_backup: None,
     };
     let lock = ports.journal.lock().await;
-    let mut run = Run { ports, plan, context, run, log, site_writer, set: None, staged: false, report };
+    let mut run = Run { ports, plan, context, run, log, site_writer, set: None, staged: false, hold: None, report };
     match lock {
         Ok(_lock) => run.whole().await,
         Err(error) => {
@@ -110,6 +107,8 @@ struct Run<'a> {
     site_writer: Arc<SiteWriter>,
     set: Option<ShadowCopySetId>,
     staged: bool,
+    /// Kept to the end of the run.
+    hold: Option<Box<dyn DestinationHold>>,
     report: BackupReport,
 }
 
@@ -132,7 +131,8 @@ impl Run<'_> {
 
     /// All up to the published snapshot. Returns the snapshots that were there before.
     async fn make_snapshot(&mut self) -> Result<Vec<StoredSnapshot>, Stop> {
-        self.begin().await?;
+        let refused = self.hold().await;
+        self.begin(refused.as_ref()).await?;
         self.phase(Phase::Preflight);
         let Preflight { report, database, snapshots } = preflight(self.ports, &self.plan).await;
         for finding in report.findings {
@@ -140,6 +140,9 @@ impl Run<'_> {
         }
         if let Some(error) = gravest(&self.log.findings).filter(|finding| finding.gravity == Gravity::Error) {
             return Err(Stop { cause: error.cause, message: "preflight found errors".to_owned(), hint: None });
+        }
+        if let Some(error) = refused {
+            return Err(error.into());
         }
         let previous = self.previous(&snapshots).await;
         self.staged = true;
@@ -152,7 +155,18 @@ impl Run<'_> {
         Ok(snapshots)
     }
 
-    async fn begin(&mut self) -> Result<(), Stop> {
+    /// Takes the destination for as long as the run lasts; returns why that was refused.
+    async fn hold(&mut self) -> Option<DestinationError> {
+        match self.ports.destination.hold(Some(self.run)).await {
+            Ok(hold) => {
+                self.hold = Some(hold);
+                None
+            }
+            Err(error) => Some(error),
+        }
+    }
+
+    async fn begin(&mut self, refused: Option<&DestinationError>) -> Result<(), Stop> {
         let state = |error: JournalError| Stop::new(Cause::State, &error);
         let records = self.ports.journal.read().await.map_err(state)?;
         // Before anything is put right: services that were stopped for the recovery stay down.
@@ -160,7 +174,7 @@ impl Run<'_> {
             return Err(Stop { cause, message, hint });
         }
         if !unfinished_runs(&records).is_empty() {
-            let repaired = repair_locked(self.ports).await.map_err(state)?;
+            let repaired = repair_locked(self.ports, refused).await.map_err(state)?;
             self.log.line(&format!(
                 "An earlier run did not end: started {:?}, removed {} folders.",
                 repaired.started, repaired.swept
@@ -168,6 +182,10 @@ impl Run<'_> {
             for finding in repaired.findings {
                 self.log.finding(finding);
             }
+        }
+        // Whatever else is in the way is told by preflight, which knows what to do about it.
+        if let Some(DestinationError::Busy { path, holder }) = refused {
+            return Err(DestinationError::Busy { path: path.clone(), holder: holder.clone() }.into());
         }
         let record = JournalRecord::RunStarted { run: self.run, at: self.report.started };
         self.ports.journal.append(&record).await.map_err(state)?;

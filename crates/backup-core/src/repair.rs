@@ -2,6 +2,7 @@
 
 use crate::copy::chain;
 use crate::ports::Ports;
+use crate::ports::destination::DestinationError;
 use crate::ports::journal::{JournalError, JournalRecord, unfinished_runs};
 use crate::ports::services::{ServiceError, ServiceState};
 use crate::recover::half_recovered;
@@ -14,22 +15,28 @@ use crate::snapshot::RunId;
 /// [`JournalError`] when another run or repair is in progress, or the journal cannot be read: then nothing is touched.
 pub async fn repair(ports: &Ports) -> Result<RepairReport, JournalError> {
     let _lock = ports.journal.lock().await?;
-    repair_locked(ports).await
+    let hold = ports.destination.hold(None).await;
+    repair_locked(ports, hold.as_ref().err()).await
 }
 
-/// The same for a run that holds the journal already.
-pub(crate) async fn repair_locked(ports: &Ports) -> Result<RepairReport, JournalError> {
+/// The same for a run that holds the journal already, and the destination unless that was `refused`: then only services are started.
+pub(crate) async fn repair_locked(
+    ports: &Ports,
+    refused: Option<&DestinationError>,
+) -> Result<RepairReport, JournalError> {
     let records = ports.journal.read().await?;
     let mut report = RepairReport { unfinished: unfinished_runs(&records), ..RepairReport::default() };
     // Services first: the site's outage is what hurts now.
     for name in to_start(&records, &report.unfinished) {
         start(ports, &name, &mut report).await;
     }
-    match ports.destination.sweep().await {
-        Ok(swept) => report.swept = swept,
-        Err(error) => report.findings.push(Finding::error(Cause::Destination, chain(&error))),
+    match refused {
+        None => put_destination_right(ports, &mut report).await,
+        Some(error) => {
+            let finding = Finding::error(Cause::of_destination(error), chain(error));
+            report.findings.push(finding.hint("what a run left there is put right when that has ended"));
+        }
     }
-    publish_newest(ports, &mut report).await;
     // Only an administrator or another recovery can put that right.
     report.findings.extend(half_recovered(&records).map(|finding| Finding { gravity: Gravity::Warning, ..finding }));
     if !has_errors(&report.findings) {
@@ -71,6 +78,14 @@ async fn start(ports: &Ports, name: &str, report: &mut RepairReport) {
             report.findings.push(Finding::error(Cause::ServiceStart, chain(&error)).hint(hint));
         }
     }
+}
+
+async fn put_destination_right(ports: &Ports, report: &mut RepairReport) {
+    match ports.destination.sweep().await {
+        Ok(swept) => report.swept = swept,
+        Err(error) => report.findings.push(Finding::error(Cause::Destination, chain(&error))),
+    }
+    publish_newest(ports, report).await;
 }
 
 /// A run that died between its commit and its publishing leaves a whole snapshot under a working name.

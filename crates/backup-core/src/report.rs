@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ports::destination::StoredSnapshot;
+use crate::ports::destination::{DestinationError, StoredSnapshot};
 use crate::ports::shadow_copies::Consistency;
 use crate::snapshot::RunId;
 
@@ -49,6 +49,20 @@ pub enum Cause {
     AfterBackup,
     /// The site's or the schedule's configuration.
     Configuration,
+}
+
+impl Cause {
+    /// What a refusal of the destination is about.
+    pub fn of_destination(error: &DestinationError) -> Self {
+        match error {
+            DestinationError::Busy { .. } => Self::Busy,
+            DestinationError::Full(_) => Self::Full,
+            DestinationError::Foreign(_) => Self::Foreign,
+            DestinationError::NoSnapshot(_) | DestinationError::Damaged { .. } | DestinationError::Failed { .. } => {
+                Self::Destination
+            }
+        }
+    }
 }
 
 /// How grave a finding is.

@@ -126,10 +126,8 @@ impl Error for Because {
 impl From<DestinationError> for CommandError {
     fn from(error: DestinationError) -> Self {
         let kind = match &error {
-            DestinationError::Full(_) => Exit::FULL,
-            DestinationError::Foreign(_) => Exit::FOREIGN,
             DestinationError::NoSnapshot(_) | DestinationError::Damaged { .. } => Exit::SNAPSHOT,
-            DestinationError::Failed { .. } => Exit::DESTINATION,
+            other => Exit::of_cause(Cause::of_destination(other)),
         };
         Self::new(kind, error)
     }

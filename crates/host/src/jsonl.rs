@@ -182,7 +182,7 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 
 /// Whether `path` still names `file`, which may have been renamed while we waited for its lock.
 #[cfg(unix)]
-fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
+pub(crate) fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let held = file.metadata()?;
     let named = none_if_missing(fs::metadata(path))?;
@@ -190,7 +190,7 @@ fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 #[cfg(not(unix))]
-fn is_still_at(_: &File, _: &Path) -> io::Result<bool> {
+pub(crate) fn is_still_at(_: &File, _: &Path) -> io::Result<bool> {
     Ok(true)
 }
 

@@ -41,7 +41,8 @@ pub async fn suite<B: DestinationBench>(make: impl Fn() -> B) {
         both_are_listed_at_every_instant, a_foreign_folder_is_never_replaced, a_foreign_folder_is_never_removed,
         removing_takes_one_and_leaves_the_others, what_is_being_removed_is_not_listed, a_sweep_takes_what_was_never_sealed,
         amending_replaces_the_manifest_alone, amending_is_atomic, the_log_is_kept, no_name_hides_a_snapshot,
-        what_is_not_there_is_named, an_unfinished_run_harms_nothing);
+        what_is_not_there_is_named, an_unfinished_run_harms_nothing,
+        one_holder_at_a_time, a_hold_is_no_snapshot);
 }
 
 async fn runs(destination: &dyn Destination) -> Vec<RunId> {
@@ -378,4 +379,31 @@ async fn an_unfinished_run_harms_nothing(bench: impl DestinationBench) {
     let late = destination.begin(run(3), None).await.expect("begun");
     seal(late.as_ref(), run(3), &[]).await;
     assert_eq!(runs(destination.as_ref()).await, [run(1), run(3)]);
+}
+
+async fn one_holder_at_a_time(bench: impl DestinationBench) {
+    let (first, second) = (bench.destination(), bench.destination());
+    for holder in [Some(run(1)), None] {
+        let hold = first.hold(holder).await.expect("free");
+        for destination in [&first, &second] {
+            let error = destination.hold(Some(run(2))).await.map(drop).expect_err("it is held, and nobody waits");
+            let DestinationError::Busy { holder: told, .. } = error else { panic!("{error}") };
+            assert!(holder.is_none_or(|run| told.contains(&run.to_string())) && !told.is_empty(), "{told}");
+        }
+        assert_eq!(runs(second.as_ref()).await, [], "reading needs no hold");
+        drop(hold);
+    }
+    drop(second.hold(Some(run(2))).await.expect("given back"));
+}
+
+async fn a_hold_is_no_snapshot(bench: impl DestinationBench) {
+    let destination = bench.destination();
+    let hold = destination.hold(Some(run(1))).await.expect("free");
+    store_some(destination.as_ref(), run(1)).await;
+    destination.publish(run(1)).await.expect("published");
+    assert_eq!(destination.sweep().await.expect("swept"), 0);
+    assert!(destination.hold(None).await.is_err(), "no sweep gives it back");
+    assert_whole(destination.as_ref(), &[run(1)]).await;
+    drop(hold);
+    assert_whole(destination.as_ref(), &[run(1)]).await;
 }

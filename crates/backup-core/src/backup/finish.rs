@@ -214,9 +214,12 @@ impl Run<'_> {
     /// The log goes to the destination, also after a failure; the journal hears that nothing is left to repair.
     pub(super) async fn close(&mut self) {
         let published = self.report.snapshot.is_some();
-        let kept = self.ports.destination.keep_log(published.then_some(self.run), self.log.text()).await;
-        if let Err(error) = kept {
-            self.log.finding(Finding::new(Gravity::Warning, Cause::Destination, chain(&error)));
+        // Who was refused as busy leaves the log there to the run that is not.
+        if self.report.outcome != Outcome::Failed(Cause::Busy) {
+            let kept = self.ports.destination.keep_log(published.then_some(self.run), self.log.text()).await;
+            if let Err(error) = kept {
+                self.log.finding(Finding::new(Gravity::Warning, Cause::Destination, chain(&error)));
+            }
         }
         let going = !self.log.findings.iter().any(|finding| finding.cause == Cause::ServiceStart);
         let record = JournalRecord::RunEnded { run: self.run, at: self.ports.clock.now(), published };

@@ -12,8 +12,8 @@ use crate::copy::{BLOCK, read_once};
 use crate::manifest::{ContentHash, Manifest};
 use crate::path::{RelPath, SitePath};
 use crate::ports::destination::{
-    Destination, DestinationError, DestinationFacts, SnapshotFiles, StageContent, StageError, StageItem, StagedContent,
-    StagedFile, Staging, StoredSnapshot,
+    Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, StageContent, StageError,
+    StageItem, StagedContent, StagedFile, Staging, StoredSnapshot,
 };
 use crate::ports::site_files::{FileId, FileKind, FileStat, FileTime, OpenFile, SiteFiles, SiteFilesError, WalkEntry};
 use crate::snapshot::RunId;
@@ -36,8 +36,29 @@ fn stored(name: &str, folder: &Folder) -> Option<StoredSnapshot> {
     whole.then(|| StoredSnapshot { run: manifest.run, folder: path, manifest, published: name == FINAL })
 }
 
+/// The destination, held.
+#[derive(Debug)]
+struct MemoryHold(World);
+
+impl DestinationHold for MemoryHold {}
+
+impl Drop for MemoryHold {
+    fn drop(&mut self) {
+        self.0.lock().held = None;
+    }
+}
+
 #[async_trait]
 impl Destination for World {
+    async fn hold(&self, run: Option<RunId>) -> Result<Box<dyn DestinationHold>, DestinationError> {
+        let mut state = self.step();
+        if let Some(holder) = state.held.clone() {
+            return Err(DestinationError::Busy { path: site_path(ROOT), holder });
+        }
+        state.held = Some(run.map_or_else(|| "a repair".to_owned(), |run| format!("run {run}")));
+        Ok(Box::new(MemoryHold(self.clone())))
+    }
+
     async fn inspect(&self) -> Result<DestinationFacts, DestinationError> {
         let state = self.step();
         let foreign =

@@ -14,8 +14,8 @@ use crate::ports::clock::{Clock, UnknownZone};
 use crate::ports::commands::{AfterBackupContext, CommandError, CommandLine, CommandOutcome, Commands};
 use crate::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseVerdict, SiteDatabase};
 use crate::ports::destination::{
-    Destination, DestinationError, DestinationFacts, SnapshotFiles, StageError, StageItem, StagedContent, StagedFile,
-    Staging, StoredSnapshot,
+    Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, StageError, StageItem,
+    StagedContent, StagedFile, Staging, StoredSnapshot,
 };
 use crate::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal};
 use crate::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
@@ -221,6 +221,9 @@ impl SiteFiles for Faulty<dyn SiteFiles> {
 
 #[async_trait]
 impl Destination for Faulty<dyn Destination> {
+    async fn hold(&self, run: Option<RunId>) -> Result<Box<dyn DestinationHold>, DestinationError> {
+        self.faults.call("Destination::hold", destination_error, self.inner.hold(run)).await
+    }
     async fn inspect(&self) -> Result<DestinationFacts, DestinationError> {
         self.faults.call("Destination::inspect", destination_error, self.inner.inspect()).await
     }

@@ -77,6 +77,8 @@ pub struct WorldState {
     pub(crate) folders: BTreeMap<String, Folder>,
     /// Bytes free at the destination.
     pub free: u64,
+    /// Who holds the destination.
+    pub held: Option<String>,
     /// The last `smsbkup.log` at the destination.
     pub kept_log: Option<Vec<u8>>,
     /// Registry exports by key in lower case.
@@ -132,6 +134,7 @@ impl World {
             images: BTreeMap::new(),
             folders: BTreeMap::new(),
             free: 1 << 30,
+            held: None,
             kept_log: None,
             registry: BTreeMap::new(),
             services: ["SMS_SITE_COMPONENT_MANAGER", "SMS_EXECUTIVE"]
@@ -207,15 +210,17 @@ impl World {
         self.lock().services.values().all(|state| *state == ServiceState::Running)
     }
 
-    /// The process dies: its lock goes with it.
+    /// The process dies: its locks go with it.
     pub fn kill(&self) {
-        self.lock().locked = false;
+        let mut state = self.lock();
+        state.locked = false;
+        state.held = None;
     }
 
     /// The power goes: what was not synced at the destination is lost, the images too.
     pub fn cut_power(&self) {
+        self.kill();
         let mut state = self.lock();
-        state.locked = false;
         state.images.clear();
         for folder in state.folders.values_mut().filter(|folder| !folder.synced) {
             // Every other file never reached the disk.

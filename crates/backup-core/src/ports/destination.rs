@@ -98,6 +98,14 @@ pub enum DestinationError {
     /// A folder of the snapshot's name is not ours.
     #[error("`{0}` is not a snapshot of this program")]
     Foreign(SitePath),
+    /// Another run, maybe of another configuration or on another machine, works at the destination.
+    #[error("another run works at `{path}` ({holder})")]
+    Busy {
+        /// The destination.
+        path: SitePath,
+        /// Who holds it, as far as can be told.
+        holder: String,
+    },
     /// No such snapshot or staging folder.
     #[error("no snapshot `{0}` is here")]
     NoSnapshot(RunId),
@@ -167,9 +175,19 @@ pub trait SnapshotFiles: Debug + Send + Sync {
     fn open(&self, path: &RelPath) -> Result<Box<dyn OpenFile>, DestinationError>;
 }
 
+/// Holds the destination for one run or repair; given back when dropped or when the process dies.
+pub trait DestinationHold: Debug + Send + Sync {}
+
 /// Keeps backup snapshots. Only folders with our marker are ever changed or removed.
+///
+/// More than eight methods: all of them are about the same few folders, and whoever keeps some keeps all.
 #[async_trait]
 pub trait Destination: Debug + Send + Sync {
+    /// Takes the snapshots of this site at this place for a run, or for a repair; refuses with [`DestinationError::Busy`] while anybody
+    /// holds them, does not wait. Whoever changes anything here holds it: two configurations may name one destination.
+    ///
+    /// Reading needs no hold. Where the place knows no locks it excludes nobody.
+    async fn hold(&self, run: Option<RunId>) -> Result<Box<dyn DestinationHold>, DestinationError>;
     /// Room, volume and what stands in the way; changes nothing.
     async fn inspect(&self) -> Result<DestinationFacts, DestinationError>;
     /// All whole snapshots of the site, oldest run first, under whatever folder name.

@@ -88,6 +88,55 @@ fn two_runs_at_once_are_refused() {
     assert!(world.lock().journal.is_empty());
 }
 
+/// Two configurations with state folders of their own, and one destination.
+#[test]
+fn a_destination_takes_one_run_at_a_time() {
+    let world = World::new();
+    let good = backup(&world);
+    let ports = world.ports();
+    let other = block_on(ports.destination.hold(Some(crate::snapshot::RunId(uuid::Uuid::from_u128(9))))).expect("free");
+    let log = world.lock().kept_log.clone();
+    let report = backup(&world);
+    assert_eq!(report.outcome, Outcome::Failed(Cause::Busy));
+    assert!(report.findings[0].message.contains("run 00000000000000000000000000000009"), "{:?}", report.findings);
+    assert_eq!(report.outage, std::time::Duration::ZERO);
+    assert_eq!(world.lock().kept_log, log, "the log there is the other run's");
+    assert_eq!(snapshots(&ports).iter().map(|snapshot| snapshot.run).collect::<Vec<_>>(), [good.run]);
+    drop(other);
+    assert_eq!(backup(&world).outcome, Outcome::Done);
+    assert_eq!(world.lock().held, None, "given back");
+}
+
+/// Nothing is changed there by a run that does not hold it.
+#[test]
+fn the_destination_is_held_before_it_is_written_to() {
+    let world = World::new();
+    let faults = crate::memory::Faults::new(None);
+    let ports = crate::memory::faulty(&world.ports(), &faults);
+    crate::memory::run(&faults, async move { run_backup(&ports, &plan(), &RunContext::default()).await });
+    let calls = faults.calls();
+    let first = |names: &[&str]| calls.iter().position(|call| names.contains(call)).expect("it is called");
+    let changes =
+        ["begin", "publish", "amend", "remove", "sweep", "keep_log"].map(|name| format!("Destination::{name}"));
+    let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
+    assert!(first(&["Destination::hold"]) < first(&changes), "{calls:?}");
+}
+
+/// The site comes first: services start although another run keeps the destination.
+#[test]
+fn a_repair_starts_services_while_the_destination_is_busy() {
+    let (world, _) = with_stubborn_service("start");
+    world.lock().stubborn.clear();
+    let ports = world.ports();
+    let other = block_on(ports.destination.hold(None)).expect("free");
+    let repaired = block_on(crate::repair::repair(&ports)).expect("nobody holds the journal");
+    assert!(world.all_running());
+    assert_eq!(repaired.findings.iter().map(|finding| finding.cause).collect::<Vec<_>>(), [Cause::Busy]);
+    drop(other);
+    let repaired = block_on(crate::repair::repair(&ports)).expect("nobody holds the journal");
+    assert_eq!((repaired.unfinished.len(), repaired.findings), (1, Vec::new()), "it was left to be finished");
+}
+
 #[test]
 fn a_file_that_cannot_be_read_makes_the_result_incomplete() {
     let world = World::new();

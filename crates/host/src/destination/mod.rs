@@ -1,12 +1,13 @@
 //! A folder of this machine as destination.
 //!
 //! What this program keeps lies directly below the root: `<SiteCode>Backup`, the published snapshot; `.sitebackup-<run>`, a staging
-//! folder, or a snapshot that is not or no longer the published one; `smsbkup.log`. A folder is ours by its marker `.sitebackup`
+//! folder, or a snapshot that is not or no longer the published one; `smsbkup.log`; `.<SiteCode>Backup.lock` while a run works here. A folder is ours by its marker `.sitebackup`
 //! alone, and a snapshot by marker, `sitebackup.json` and `files.jsonl.zst` that belong together; names decide nothing.
 //! Folders are made for their owner only (mode 0700, files 0600).
 
 mod begin;
 mod folder;
+mod hold;
 mod names;
 mod publish;
 mod remove;
@@ -24,7 +25,7 @@ use async_trait::async_trait;
 use backup_core::manifest::{MANIFEST_NAME, Manifest};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{
-    Destination, DestinationError, DestinationFacts, SnapshotFiles, Staging, StoredSnapshot,
+    Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, Staging, StoredSnapshot,
 };
 use backup_core::site::SiteCode;
 use backup_core::snapshot::RunId;
@@ -190,6 +191,10 @@ fn stands(root: &OwnedFd, name: &str) -> Result<bool, Errno> {
 
 #[async_trait]
 impl Destination for LocalDestination {
+    async fn hold(&self, run: Option<RunId>) -> Result<Box<dyn DestinationHold>, DestinationError> {
+        Ok(Box::new(self.work(move |this| this.hold_now(run)).await?))
+    }
+
     async fn inspect(&self) -> Result<DestinationFacts, DestinationError> {
         self.work(Self::inspect_now).await
     }
