@@ -34,6 +34,8 @@ pub struct RunContext {
     pub cancel: Cancel,
     /// Who writes the log.
     pub process: ProcessFacts,
+    /// Whether every byte is read and written anew, nothing taken over from the previous snapshot.
+    pub no_reuse: bool,
 }
 
 /// Why a run ends without a snapshot.
@@ -144,9 +146,10 @@ impl Run<'_> {
         if let Some(error) = refused {
             return Err(error.into());
         }
-        let previous = self.previous(&snapshots).await;
+        let last = snapshots.last().filter(|_| !self.context.no_reuse);
+        let previous = self.previous(last).await;
         self.staged = true;
-        let staging = self.ports.destination.begin(self.run, snapshots.last().map(|last| last.run)).await?;
+        let staging = self.ports.destination.begin(self.run, last.map(|last| last.run)).await?;
         let (set, database_writer) = self.shadow_copy(&staging, database.as_ref(), Arc::clone(&previous)).await?;
         self.moment(&set).await;
         let draft = self.collect(set, staging, database.zip(database_writer), previous).await?;
@@ -198,8 +201,8 @@ impl Run<'_> {
     }
 
     /// Files that may be taken over unread. A previous snapshot that cannot be read only costs time.
-    async fn previous(&mut self, snapshots: &[StoredSnapshot]) -> Arc<Previous> {
-        let Some(last) = snapshots.last() else { return Arc::default() };
+    async fn previous(&mut self, last: Option<&StoredSnapshot>) -> Arc<Previous> {
+        let Some(last) = last else { return Arc::default() };
         let records = async {
             let list = self.ports.destination.open(last.run).await?.list().await?;
             last.manifest

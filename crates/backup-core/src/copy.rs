@@ -2,11 +2,11 @@
 //!
 //! Used for borrowed images by the run itself, and by providers that stage while the site still works.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
@@ -25,17 +25,52 @@ pub const BLOCK: usize = 1 << 20;
 pub const RACY_SECONDS: i64 = 2;
 
 /// Files of the previous snapshot by path, with the moment at which they were known to be right.
+///
+/// A stored file is known by its size and its time of change, which the list has from its source and which staging gives to the copy;
+/// a further name and a shared block keep it. So the list needs no field of its own for what was true when the snapshot was sealed.
 #[derive(Debug, Default)]
 pub struct Previous {
     records: HashMap<RelPath, FileRecord>,
     moment: Option<Timestamp>,
+    /// Files that are not any more as they were sealed.
+    altered: Mutex<BTreeSet<RelPath>>,
 }
 
 impl Previous {
     /// Takes the records of a snapshot whose moment is `moment`.
     pub fn new(records: Vec<FileRecord>, moment: Timestamp) -> Self {
         let records = records.into_iter().filter(|record| record.kind == RecordKind::File);
-        Self { records: records.map(|record| (record.path.clone(), record)).collect(), moment: Some(moment) }
+        Self {
+            records: records.map(|record| (record.path.clone(), record)).collect(),
+            moment: Some(moment),
+            altered: Mutex::default(),
+        }
+    }
+
+    /// Files of the previous snapshot that were to be taken over and are not as they were sealed; they were copied anew.
+    pub fn altered(&self) -> Vec<RelPath> {
+        self.lock_altered().iter().cloned().collect()
+    }
+
+    fn lock_altered(&self) -> MutexGuard<'_, BTreeSet<RelPath>> {
+        // A set of paths is whole whatever panicked beside it.
+        self.altered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the file taken over from `path` still is what was sealed; remembers what is not.
+    fn holds(&self, path: &RelPath, taken: &StagedContent) -> bool {
+        let Some(record) = self.records.get(path) else { return false };
+        let same = taken.size == record.size && taken.stored.is_some_and(|stored| stored.is_kept(record.modified));
+        if !same {
+            self.lost(path);
+        }
+        same
+    }
+
+    /// Remembers that a file is not there as it was sealed.
+    fn lost(&self, path: &RelPath) -> bool {
+        self.lock_altered().insert(path.clone());
+        false
     }
 
     /// The record at `path` when nothing tells the file from `stat`, and it was not changed so late that a
@@ -173,11 +208,15 @@ impl Copier {
         Ok(copied)
     }
 
-    /// Stages items; what cannot be taken over from the previous snapshot, which may be damaged, is copied.
+    /// Stages items; what cannot be taken over from the previous snapshot, or is not any more what was sealed there, is copied.
     async fn stage(&self, entries: &[&PlacedEntry], items: Vec<StageItem>) -> Vec<Result<StagedContent, StageError>> {
         let is_reuse: Vec<bool> = items.iter().map(|item| matches!(item.content, StageContent::Reuse(_))).collect();
         let mut results = self.staging.stage(items, Arc::clone(&self.files)).await;
-        let is_there = |n: usize| results[n].as_ref().is_ok_and(|content| content.size == entries[n].stat.size);
+        let is_there = |n: usize| match &results[n] {
+            Ok(content) => self.previous.holds(&entries[n].place, content),
+            Err(StageError::Write(DestinationError::Damaged { .. })) => self.previous.lost(&entries[n].place),
+            Err(_) => false,
+        };
         let missing: Vec<usize> = (0..entries.len()).filter(|n| is_reuse[*n] && !is_there(*n)).collect();
         if missing.is_empty() {
             return results;

@@ -59,7 +59,7 @@ pub(crate) enum Command {
     ///
     /// The snapshot before the last good one goes only after the new one is published and found whole. A run that was killed is put
     /// right by the next one, or by `sitebackup repair`.
-    Backup,
+    Backup(BackupArgs),
     /// List the backup snapshots, oldest first
     Snapshots,
     /// List what is in a backup snapshot
@@ -115,7 +115,7 @@ impl Command {
         match self {
             Self::Init(_) => "init",
             Self::Check => "check",
-            Self::Backup => "backup",
+            Self::Backup(_) => "backup",
             Self::Snapshots => "snapshots",
             Self::Files(_) => "files",
             Self::Verify(_) => "verify",
@@ -174,6 +174,17 @@ pub(crate) struct InitArgs {
     /// Replace a site.toml that is there
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// `backup`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct BackupArgs {
+    /// Read and write every byte anew
+    ///
+    /// Without it a file that did not change is taken over from the previous snapshot unread, as long as the file stored there has the
+    /// size and the time of change with which it was sealed.
+    #[arg(long)]
+    pub(crate) no_reuse: bool,
 }
 
 /// `files`

@@ -190,6 +190,9 @@ async fn what_is_reused_is_not_read(bench: impl DestinationBench) {
     for result in stage(&bench, &staging, items).await {
         let staged = result.expect("taken over");
         assert_eq!((staged.size, staged.hash, staged.before, staged.after), (5, None, None, None));
+        let stored =
+            staged.stored.expect("when the stored file was changed tells whether it is the one that was sealed");
+        assert!(stored.is_kept(FileTime(moment(5).as_second(), 0)), "{stored:?}");
     }
     seal(staging.as_ref(), run(2), &[]).await;
     destination.remove(run(1)).await.expect("removed");

@@ -64,8 +64,9 @@ impl Run<'_> {
                 draft.records.extend(records);
                 self.file_problems(&problems);
             }
-            Image::Borrowed(roots) => self.copy_borrowed(&mut draft, &roots, previous).await?,
+            Image::Borrowed(roots) => self.copy_borrowed(&mut draft, &roots, Arc::clone(&previous)).await?,
         }
+        self.altered_before(&previous);
         let origin = |file: &ImageSource| path_origin(Part::Files, &file.source.root, file.target.clone());
         let is_there = |file: &&ImageSource| draft.records.iter().any(|record| record.path == file.target);
         let origins: Vec<Origin> = self.plan.files.iter().filter(is_there).map(origin).collect();
@@ -157,6 +158,18 @@ impl Run<'_> {
             self.log.line(&format!("Copied component {} to {}", file.source.root, file.target));
         }
         Ok(())
+    }
+
+    /// The new snapshot is right all the same; the older one is not what its list says.
+    fn altered_before(&mut self, previous: &Previous) {
+        let altered = previous.altered();
+        let Some(first) = altered.first() else { return };
+        let message = format!(
+            "files of the previous snapshot are not as they were sealed, and were copied anew: {}, such as `{first}`",
+            altered.len()
+        );
+        let hint = "find out what writes to the destination; `sitebackup backup --no-reuse` takes nothing over";
+        self.log.finding(Finding::new(Gravity::Warning, Cause::Snapshot, message).hint(hint));
     }
 
     fn file_problems(&mut self, problems: &[FileProblem]) {

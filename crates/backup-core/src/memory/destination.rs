@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::site::OpenMemory;
-use super::world::{Folder, World, WorldState, site_path};
+use super::world::{Folder, StoredFile, World, WorldState, site_path};
 use crate::copy::{BLOCK, read_once};
 use crate::manifest::{ContentHash, Manifest};
 use crate::path::{RelPath, SitePath};
@@ -156,30 +156,29 @@ impl MemoryStaging {
     }
 
     fn stage_one(&self, item: &StageItem, from: &dyn SiteFiles) -> Result<StagedContent, StageError> {
-        let nothing = StagedContent { size: 0, hash: None, before: None, after: None, attributes: Vec::new() };
         match &item.content {
             StageContent::Directory => {
                 self.edit(|_, folder| folder.folders.insert(item.path.clone()))?;
-                Ok(nothing)
+                Ok(StagedContent::unread(0))
             }
             StageContent::Copy(source) | StageContent::Update(source) => self.copy_one(item, source, from),
             StageContent::Reuse(path) => {
                 let previous = self.previous.ok_or(DestinationError::NoSnapshot(self.run))?;
-                let content = {
+                let file = {
                     let mut state = self.world.step();
                     let (_, folder) = folder_of(&mut state, previous).ok_or(DestinationError::NoSnapshot(previous))?;
                     folder.files.get(path).cloned().ok_or(DestinationError::NoSnapshot(previous))?
                 };
-                let size = content.len() as u64;
-                self.put(&item.path, content)?;
-                Ok(StagedContent { size, ..nothing })
+                let (size, stored) = (file.content.len() as u64, Some(file.modified));
+                self.put(&item.path, file)?;
+                Ok(StagedContent { stored, ..StagedContent::unread(size) })
             }
             StageContent::HardLink(first) => {
                 let content = self.edit(|_, folder| folder.files.get(first).cloned())?;
                 // The first name may have been unreadable; then this one is as well.
                 let missing = || StageError::Read(SiteFilesError::Missing(site_path("/backup").join(first)));
                 self.put(&item.path, content.ok_or_else(missing)?)?;
-                Ok(nothing)
+                Ok(StagedContent::unread(0))
             }
         }
     }
@@ -194,18 +193,19 @@ impl MemoryStaging {
         };
         let (size, hash) = read_once(open.as_ref(), &mut vec![0; BLOCK], false, &mut sink)?;
         let after = open.stat()?;
-        self.put(&item.path, Arc::new(content))?;
-        Ok(StagedContent { size, hash: Some(hash), before: Some(before), after: Some(after), attributes: Vec::new() })
+        self.put(&item.path, StoredFile { content: Arc::new(content), modified: before.modified })?;
+        let (before, after) = (Some(before), Some(after));
+        Ok(StagedContent { hash: Some(hash), before, after, ..StagedContent::unread(size) })
     }
 
-    fn put(&self, path: &RelPath, content: Arc<Vec<u8>>) -> Result<(), DestinationError> {
+    fn put(&self, path: &RelPath, file: StoredFile) -> Result<(), DestinationError> {
         self.edit(|state, folder| {
-            let size = content.len() as u64;
+            let size = file.content.len() as u64;
             if state.free < size {
                 return Err(DestinationError::Full(site_path(ROOT)));
             }
             state.free -= size;
-            folder.files.insert(path.clone(), content);
+            folder.files.insert(path.clone(), file);
             Ok(())
         })?
     }
@@ -217,12 +217,13 @@ impl Staging for MemoryStaging {
         items.iter().map(|item| self.stage_one(item, from.as_ref())).collect()
     }
 
-    async fn write(&self, path: &RelPath, data: &[u8], _modified: Timestamp) -> Result<(), DestinationError> {
-        self.put(path, Arc::new(data.to_vec()))
+    async fn write(&self, path: &RelPath, data: &[u8], modified: Timestamp) -> Result<(), DestinationError> {
+        let modified = FileTime(modified.as_second(), u32::try_from(modified.subsec_nanosecond()).unwrap_or(0));
+        self.put(path, StoredFile { content: Arc::new(data.to_vec()), modified })
     }
 
     async fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
-        self.put(path, Arc::new(Vec::new()))?;
+        self.put(path, StoredFile::default())?;
         let staging = MemoryStaging { world: self.world.clone(), run: self.run, previous: None };
         Ok(Box::new(MemoryStagedFile { staging, path: path.clone() }))
     }
@@ -257,7 +258,8 @@ struct MemoryStagedFile {
 
 impl MemoryStagedFile {
     fn edit<T>(&self, edit: impl FnOnce(&mut Vec<u8>) -> T) -> Result<T, DestinationError> {
-        self.staging.edit(|_, folder| edit(Arc::make_mut(folder.files.entry(self.path.clone()).or_default())))
+        self.staging
+            .edit(|_, folder| edit(Arc::make_mut(&mut folder.files.entry(self.path.clone()).or_default().content)))
     }
 }
 
@@ -314,7 +316,7 @@ impl SnapshotFiles for MemorySnapshot {
 
 fn content(folder: &Folder, path: &RelPath) -> Result<Arc<Vec<u8>>, DestinationError> {
     let damaged = || DestinationError::Damaged { path: site_path(ROOT).join(path), reason: "it is missing".to_owned() };
-    folder.files.get(path).cloned().ok_or_else(damaged)
+    folder.files.get(path).map(|file| Arc::clone(&file.content)).ok_or_else(damaged)
 }
 
 fn walk(folder: &Folder) -> Vec<WalkEntry> {
@@ -327,8 +329,9 @@ fn walk(folder: &Folder) -> Vec<WalkEntry> {
         }
     }
     entries.extend(folder.folders.iter().map(|path| (path.clone(), stat(FileKind::Directory, 0))));
-    entries
-        .extend(folder.files.iter().map(|(path, content)| (path.clone(), stat(FileKind::File, content.len() as u64))));
+    let stat_of =
+        |file: &StoredFile| FileStat { modified: file.modified, ..stat(FileKind::File, file.content.len() as u64) };
+    entries.extend(folder.files.iter().map(|(path, file)| (path.clone(), stat_of(file))));
     entries.into_iter().map(|(path, stat)| WalkEntry { path, stat }).collect()
 }
 
@@ -350,10 +353,11 @@ fn stat(kind: FileKind, size: u64) -> FileStat {
 /// What AfterBackup does to the published folder.
 pub(super) fn edit_published(state: &mut WorldState) {
     let edits = std::mem::take(&mut state.hook_edits);
+    let modified = state.file_time();
     let Some(folder) = state.folders.get_mut(FINAL) else { return };
     for (path, content) in edits {
         match content {
-            Some(content) => drop(folder.files.insert(path, Arc::new(content))),
+            Some(content) => drop(folder.files.insert(path, StoredFile { content: Arc::new(content), modified })),
             None => drop(folder.files.remove(&path)),
         }
     }

@@ -48,6 +48,13 @@ impl MemoryFile {
     }
 }
 
+/// A file at the memory destination.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StoredFile {
+    pub(crate) content: Arc<Vec<u8>>,
+    pub(crate) modified: FileTime,
+}
+
 /// A folder at the memory destination.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Folder {
@@ -56,7 +63,7 @@ pub(crate) struct Folder {
     /// There once the folder is sealed.
     pub(crate) manifest: Option<Manifest>,
     pub(crate) list: Vec<u8>,
-    pub(crate) files: BTreeMap<RelPath, Arc<Vec<u8>>>,
+    pub(crate) files: BTreeMap<RelPath, StoredFile>,
     pub(crate) folders: BTreeSet<RelPath>,
     /// Whether a power cut leaves it as it is.
     pub(crate) synced: bool,
@@ -239,6 +246,16 @@ impl World {
         self.lock().folders.contains_key(name)
     }
 
+    /// Writes a file of the published snapshot behind the program's back, now.
+    pub fn tamper(&self, path: &str, content: &[u8]) {
+        let mut state = self.lock();
+        let modified = state.file_time();
+        let path = RelPath::parse(path).expect("a plain path");
+        let published = state.folders.values_mut().find(|folder| folder.files.contains_key(&path));
+        let file = published.and_then(|folder| folder.files.get_mut(&path)).expect("the file is there");
+        *file = StoredFile { content: Arc::new(content.to_vec()), modified };
+    }
+
     /// Has AfterBackup write (`Some`) or remove a file of the published snapshot.
     pub fn edit_in_hook(&self, path: &str, content: Option<&[u8]>) {
         let path = RelPath::parse(path).expect("a plain path");
@@ -270,10 +287,13 @@ impl WorldState {
         let path = site_path(path);
         let next = self.files.values().map(|file| file.inode).max().unwrap_or(0) + 1;
         let inode = self.files.get(&path).map_or(next, |file| file.inode);
-        let changed =
-            FileTime(self.now.as_second(), u32::try_from(self.now.subsec_millisecond()).unwrap_or(0) * 1_000_000);
+        let changed = self.file_time();
         let file = MemoryFile { kind, content: content.to_vec(), changed, inode, unreadable: false };
         self.files.insert(path, file);
+    }
+
+    pub(crate) fn file_time(&self) -> FileTime {
+        FileTime(self.now.as_second(), u32::try_from(self.now.subsec_millisecond()).unwrap_or(0) * 1_000_000)
     }
 
     /// A deadline's worth of time passes.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::Source;
-use super::site_files::{Attributes, FileStat, OpenFile, SiteFiles, SiteFilesError, WalkEntry};
+use super::site_files::{Attributes, FileStat, FileTime, OpenFile, SiteFiles, SiteFilesError, WalkEntry};
 use crate::manifest::{ContentHash, Manifest};
 use crate::path::{RelPath, SitePath};
 use crate::snapshot::RunId;
@@ -46,7 +46,8 @@ pub enum StageContent {
     Copy(SitePath),
     /// The copy that is there already, brought up to date: only blocks that differ are written.
     Update(SitePath),
-    /// The file at this path of the previous snapshot, unread: its hash is the one in that manifest.
+    /// The file at this path of the previous snapshot, unread: its hash is the one in that manifest. Whether it still is what that
+    /// manifest tells of is the caller's to judge, by [`StagedContent::stored`].
     Reuse(RelPath),
     /// Another name of a file that is staged already.
     HardLink(RelPath),
@@ -76,6 +77,15 @@ pub struct StagedContent {
     pub after: Option<FileStat>,
     /// Its extended attributes.
     pub attributes: Attributes,
+    /// For what was taken over from the previous snapshot: when the file stored there was changed last.
+    pub stored: Option<FileTime>,
+}
+
+impl StagedContent {
+    /// What is known of an entry that was not read.
+    pub fn unread(size: u64) -> Self {
+        Self { size, hash: None, before: None, after: None, attributes: Vec::new(), stored: None }
+    }
 }
 
 /// Why one entry could not be staged.

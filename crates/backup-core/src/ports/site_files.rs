@@ -13,6 +13,15 @@ use crate::path::{RelPath, SitePath};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct FileTime(pub i64, pub u32);
 
+impl FileTime {
+    /// Whether this is `time` as a file system keeps it whose times may be coarser: in steps of 100 ns (NTFS), 1 s or 2 s (FAT).
+    pub fn is_kept(self, time: FileTime) -> bool {
+        let (seconds, nanoseconds) = (time.0 - self.0, self.1);
+        let to_second = nanoseconds == 0 && (seconds == 0 || (seconds == 1 && self.0 % 2 == 0));
+        self == time || to_second || (seconds == 0 && nanoseconds == time.1 / 100 * 100)
+    }
+}
+
 /// What tells one file from another on a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct FileId {
@@ -164,4 +173,20 @@ pub trait SiteFiles: Debug + Send + Sync {
     fn open(&self, path: &SitePath) -> Result<Box<dyn OpenFile>, SiteFilesError>;
     /// The extended attributes of an entry, by name; empty where there are none. Does not follow a link. Blocks.
     fn attributes(&self, path: &SitePath) -> Result<Attributes, SiteFilesError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FileTime;
+
+    #[test]
+    fn a_time_is_kept_as_its_file_system_can() {
+        let time = FileTime(1_700_000_001, 123_456_789);
+        let kept = |seconds, nanoseconds| FileTime(seconds, nanoseconds).is_kept(time);
+        assert!(kept(1_700_000_001, 123_456_789) && kept(1_700_000_001, 123_456_700));
+        assert!(kept(1_700_000_001, 0) && kept(1_700_000_000, 0));
+        assert!(!kept(1_700_000_001, 123_456_788) && !kept(1_700_000_001, 200_000_000));
+        assert!(!kept(1_700_000_002, 0) && !kept(1_699_999_999, 0) && !kept(1_700_000_000, 1));
+        assert!(!FileTime(1_700_000_001, 0).is_kept(FileTime(1_700_000_002, 5)), "an odd second is no step of FAT");
+    }
 }

@@ -46,6 +46,38 @@ fn a_second_run_replaces_the_first_and_takes_over_what_is_unchanged() {
     assert!(world.lock().free < free);
 }
 
+const KEPT: &str = "SiteServer/SMSServer/inboxes/b.box";
+
+/// Of the same size: only the time of the stored file tells.
+#[test]
+fn what_was_altered_in_the_previous_snapshot_is_copied_anew_and_told() {
+    let world = World::new();
+    backup(&world);
+    world.tamper(KEPT, b"##");
+    let report = backup(&world);
+    assert_eq!(report.outcome, Outcome::Done, "{:?}", report.findings);
+    let told = |finding: &crate::report::Finding| finding.message.contains(KEPT) && finding.hint.is_some();
+    assert!(report.findings.iter().any(told), "{:?}", report.findings);
+    assert_all_good(&world, "after the next run");
+    assert_eq!(backup(&world).findings.iter().filter(|finding| told(finding)).count(), 0, "it is right again");
+}
+
+#[test]
+fn nothing_is_taken_over_when_nothing_is_to_be() {
+    let world = World::new();
+    let read = |no_reuse: bool| {
+        let faults = crate::memory::Faults::new(None);
+        let ports = crate::memory::faulty(&world.ports(), &faults);
+        let context = RunContext { no_reuse, ..RunContext::default() };
+        let report = crate::memory::run(&faults, async move { run_backup(&ports, &plan(), &context).await });
+        assert_eq!(report.expect("no kill").outcome, Outcome::Done);
+        faults.calls().iter().filter(|call| **call == "SiteFiles::open").count()
+    };
+    let first = read(false);
+    assert!(read(false) < first, "what is unchanged is not read");
+    assert_eq!(read(true), first, "all of it is read");
+}
+
 /// The test of the test: the same site backed up without a stop holds different numbers.
 #[test]
 fn without_the_stop_the_numbers_differ() {

@@ -8,12 +8,12 @@ use backup_core::plan::BackupPlan;
 use backup_core::ports::Ports;
 use backup_core::report::{AfterBackupEnd, BackupReport, Outcome};
 use backup_core::snapshot::short;
-use backup_core::status::ProcessFacts;
 use host::machine::process_facts;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{Session, alert, snapshots};
+use crate::args::BackupArgs;
 use crate::error::CommandError;
 use crate::events::{Fan, TraceSink};
 use crate::exit::Exit;
@@ -21,27 +21,26 @@ use crate::output::{Answer, Notice, human};
 use crate::site::{Site, local};
 use crate::{plan, ports};
 
-pub(super) async fn run(session: &Session) -> Result<Answer, CommandError> {
+pub(super) async fn run(session: &Session, args: &BackupArgs) -> Result<Answer, CommandError> {
     let site = Site::load(&session.global)?;
-    let result = back_up(session, &site).await;
+    let result = back_up(session, &site, args).await;
     alert::after(&site, result).await
 }
 
-async fn back_up(session: &Session, site: &Site) -> Result<Answer, CommandError> {
+async fn back_up(session: &Session, site: &Site, args: &BackupArgs) -> Result<Answer, CommandError> {
     let (plan, notices) = plan::make(site)?;
-    let process = process_facts();
+    let context = RunContext { cancel: session.cancel.clone(), process: process_facts(), no_reuse: args.no_reuse };
     let trace = site.config.install_dir.as_ref().map(|install| Arc::new(TraceSink::new(local(install).join("Logs"))));
     let mut sinks: Vec<Arc<dyn EventSink>> = vec![Arc::clone(&session.screen) as _];
     sinks.extend(trace.iter().map(|trace| Arc::clone(trace) as Arc<dyn EventSink>));
     let ports = ports::wire_run(site, &plan, Arc::new(Fan(sinks)))?;
-    let answer = judge(&ports, &plan, session, process).await;
+    let answer = judge(&ports, &plan, session, &context).await;
     let fault = trace.and_then(|trace| trace.fault()).map(Notice::from);
     Ok(answer.after(notices.into_iter().chain(fault).collect()))
 }
 
-pub(super) async fn judge(ports: &Ports, plan: &BackupPlan, session: &Session, process: ProcessFacts) -> Answer {
-    let context = RunContext { cancel: session.cancel.clone(), process };
-    let report = run_backup(ports, plan, &context).await;
+pub(super) async fn judge(ports: &Ports, plan: &BackupPlan, session: &Session, context: &RunContext) -> Answer {
+    let report = run_backup(ports, plan, context).await;
     session.screen.clear();
     let answer = Answer::new(text(&report, &ports.clock.local_zone()), result(&report));
     answer.with(report.findings).exit(Exit::of_outcome(report.outcome))

@@ -47,7 +47,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
     match command {
         Command::Init(args) => init::run(session, &args),
         Command::Check => check::run(session).await,
-        Command::Backup => backup::run(session).await,
+        Command::Backup(args) => backup::run(session, &args).await,
         Command::Snapshots => snapshots::run(session).await,
         Command::Files(args) => files::run(session, &args).await,
         Command::Verify(args) => verify::run(session, &args).await,
@@ -72,7 +72,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
 
 /// Whether a signal asks the command to stop in good order, instead of ending it at once.
 pub(crate) fn is_cancellable(command: &Command) -> bool {
-    matches!(command, Command::Backup | Command::Recover(_) | Command::Rehearse(_))
+    matches!(command, Command::Backup(_) | Command::Recover(_) | Command::Rehearse(_))
 }
 
 /// A snapshot that was chosen among those of the destination.

@@ -53,7 +53,7 @@ impl Stager {
             StageContent::Directory => {
                 tree::make_folder(self.staging.folder.fd.as_fd(), &item.path)
                     .map_err(self.staging.failed("make", &item.path))?;
-                Ok(unread(0))
+                Ok(StagedContent::unread(0))
             }
         }
     }
@@ -77,7 +77,7 @@ impl Stager {
             ftruncate(to, size).map_err(staging.failed("extend", path))?;
         }
         let after = Some(file.stat()?);
-        Ok(StagedContent { size, hash: Some(hash), before: Some(before), after, attributes: Vec::new() })
+        Ok(StagedContent { hash: Some(hash), before: Some(before), after, ..StagedContent::unread(size) })
     }
 
     /// What cannot be read whole leaves nothing in the snapshot.
@@ -149,7 +149,7 @@ impl Stager {
             let shown = previous.path.join(earlier);
             self.copy_staged(path, file, shown, modified(&stat))?;
         }
-        Ok(unread(size_of(&stat)))
+        Ok(StagedContent { stored: Some(modified(&stat)), ..StagedContent::unread(size_of(&stat)) })
     }
 
     /// A reflink: a file of its own that shares its blocks. Whether the file system can is tried once a run.
@@ -197,7 +197,7 @@ impl Stager {
         if !self.link_from(path, staging.folder.fd.as_fd(), first)? {
             self.copy_staged(path, file, staging.folder.path.join(first), modified(&stat))?;
         }
-        Ok(unread(size_of(&stat)))
+        Ok(StagedContent { stored: Some(modified(&stat)), ..StagedContent::unread(size_of(&stat)) })
     }
 
     /// Makes `path` another name of `name` below `base`; `false` where the file system has no room or sense for it.
@@ -254,10 +254,6 @@ impl Stager {
         self.parent = Some((parent, Arc::clone(&folder)));
         Ok(folder)
     }
-}
-
-fn unread(size: u64) -> StagedContent {
-    StagedContent { size, hash: None, before: None, after: None, attributes: Vec::new() }
 }
 
 /// Writes all of `data` at `offset`.

@@ -47,7 +47,7 @@ impl<'a> Update<'a> {
             write(ftruncate(self.to, size))?;
         }
         let after = Some(from.stat()?);
-        Ok(StagedContent { size, hash: Some(hash), before: Some(before), after, attributes: Vec::new() })
+        Ok(StagedContent { hash: Some(hash), before: Some(before), after, ..StagedContent::unread(size) })
     }
 
     fn compare(&mut self, block: &[u8]) -> Result<(), Errno> {

@@ -2,9 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backup_core::copy::Previous;
+use backup_core::manifest::FileRecord;
 use backup_core::path::RelPath;
 use backup_core::ports::clock::Clock;
 use backup_core::ports::shadow_copies::{Consistency, ShadowCopyError};
+use backup_core::ports::site_files::FileTime;
 
 use super::actor::{Acts, Ear, Site, source};
 use super::staging::StrictStaging;
@@ -206,23 +208,41 @@ async fn what_cannot_be_read_is_a_problem_and_no_record() {
     assert_eq!(made.set.consistency, Consistency::Application);
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_previous_snapshot_is_taken_over_and_never_written_to() {
+/// The small site with a first backup, whose files `store` puts into the previous snapshot.
+async fn after_a_backup(store: impl Fn(&FileRecord, Vec<u8>) -> (Vec<u8>, FileTime)) -> Site {
     let mut site = small_site();
     let first = site.backup(Acts::default()).await;
     site.tree.edit(Wait(Duration::from_secs(60)));
     let contents = first.records.iter().filter(|record| record.hash.is_some()).map(|record| {
         let below = record.path.strip_prefix(&RelPath::parse("S").expect("a name")).expect("below it");
-        (record.path.clone(), first.frozen[&at("/site").join(&below)].1.clone())
+        (record.path.clone(), store(record, first.frozen[&at("/site").join(&below)].1.clone()))
     });
     site.staging = StrictStaging::after(contents);
     site.previous = Arc::new(Previous::new(first.records.clone(), site.tree.now()));
+    site
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_previous_snapshot_is_taken_over_and_never_written_to() {
+    let site = after_a_backup(|record, content| (content, record.modified)).await;
     site.tree.edit(file("/site/d/c", "C"));
     site.tree.edit(Wait(Duration::from_secs(60)));
     let made = site.backup(Acts { freeze: vec![file("/site/b", "changed")], ..Acts::default() }).await;
     site.assert_holds(&made);
     // `a` with its other name; `b` was taken over too until it changed.
     assert_eq!(site.staging.reused(), 2);
+    assert_eq!(site.previous.altered(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_altered_in_the_previous_snapshot_is_copied_anew() {
+    let later = |time: FileTime| FileTime(time.0 + 60, time.1);
+    let site = after_a_backup(|record, content| (vec![b'#'; content.len()], later(record.modified))).await;
+    let made = site.backup(Acts::default()).await;
+    site.assert_holds(&made);
+    assert_eq!(site.staging.reused(), 0);
+    let altered: Vec<String> = site.previous.altered().iter().map(ToString::to_string).collect();
+    assert_eq!(altered, ["S/a", "S/b", "S/d/c"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{
     DestinationError, StageContent, StageError, StageItem, StagedContent, StagedFile, Staging,
 };
-use backup_core::ports::site_files::{FileKind, SiteFiles, SiteFilesError, WalkEntry};
+use backup_core::ports::site_files::{FileKind, FileTime, SiteFiles, SiteFilesError, WalkEntry};
 
 use super::tree::{View, at};
 
@@ -21,7 +21,7 @@ struct State {
     /// Contents that belong to the previous snapshot.
     reused: BTreeSet<usize>,
     folders: BTreeSet<RelPath>,
-    previous: BTreeMap<RelPath, Vec<u8>>,
+    previous: BTreeMap<RelPath, (Vec<u8>, FileTime)>,
     full: bool,
 }
 
@@ -53,12 +53,12 @@ impl State {
 }
 
 fn nothing(size: u64) -> StagedContent {
-    StagedContent { size, hash: None, before: None, after: None, attributes: Vec::new() }
+    StagedContent::unread(size)
 }
 
 impl StrictStaging {
-    /// Staging beside a previous snapshot with these files.
-    pub(super) fn after(previous: impl IntoIterator<Item = (RelPath, Vec<u8>)>) -> Self {
+    /// Staging beside a previous snapshot with these files and their times.
+    pub(super) fn after(previous: impl IntoIterator<Item = (RelPath, (Vec<u8>, FileTime))>) -> Self {
         let staging = Self::default();
         staging.with(|state| state.previous = previous.into_iter().collect());
         staging
@@ -98,7 +98,12 @@ impl StrictStaging {
         match &item.content {
             StageContent::Copy(source) => {
                 let (facts, content) = Self::read(source, from)?;
-                self.with(|state| state.put(&item.path, content));
+                self.with(|state| {
+                    // What was taken over and is not trusted gives way.
+                    let there = state.names.get(&item.path).copied();
+                    there.filter(|there| state.reused.contains(there)).and_then(|_| state.names.remove(&item.path));
+                    state.put(&item.path, content)
+                });
                 Ok(facts)
             }
             StageContent::Update(source) => {
@@ -112,11 +117,11 @@ impl StrictStaging {
                 Ok(facts)
             }
             StageContent::Reuse(path) => self.with(|state| {
-                let content = state.previous[path].clone();
+                let (content, modified) = state.previous[path].clone();
                 let size = content.len() as u64;
                 let number = state.put(&item.path, content);
                 state.reused.insert(number);
-                Ok(nothing(size))
+                Ok(StagedContent { stored: Some(modified), ..nothing(size) })
             }),
             StageContent::HardLink(first) => self.with(|state| {
                 let missing = || StageError::Read(SiteFilesError::Missing(at("/backup").join(first)));

@@ -8,6 +8,7 @@ mod watching;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backup_core::backup::RunContext;
 use backup_core::cancel::Cancel;
 use backup_core::config::{DatabaseConfig, RegistryRoot, SiteConfig};
 use backup_core::destination::DestinationOption;
@@ -79,7 +80,8 @@ fn session() -> Session {
 
 fn back_up(world: &World) -> Answer {
     let process = ProcessFacts { machine: "CM01".to_owned(), pid: 1, thread: 2 };
-    block_on(backup::judge(&world.ports(), &plan(&alone()), &session(), process))
+    let context = RunContext { process, ..RunContext::default() };
+    block_on(backup::judge(&world.ports(), &plan(&alone()), &session(), &context))
 }
 
 /// A site with a snapshot.

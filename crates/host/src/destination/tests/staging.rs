@@ -127,6 +127,7 @@ async fn what_is_reused_and_then_updated_leaves_the_previous_snapshot_alone() {
     let staging = bench.begin(run(2), Some(run(1))).await;
     let reused = stage(&staging, "a", StageContent::Reuse(rel("a"))).await.expect("reused");
     assert_eq!((reused.size, reused.hash, reused.before), (11, None, None));
+    assert_eq!(reused.stored.map(|time| time.0), Some(before.mtime()));
     assert_eq!(fs::read(bench.staged(run(2), "a")).expect("reused"), b"old content");
     let source = bench.write("a", "new content");
     for content in [StageContent::Update(source.clone()), StageContent::Copy(source)] {
