@@ -1,12 +1,14 @@
 //! What differs between two key trees.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::name::{KeyPath, Name};
-use crate::tree::{Key, Value};
+use crate::tree::Key;
+use crate::value::Value;
 
-/// One difference between two trees. The spelling of names is not one.
+/// One difference between two trees. The spelling of names and last-write times are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A key that only the second tree has.
@@ -19,6 +21,10 @@ pub enum Change {
     ValueRemoved(KeyPath, Name, Value),
     /// A value that differs, as it is in the first and in the second tree.
     ValueChanged(KeyPath, Name, Value, Value),
+    /// A class name that both trees know, as it is in the first and in the second.
+    ClassChanged(KeyPath, Name, Name),
+    /// A security descriptor that both trees know, as it is in the first and in the second.
+    SecurityChanged(KeyPath, Arc<[u8]>, Arc<[u8]>),
 }
 
 impl fmt::Display for Change {
@@ -30,6 +36,10 @@ impl fmt::Display for Change {
             Self::ValueRemoved(path, name, value) => write!(f, "- [{path}] {} = {value}", Quoted(name)),
             Self::ValueChanged(path, name, before, after) => {
                 write!(f, "~ [{path}] {} = {before} → {after}", Quoted(name))
+            }
+            Self::ClassChanged(path, before, after) => write!(f, "~ [{path}] class \"{before}\" → \"{after}\""),
+            Self::SecurityChanged(path, before, after) => {
+                write!(f, "~ [{path}] security descriptor, {} bytes → {} bytes", before.len(), after.len())
             }
         }
     }
@@ -46,7 +56,8 @@ impl fmt::Display for Quoted<'_> {
 
 /// Lists what turns `before` into `after`, key by key in the order of their names.
 ///
-/// A key that came or went is listed with each of its values and subkeys, so that no loss hides in one line.
+/// A key that came or went is listed with each of its values and subkeys, so that no loss hides in one line. Class names
+/// and security descriptors differ only where both trees know them: `.reg` text holds none.
 pub fn diff(before: &Key, after: &Key) -> Vec<Change> {
     let mut walk = Walk { path: KeyPath::default(), changes: Vec::new() };
     walk.contents(before, after);
@@ -60,17 +71,31 @@ struct Walk {
 
 impl Walk {
     fn contents(&mut self, before: &Key, after: &Key) {
-        for (name, pair) in join(before.values(), after.values()) {
+        self.about(before, after);
+        for (name, pair) in (Join { before: before.values(), after: after.values(), held: (None, None) }) {
             self.value(name, pair);
         }
-        for (name, pair) in join(before.subkeys(), after.subkeys()) {
+        for (name, pair) in (Join { before: before.subkeys(), after: after.subkeys(), held: (None, None) }) {
             self.path.push(name);
             self.key(pair);
             self.path.pop();
         }
     }
 
-    fn key(&mut self, pair: (Option<&Key>, Option<&Key>)) {
+    fn about(&mut self, before: &Key, after: &Key) {
+        if let (Some(one), Some(other)) = (before.class(), after.class())
+            && one != other
+        {
+            self.changes.push(Change::ClassChanged(self.path.clone(), one.clone(), other.clone()));
+        }
+        if let (Some(one), Some(other)) = (before.security(), after.security())
+            && one != other
+        {
+            self.changes.push(Change::SecurityChanged(self.path.clone(), Arc::clone(one), Arc::clone(other)));
+        }
+    }
+
+    fn key(&mut self, pair: Pair<'_, Key>) {
         match pair {
             (None, Some(_)) => self.changes.push(Change::KeyAdded(self.path.clone())),
             (Some(_), None) => self.changes.push(Change::KeyRemoved(self.path.clone())),
@@ -79,7 +104,7 @@ impl Walk {
         self.contents(pair.0.unwrap_or(&Key::EMPTY), pair.1.unwrap_or(&Key::EMPTY));
     }
 
-    fn value(&mut self, name: &Name, pair: (Option<&Value>, Option<&Value>)) {
+    fn value(&mut self, name: &Name, pair: Pair<'_, Value>) {
         if pair.0 == pair.1 {
             return;
         }
@@ -93,17 +118,43 @@ impl Walk {
     }
 }
 
-type Joined<'a, T> = BTreeMap<&'a Name, (Option<&'a T>, Option<&'a T>)>;
+type Pair<'a, T> = (Option<&'a T>, Option<&'a T>);
+type Held<'a, T> = Option<(&'a Name, &'a T)>;
 
-fn join<'a, T>(
-    before: impl Iterator<Item = (&'a Name, &'a T)>,
-    after: impl Iterator<Item = (&'a Name, &'a T)>,
-) -> Joined<'a, T> {
-    let mut joined: Joined<'a, T> = before.map(|(name, item)| (name, (Some(item), None))).collect();
-    for (name, item) in after {
-        joined.entry(name).or_default().1 = Some(item);
+/// Walks two sorted sequences side by side.
+struct Join<'a, T, B, A> {
+    before: B,
+    after: A,
+    held: (Held<'a, T>, Held<'a, T>),
+}
+
+impl<'a, T, B, A> Iterator for Join<'a, T, B, A>
+where
+    B: Iterator<Item = (&'a Name, &'a T)>,
+    A: Iterator<Item = (&'a Name, &'a T)>,
+{
+    type Item = (&'a Name, Pair<'a, T>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let before = self.held.0.take().or_else(|| self.before.next());
+        let after = self.held.1.take().or_else(|| self.after.next());
+        match (before, after) {
+            (Some((name, one)), Some((other_name, other))) => match name.cmp(other_name) {
+                Ordering::Equal => Some((name, (Some(one), Some(other)))),
+                Ordering::Less => {
+                    self.held.1 = after;
+                    Some((name, (Some(one), None)))
+                }
+                Ordering::Greater => {
+                    self.held.0 = before;
+                    Some((other_name, (None, Some(other))))
+                }
+            },
+            (Some((name, one)), None) => Some((name, (Some(one), None))),
+            (None, Some((name, other))) => Some((name, (None, Some(other)))),
+            (None, None) => None,
+        }
     }
-    joined
 }
 
 #[cfg(test)]
@@ -118,7 +169,10 @@ mod tests {
         key.set_value("", Value::string("old"));
         key.set_value("Counter", Value::dword(1));
         key.set_value("Same", Value::dword(7));
+        key.set_class(Some("old".into()));
+        key.set_security(Some([1, 2][..].into()));
         before.create(&path(r"HKLM\SMS\Gone\Deep")).set_value("x", Value::string("lost"));
+        before.create(&path(r"HKLM\SMS\Known")).set_security(Some([1][..].into()));
 
         let mut after = before.clone();
         after.remove(&path(r"HKLM\SMS\Gone"));
@@ -126,10 +180,16 @@ mod tests {
         key.remove_value("");
         key.set_value("COUNTER", Value::dword(2));
         key.set_value("New", Value::string("a\u{1b}[31m"));
+        key.set_class(Some("new".into()));
+        key.set_security(Some([1][..].into()));
+        key.set_last_write(Some(1));
+        after.create(&path(r"HKLM\SMS\Known")).set_security(None);
         after.create(&path(r"HKLM\SMS\New"));
 
         let lines: Vec<String> = diff(&before, &after).iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
+        ~ [HKLM\SMS] class "old" → "new"
+        ~ [HKLM\SMS] security descriptor, 2 bytes → 1 bytes
         - [HKLM\SMS] @ = REG_SZ "old"
         ~ [HKLM\SMS] "Counter" = REG_DWORD 0x00000001 (1) → REG_DWORD 0x00000002 (2)
         + [HKLM\SMS] "New" = REG_SZ "a\u{1b}[31m"

@@ -29,10 +29,12 @@ mod name;
 mod reg_file;
 pub mod reg_text;
 mod tree;
+mod value;
 
 pub use adapter::RegFileRegistry;
 pub use diff::{Change, diff};
-pub use name::{KeyPath, MAX_DEPTH, Name, PathError};
+pub use name::{KeyPath, MAX_DEPTH, Name, PathError, Units};
 pub use reg_file::{ImportMode, RegFile, RegFileError, read_export};
 pub use reg_text::Encoding;
-pub use tree::{Key, Value, ValueType};
+pub use tree::Key;
+pub use value::{Value, ValueType};

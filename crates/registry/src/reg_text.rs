@@ -15,7 +15,8 @@ mod tests;
 mod writer;
 
 use crate::name::{KeyPath, Name};
-use crate::tree::{Key, Value};
+use crate::tree::Key;
+use crate::value::Value;
 
 pub use writer::{WriteError, write};
 

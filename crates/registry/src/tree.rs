@@ -1,23 +1,33 @@
-//! The key tree: keys, values, and what a value looks like to a person.
+//! The key tree: keys with their values, subkeys and what else Windows keeps of a key.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use crate::name::{KeyPath, Name};
+use crate::value::Value;
 
 /// A registry key: its values and its subkeys, each in the order of their names.
 ///
-/// Two keys are equal when Windows could not tell them apart: names are compared without regard to case. A name keeps
-/// the spelling under which it was first set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Class name, last-write time and security descriptor are `None` where nobody knows them: `.reg` text holds none.
+///
+/// Two keys are equal when names, values, classes and descriptors are: names are compared without regard to case, and
+/// last-write times not at all. A name keeps the spelling under which it was first set.
+///
+/// Adding in the order of names is fast; each addition in between moves what is behind it.
+#[derive(Clone, Default)]
 pub struct Key {
-    values: BTreeMap<Name, Value>,
-    subkeys: BTreeMap<Name, Key>,
+    values: Sorted<Value>,
+    subkeys: Sorted<Key>,
+    class: Option<Box<Name>>,
+    last_write: Option<NonZeroU64>,
+    security: Option<Arc<[u8]>>,
 }
 
 impl Key {
     /// A key without values and subkeys.
-    pub const EMPTY: Self = Self { values: BTreeMap::new(), subkeys: BTreeMap::new() };
+    pub const EMPTY: Self =
+        Self { values: Sorted::EMPTY, subkeys: Sorted::EMPTY, class: None, last_write: None, security: None };
 
     /// The values, the default value first.
     pub fn values(&self) -> impl ExactSizeIterator<Item = (&Name, &Value)> {
@@ -31,7 +41,7 @@ impl Key {
 
     /// Sets a value, in place of one of the same name.
     pub fn set_value(&mut self, name: impl Into<Name>, value: Value) {
-        self.values.insert(name.into(), value);
+        self.values.set(name.into(), value);
     }
 
     /// Removes a value and returns it.
@@ -44,9 +54,44 @@ impl Key {
         self.subkeys.iter()
     }
 
+    /// The class name, which programs hardly use.
+    pub fn class(&self) -> Option<&Name> {
+        self.class.as_deref()
+    }
+
+    /// Sets the class name; an empty one is none.
+    pub fn set_class(&mut self, class: Option<Name>) {
+        self.class = class.filter(|class| !class.is_empty()).map(Box::new);
+    }
+
+    /// When the key was last written, in units of 100 ns since 1601 (a FILETIME).
+    pub fn last_write(&self) -> Option<u64> {
+        self.last_write.map(NonZeroU64::get)
+    }
+
+    /// Sets the last-write time; zero is none.
+    pub fn set_last_write(&mut self, time: Option<u64>) {
+        self.last_write = time.and_then(NonZeroU64::new);
+    }
+
+    /// The security descriptor in its self-relative form. Keys that have the same share its bytes.
+    pub fn security(&self) -> Option<&Arc<[u8]>> {
+        self.security.as_ref()
+    }
+
+    /// Sets the security descriptor, which is not looked into.
+    pub fn set_security(&mut self, security: Option<Arc<[u8]>>) {
+        self.security = security;
+    }
+
     /// How many keys this is with all below it.
     pub fn count(&self) -> usize {
-        1 + self.subkeys.values().map(Self::count).sum::<usize>()
+        1 + self.subkeys().map(|(_, key)| key.count()).sum::<usize>()
+    }
+
+    /// The newest last-write time of this key and all below it.
+    pub fn newest_write(&self) -> Option<u64> {
+        self.subkeys().map(|(_, key)| key.newest_write()).fold(self.last_write(), Option::max)
     }
 
     /// The key at `path` below this one.
@@ -56,7 +101,7 @@ impl Key {
 
     /// The key at `path` below this one, created with all that leads to it where it is missing.
     pub fn create(&mut self, path: &KeyPath) -> &mut Key {
-        path.names().iter().fold(self, |key, name| key.subkeys.entry(name.clone()).or_default())
+        path.names().iter().fold(self, |key, name| key.subkeys.entry(name.clone(), Key::default))
     }
 
     /// Puts `key` at `path`, in place of all that is there.
@@ -72,140 +117,128 @@ impl Key {
         let parent = parents.iter().try_fold(self, |key, name| key.subkeys.get_mut(name))?;
         parent.subkeys.remove(last)
     }
-}
 
-/// A value: a type and bytes that need not fit it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value {
-    /// The type as it is stored.
-    pub kind: ValueType,
-    /// The bytes as they are stored: a string's terminator is among them, or missing.
-    pub data: Vec<u8>,
-}
-
-impl Value {
-    /// A `REG_SZ` with its terminator.
-    pub fn string(text: &str) -> Self {
-        Self::terminated(text.encode_utf16())
-    }
-
-    /// A little-endian `REG_DWORD`.
-    pub fn dword(number: u32) -> Self {
-        Self { kind: ValueType::DWORD, data: number.to_le_bytes().into() }
-    }
-
-    pub(crate) fn terminated(units: impl IntoIterator<Item = u16>) -> Self {
-        let data = units.into_iter().chain([0]).flat_map(u16::to_le_bytes).collect();
-        Self { kind: ValueType::SZ, data }
-    }
-
-    /// The text of a `REG_SZ` or `REG_EXPAND_SZ` that ends with its only NUL and is Unicode.
-    pub fn as_string(&self) -> Option<String> {
-        match self.kind {
-            ValueType::SZ | ValueType::EXPAND_SZ => String::from_utf16(&self.terminated_units()?).ok(),
-            _ => None,
+    /// Adds what `other` has: its values and what it knows of class, time and security win, nothing goes.
+    pub fn merge(&mut self, other: Key) {
+        for (name, value) in other.values.0 {
+            self.set_value(name, value);
         }
-    }
-
-    /// The number of a `REG_DWORD` of four bytes.
-    pub fn as_dword(&self) -> Option<u32> {
-        match self.kind {
-            ValueType::DWORD => Some(u32::from_le_bytes(self.data.as_slice().try_into().ok()?)),
-            _ => None,
+        for (name, key) in other.subkeys.0 {
+            self.subkeys.entry(name, Key::default).merge(key);
         }
+        self.class = other.class.or(self.class.take());
+        self.last_write = other.last_write.or(self.last_write);
+        self.security = other.security.or(self.security.take());
     }
 
-    /// The bytes as UTF-16 without the terminator, if they are an even number and end with the only NUL among them.
-    pub(crate) fn terminated_units(&self) -> Option<Vec<u16>> {
-        let mut units = self.units()?;
-        (units.iter().position(|&unit| unit == 0)? + 1 == units.len()).then(|| units.pop())?;
-        Some(units)
-    }
-
-    fn units(&self) -> Option<Vec<u16>> {
-        let (pairs, []) = self.data.as_chunks() else { return None };
-        Some(pairs.iter().copied().map(u16::from_le_bytes).collect())
-    }
-
-    /// The strings of a `REG_MULTI_SZ` that is a list of terminated strings and one more NUL.
-    fn as_strings(&self) -> Option<Vec<String>> {
-        let units = self.units()?;
-        let list = units.strip_suffix(&[0])?;
-        if list.is_empty() {
-            return Some(Vec::new());
-        }
-        let list = list.strip_suffix(&[0])?;
-        list.split(|&unit| unit == 0).map(|text| String::from_utf16(text).ok()).collect()
-    }
-
-    fn interpreted(&self) -> Option<String> {
-        match self.kind {
-            ValueType::SZ | ValueType::EXPAND_SZ => self.as_string().map(|text| format!("{text:?}")),
-            ValueType::MULTI_SZ => self.as_strings().map(|texts| format!("{texts:?}")),
-            ValueType::DWORD => self.as_dword().map(|number| format!("{number:#010x} ({number})")),
-            ValueType::QWORD => {
-                let number = u64::from_le_bytes(self.data.as_slice().try_into().ok()?);
-                Some(format!("{number:#018x} ({number})"))
+    /// Takes class, time and security from `other` where this key, or one below it, does not know them.
+    pub(crate) fn inherit(&mut self, other: &Key) {
+        self.class = self.class.take().or_else(|| other.class.clone());
+        self.last_write = self.last_write.or(other.last_write);
+        self.security = self.security.take().or_else(|| other.security.clone());
+        for (name, key) in &mut self.subkeys.0 {
+            if let Some(other) = other.subkeys.get(name) {
+                key.inherit(other);
             }
-            _ => None,
         }
+    }
+
+    /// Puts values in any order in place of those that are there. Of those with one name only one is kept;
+    /// returns whether there were any.
+    pub(crate) fn fill_values(&mut self, values: Vec<(Name, Value)>) -> bool {
+        self.values.fill(values)
+    }
+
+    /// The same for subkeys.
+    pub(crate) fn fill_subkeys(&mut self, subkeys: Vec<(Name, Key)>) -> bool {
+        self.subkeys.fill(subkeys)
     }
 }
 
-impl fmt::Display for Value {
-    /// Shows type and data on one line; of long binary data, the length and how it begins.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 16;
-        if let Some(text) = self.interpreted() {
-            return write!(f, "{} {text}", self.kind);
-        }
-        write!(f, "{} {} bytes", self.kind, self.data.len())?;
-        for byte in self.data.iter().take(SHOWN) {
-            write!(f, " {byte:02x}")?;
-        }
-        f.write_str(if self.data.len() > SHOWN { " …" } else { "" })
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values
+            && self.class == other.class
+            && self.security == other.security
+            && self.subkeys == other.subkeys
     }
 }
 
-/// A value's type: any number; those that Windows defines have names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ValueType(pub u32);
+impl Eq for Key {}
 
-impl ValueType {
-    /// Text in UTF-16 with a NUL at its end.
-    pub const SZ: Self = Self(1);
-    /// Text in which `%NAME%` stands for an environment variable.
-    pub const EXPAND_SZ: Self = Self(2);
-    /// Bytes.
-    pub const BINARY: Self = Self(3);
-    /// A little-endian number of 32 bits.
-    pub const DWORD: Self = Self(4);
-    /// A list of texts, each with a NUL at its end, and one more NUL.
-    pub const MULTI_SZ: Self = Self(7);
-    /// A little-endian number of 64 bits.
-    pub const QWORD: Self = Self(11);
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("values", &self.values)
+            .field("subkeys", &self.subkeys)
+            .field("class", &self.class)
+            .field("last_write", &self.last_write)
+            .field("security", &self.security)
+            .finish()
+    }
 }
 
-impl fmt::Display for ValueType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 12] = [
-            "REG_NONE",
-            "REG_SZ",
-            "REG_EXPAND_SZ",
-            "REG_BINARY",
-            "REG_DWORD",
-            "REG_DWORD_BIG_ENDIAN",
-            "REG_LINK",
-            "REG_MULTI_SZ",
-            "REG_RESOURCE_LIST",
-            "REG_FULL_RESOURCE_DESCRIPTOR",
-            "REG_RESOURCE_REQUIREMENTS_LIST",
-            "REG_QWORD",
-        ];
-        match NAMES.get(self.0 as usize) {
-            Some(name) => f.write_str(name),
-            None => write!(f, "type {:#x}", self.0),
+/// A map by name that takes no more memory than its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sorted<T>(Vec<(Name, T)>);
+
+impl<T> Default for Sorted<T> {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl<T> Sorted<T> {
+    const EMPTY: Self = Self(Vec::new());
+
+    fn iter(&self) -> impl ExactSizeIterator<Item = (&Name, &T)> {
+        self.0.iter().map(|(name, item)| (name, item))
+    }
+
+    fn find(&self, name: &Name) -> Result<usize, usize> {
+        // Most are added in order.
+        match self.0.last() {
+            Some((last, _)) if last < name => Err(self.0.len()),
+            _ => self.0.binary_search_by(|(other, _)| other.cmp(name)),
         }
+    }
+
+    fn get(&self, name: &Name) -> Option<&T> {
+        self.find(name).ok().map(|at| &self.0[at].1)
+    }
+
+    fn get_mut(&mut self, name: &Name) -> Option<&mut T> {
+        self.find(name).ok().map(|at| &mut self.0[at].1)
+    }
+
+    fn entry(&mut self, name: Name, new: impl FnOnce() -> T) -> &mut T {
+        let at = self.find(&name).unwrap_or_else(|at| {
+            self.0.insert(at, (name, new()));
+            at
+        });
+        &mut self.0[at].1
+    }
+
+    fn set(&mut self, name: Name, item: T) {
+        match self.find(&name) {
+            Ok(at) => self.0[at].1 = item,
+            Err(at) => self.0.insert(at, (name, item)),
+        }
+    }
+
+    fn remove(&mut self, name: &Name) -> Option<T> {
+        self.find(name).ok().map(|at| self.0.remove(at).1)
+    }
+
+    fn fill(&mut self, mut items: Vec<(Name, T)>) -> bool {
+        let before = items.len();
+        if !items.is_sorted_by(|(a, _), (b, _)| a < b) {
+            // In place: a stable sort would take half as much memory again.
+            items.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            items.dedup_by(|(later, _), (earlier, _)| later == earlier);
+        }
+        self.0 = items;
+        self.0.len() < before
     }
 }
 
@@ -239,31 +272,36 @@ mod tests {
     }
 
     #[test]
-    fn values_read_well_whatever_they_hold() {
-        let show = |kind, data: &[u8]| Value { kind: ValueType(kind), data: data.to_vec() }.to_string();
-        let shown = [
-            Value::string("C:\\SMS \"x\"").to_string(),
-            show(1, b"a\0b"),
-            show(7, b"a\0\0\0b\0\0\0\0\0"),
-            show(7, b"\0\0"),
-            Value::dword(42).to_string(),
-            show(4, b"\x01"),
-            show(11, b"\x01\0\0\0\0\0\0\0"),
-            show(0, b""),
-            show(3, &[0xff; 20]),
-            show(0x1234_5678, b"\x01"),
-        ];
-        insta::assert_snapshot!(shown.join("\n"), @r#"
-        REG_SZ "C:\\SMS \"x\""
-        REG_SZ 3 bytes 61 00 62
-        REG_MULTI_SZ ["a", "b"]
-        REG_MULTI_SZ []
-        REG_DWORD 0x0000002a (42)
-        REG_DWORD 1 bytes 01
-        REG_QWORD 0x0000000000000001 (1)
-        REG_NONE 0 bytes
-        REG_BINARY 20 bytes ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff …
-        type 0x12345678 1 bytes 01
-        "#);
+    fn merging_adds_and_inheriting_fills_what_is_not_known() {
+        let mut old = Key::default();
+        old.create(&path("a")).set_value("x", Value::dword(1));
+        old.create(&path("a")).set_class(Some("class".into()));
+        old.create(&path("a")).set_security(Some([1][..].into()));
+        let mut new = Key::default();
+        new.create(&path("A")).set_value("y", Value::dword(2));
+        new.create(&path("A")).set_security(Some([2][..].into()));
+        new.create(&path("A")).set_last_write(Some(7));
+
+        let mut merged = old.clone();
+        merged.merge(new.clone());
+        let key = merged.get(&path("a")).unwrap();
+        assert_eq!((key.values().len(), key.last_write(), merged.newest_write()), (2, Some(7), Some(7)));
+        assert_eq!(key.security().map(|bytes| bytes[0]), Some(2));
+        new.inherit(&old);
+        let key = new.get(&path("a")).unwrap();
+        assert_eq!((key.values().len(), key.class()), (1, Some(&"class".into())));
+        assert_eq!(key.security().map(|bytes| bytes[0]), Some(2));
+    }
+
+    #[test]
+    fn additions_in_any_order_are_sorted() {
+        let names = ["m", "C", "z", "a", "B", "c"];
+        let mut one_by_one = Key::default();
+        names.iter().for_each(|&name| one_by_one.set_value(name, Value::string(name)));
+        let mut filled = Key::default();
+        assert!(filled.fill_values(names.map(|name| (name.into(), Value::string(name))).into()), "c came twice");
+        let order = |key: &Key| key.values().map(|(name, _)| name.to_string()).collect::<String>();
+        assert_eq!((order(&one_by_one), order(&filled)), ("aBCmz".to_owned(), "aBCmz".to_owned()));
+        assert_eq!(one_by_one.value("C").and_then(Value::as_string).as_deref(), Some("c"), "the last is set");
     }
 }

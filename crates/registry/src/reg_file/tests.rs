@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::*;
-use crate::tree::Value;
+use crate::value::Value;
 
 fn path(text: &str) -> KeyPath {
     text.parse().unwrap()

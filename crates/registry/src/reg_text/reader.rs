@@ -4,7 +4,7 @@ use encoding_rs::WINDOWS_1252;
 
 use super::{Encoding, RegText, Section, SyntaxError};
 use crate::name::{KeyPath, Name};
-use crate::tree::{Value, ValueType};
+use crate::value::{Value, ValueType};
 
 const HEADER_5: &str = "Windows Registry Editor Version 5.00";
 const HEADER_4: &str = "REGEDIT4";
@@ -153,7 +153,7 @@ impl Reader<'_> {
             return Err(self.error(self.at, "expected `\"`, `dword:`, `hex:`, `hex(type):` or `-`"));
         };
         let data = self.hex_bytes()?;
-        Ok(Value { kind, data: if self.version_4 { widened(kind, data) } else { data } })
+        Ok(Value::new(kind, if self.version_4 { widened(kind, data) } else { data }))
     }
 
     /// Takes a quoted string. Windows writes the line breaks of a string's data as they are, those of a name never.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::diff::diff;
 use crate::name::MAX_DEPTH;
-use crate::tree::ValueType;
+use crate::value::ValueType;
 
 const HEADER: &str = "Windows Registry Editor Version 5.00\r\n";
 
@@ -37,7 +37,7 @@ fn utf16(text: &str) -> Vec<u8> {
 fn sample() -> Key {
     let mut root = Key::default();
     let key = root.create(&path(r"HKEY_LOCAL_MACHINE\SOFTWARE\SMS"));
-    let mut set = |name: &str, kind, data: Vec<u8>| key.set_value(name, Value { kind: ValueType(kind), data });
+    let mut set = |name: &str, kind, data: Vec<u8>| key.set_value(name, Value::new(ValueType(kind), data));
     set("", 1, utf16("default\0"));
     set("Text", 1, utf16("C:\\SMS \"é\" 😀\0"));
     set("Two lines", 1, utf16("a\r\nb\0"));
@@ -287,10 +287,10 @@ fn value() -> impl Strategy<Value = Value> {
     let bytes = prop_oneof![
         vec(any::<u8>(), 0..40),
         vec(any::<u8>(), 4),
-        units().prop_map(|units| Value::terminated(units).data),
-        vec(any::<u16>(), 0..5).prop_map(|units| Value::terminated(units).data),
+        units().prop_map(|units| Value::terminated(units).data().to_vec()),
+        vec(any::<u16>(), 0..5).prop_map(|units| Value::terminated(units).data().to_vec()),
     ];
-    (prop_oneof![0u32..13, any::<u32>()], bytes).prop_map(|(kind, data)| Value { kind: ValueType(kind), data })
+    (prop_oneof![0u32..13, any::<u32>()], bytes).prop_map(|(kind, data)| Value::new(ValueType(kind), data))
 }
 
 fn tree() -> impl Strategy<Value = Key> {
@@ -342,7 +342,7 @@ proptest! {
     fn lone_surrogates_survive_in_utf16(name in vec(0xd700u16..0xe100, 1..6), data in vec(any::<u8>(), 0..9)) {
         let mut tree = Key::default();
         let path = path("k").child(Name::from_iter(name.clone())).unwrap();
-        tree.create(&path).set_value(Name::from_iter(name), Value { kind: ValueType::SZ, data });
+        tree.create(&path).set_value(Name::from_iter(name), Value::new(ValueType::SZ, data));
         let text = read(&write(&tree, &KeyPath::default(), Encoding::Utf16Le).unwrap()).unwrap();
         prop_assert_eq!(format!("{:?}", text.into_tree()), format!("{tree:?}"));
     }

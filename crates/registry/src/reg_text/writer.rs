@@ -1,8 +1,9 @@
 //! A tree to text.
 
 use super::Encoding;
-use crate::name::{KeyPath, Name};
-use crate::tree::{Key, Value, ValueType};
+use crate::name::{KeyPath, MAX_DEPTH, Name};
+use crate::tree::Key;
+use crate::value::{Value, ValueType};
 
 /// The column behind which the line of a hexadecimal value is continued on the next, as in Windows.
 const LAST_COLUMN: usize = 76;
@@ -68,10 +69,13 @@ impl Writer {
     }
 
     fn check(&self, name: &Name) -> Result<(), WriteError> {
-        if name.units().iter().any(|unit| [0, 0x0a, 0x0d].contains(unit)) {
+        if self.path.names().len() > MAX_DEPTH {
+            return Err(self.error("it is nested deeper than 512 levels"));
+        }
+        if name.units().any(|unit| [0, 0x0a, 0x0d].contains(&unit)) {
             return Err(self.error("line break or NUL in its name"));
         }
-        if self.path.names()[0].units().starts_with(&[u16::from(b'-')]) {
+        if self.path.names()[0].units().next() == Some(u16::from(b'-')) {
             return Err(self.error("`-` at the start would delete the key"));
         }
         self.check_unicode(name)
@@ -88,7 +92,7 @@ impl Writer {
         let mut separator = u16::from(b'[');
         for name in self.path.names() {
             self.units.push(separator);
-            self.units.extend_from_slice(name.units());
+            self.units.extend(name.units());
             separator = u16::from(b'\\');
         }
         self.text("]\r\n");
@@ -104,7 +108,7 @@ impl Writer {
         }
         self.text("=");
         match plain_string(value) {
-            Some(string) => self.quoted(&string),
+            Some(string) => self.quoted(string.into_iter()),
             None => self.number_or_bytes(value, start),
         }
         self.text("\r\n");
@@ -112,10 +116,10 @@ impl Writer {
     }
 
     fn number_or_bytes(&mut self, value: &Value, line_start: usize) {
-        match (value.as_dword(), value.kind) {
+        match (value.as_dword(), value.kind()) {
             (Some(number), _) => self.text(&format!("dword:{number:08x}")),
-            (None, ValueType::BINARY) => self.bytes("hex:", &value.data, line_start),
-            (None, ValueType(kind)) => self.bytes(&format!("hex({kind:x}):"), &value.data, line_start),
+            (None, ValueType::BINARY) => self.bytes("hex:", value.data(), line_start),
+            (None, ValueType(kind)) => self.bytes(&format!("hex({kind:x}):"), value.data(), line_start),
         }
     }
 
@@ -135,9 +139,9 @@ impl Writer {
         }
     }
 
-    fn quoted(&mut self, units: &[u16]) {
+    fn quoted(&mut self, units: impl Iterator<Item = u16>) {
         self.text("\"");
-        for &unit in units {
+        for unit in units {
             match unit {
                 0x00 => self.text("\\0"),
                 0x0a => self.text("\\n"),
@@ -161,11 +165,11 @@ impl Writer {
 
 /// A string whose quoted form every reader takes for the same bytes.
 fn plain_string(value: &Value) -> Option<Vec<u16>> {
-    let units = (value.kind == ValueType::SZ).then(|| value.terminated_units())??;
+    let units = (value.kind() == ValueType::SZ).then(|| value.terminated_units())??;
     let breaks_line = units.iter().any(|unit| [0x0a, 0x0d].contains(unit));
-    (!breaks_line && !has_lone_surrogate(&units)).then_some(units)
+    (!breaks_line && !has_lone_surrogate(units.iter().copied())).then_some(units)
 }
 
-fn has_lone_surrogate(units: &[u16]) -> bool {
-    char::decode_utf16(units.iter().copied()).any(|decoded| decoded.is_err())
+fn has_lone_surrogate(units: impl Iterator<Item = u16>) -> bool {
+    char::decode_utf16(units).any(|decoded| decoded.is_err())
 }
