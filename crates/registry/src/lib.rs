@@ -24,10 +24,13 @@
 //! ```
 
 mod adapter;
+#[cfg(test)]
+mod arbitrary;
 mod diff;
 mod name;
 mod reg_file;
 pub mod reg_text;
+pub mod regf;
 mod tree;
 mod value;
 

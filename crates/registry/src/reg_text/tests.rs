@@ -2,6 +2,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::arbitrary::tree;
 use crate::diff::diff;
 use crate::name::MAX_DEPTH;
 use crate::value::ValueType;
@@ -262,48 +263,6 @@ fn the_deepest_key_goes_all_the_way() {
     let text = write(&tree, &KeyPath::default(), Encoding::Utf16Le).unwrap();
     assert_eq!(read(&text).unwrap().into_tree(), tree);
     assert_eq!((tree.count(), diff(&Key::EMPTY, &tree).len()), (1 + MAX_DEPTH, MAX_DEPTH + 1));
-}
-
-fn units() -> impl Strategy<Value = Vec<u16>> {
-    let special = prop::sample::select("\"\\[]-;=@,:% \té😀İıß\u{feff}\u{2028}".chars().collect::<Vec<_>>());
-    vec(prop_oneof![special, any::<char>()], 1..6)
-        .prop_map(|chars| chars.into_iter().collect::<String>().encode_utf16().collect())
-}
-
-fn value_name() -> impl Strategy<Value = Name> {
-    prop_oneof![Just(Vec::new()), units(), vec(prop::sample::select(vec![0u16, 0x0a, 0x0d, 0x61]), 1..4)]
-        .prop_map(Name::from_iter)
-}
-
-fn key_name() -> impl Strategy<Value = Name> {
-    units().prop_map(|units| {
-        let kept = units.into_iter().filter(|unit| ![0, 0x0a, 0x0d, 0x5c].contains(unit));
-        // The letter in front keeps the name from being empty and from looking like a deletion.
-        [0x6b].into_iter().chain(kept).collect()
-    })
-}
-
-fn value() -> impl Strategy<Value = Value> {
-    let bytes = prop_oneof![
-        vec(any::<u8>(), 0..40),
-        vec(any::<u8>(), 4),
-        units().prop_map(|units| Value::terminated(units).data().to_vec()),
-        vec(any::<u16>(), 0..5).prop_map(|units| Value::terminated(units).data().to_vec()),
-    ];
-    (prop_oneof![0u32..13, any::<u32>()], bytes).prop_map(|(kind, data)| Value::new(ValueType(kind), data))
-}
-
-fn tree() -> impl Strategy<Value = Key> {
-    let key = (vec(key_name(), 1..5), vec((value_name(), value()), 0..5));
-    vec(key, 0..6).prop_map(|keys| {
-        let mut root = Key::default();
-        for (names, values) in keys {
-            let path = names.into_iter().try_fold(KeyPath::default(), KeyPath::child).unwrap();
-            let key = root.create(&path);
-            values.into_iter().for_each(|(name, value)| key.set_value(name, value));
-        }
-        root
-    })
 }
 
 /// Text made of the pieces that the reader knows, so that it gets past the first line.

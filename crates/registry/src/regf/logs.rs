@@ -1,0 +1,238 @@
+//! Transaction logs: what was written to them and not yet to the hive is applied to its bytes.
+//!
+//! Both formats are known: that of Windows 8.1 and later (entries `HvLE`, each with a number and two hashes), and the one
+//! before it (one bitmap `DIRT` of pages). A log is believed as far as its checksum, numbers, hashes and sizes are right,
+//! as Windows does it; the first entry that is not ends it.
+
+use std::borrow::Cow;
+
+use super::Fault;
+use super::layout::{BLOCK, HBIN, REGF, base, checksum, u32_at, u64_at};
+use super::marvin::marvin32;
+use crate::name::KeyPath;
+
+/// The unit of logs.
+const SECTOR: usize = 512;
+const ENTRY_HEADER: usize = 40;
+
+const OLD_LOG: [u32; 2] = [1, 2];
+const NEW_LOG: u32 = 6;
+
+/// A hive after its logs were applied.
+#[derive(Clone, Debug)]
+pub struct Recovered<'h> {
+    /// The hive; the bytes as they were, where it was closed.
+    pub hive: Cow<'h, [u8]>,
+    /// How many log entries, or old logs, were applied.
+    pub applied: usize,
+}
+
+/// Whether a hive was not closed, or was torn while its base block was written, so that only its logs make it whole.
+pub fn is_dirty(hive: &[u8]) -> bool {
+    hive.get(..BLOCK).is_some_and(|block| {
+        u32_at(block, base::CHECKSUM) != Some(checksum(block))
+            || u32_at(block, base::SEQUENCE_1) != u32_at(block, base::SEQUENCE_2)
+    })
+}
+
+/// Applies transaction logs, in any order, to a hive that was not closed. Logs of a closed hive are done with.
+///
+/// Fails where the hive is dirty and no log mends it; [`salvage`](super::salvage) may still read it. Takes memory for one
+/// copy of the hive, and for what the logs add to it.
+pub fn recover<'h>(hive: &'h [u8], logs: &[&[u8]]) -> Result<Recovered<'h>, Fault> {
+    if !is_dirty(hive) {
+        return Ok(Recovered { hive: hive.into(), applied: 0 });
+    }
+    let logs: Vec<Log<'_>> = logs.iter().filter_map(|log| Log::new(log)).collect();
+    let mut mended = hive.to_vec();
+    let mut applied = 0;
+    if mend_base_block(&mut mended, &logs).is_some() {
+        applied = apply_entries(&mut mended, &logs);
+        if applied == 0 && apply_old(&mut mended, &logs).is_some() {
+            applied = 1;
+        }
+    }
+    if applied == 0 {
+        let reason = "the hive was not closed, and none of its transaction logs applies";
+        return Err(Fault { offset: base::SEQUENCE_1 as u64, path: KeyPath::default(), reason });
+    }
+    Ok(Recovered { hive: mended.into(), applied })
+}
+
+/// A log whose base block is right.
+struct Log<'l> {
+    bytes: &'l [u8],
+    is_new: bool,
+}
+
+impl<'l> Log<'l> {
+    fn new(bytes: &'l [u8]) -> Option<Self> {
+        let block = bytes.get(..SECTOR)?;
+        let number = |at| u32_at(block, at);
+        let kind = number(base::FILE_TYPE)?;
+        let is_right = block.starts_with(REGF) && number(base::CHECKSUM)? == checksum(block);
+        (is_right && (kind == NEW_LOG || OLD_LOG.contains(&kind))).then_some(Self { bytes, is_new: kind == NEW_LOG })
+    }
+
+    fn number(&self, at: usize) -> u32 {
+        u32_at(self.bytes, at).unwrap_or_default()
+    }
+
+    /// The sectors that hold the copy of the base block.
+    fn base_length(&self) -> usize {
+        let sectors = self.number(base::CLUSTERING) as usize;
+        if sectors == 0 || sectors > BLOCK / SECTOR { SECTOR } else { sectors * SECTOR }
+    }
+
+    /// Where the first entry should be: behind the first sector, whatever the sector's size is.
+    fn entries(&self) -> Entries<'l> {
+        Entries { rest: self.bytes.get(SECTOR..).unwrap_or_default(), expected: None }
+    }
+}
+
+/// Takes the base block from a log where the hive's own is damaged.
+fn mend_base_block(hive: &mut [u8], logs: &[Log<'_>]) -> Option<()> {
+    if u32_at(hive, base::CHECKSUM) == Some(checksum(hive)) && hive.starts_with(REGF) {
+        return Some(());
+    }
+    // The last time of writing is kept a second time, in the first bin.
+    let written = hive.get(BLOCK..).filter(|bins| bins.starts_with(HBIN)).and_then(|bin| u64_at(bin, 20));
+    let fits = |log: &&Log<'_>| log.is_new || u64_at(log.bytes, base::TIMESTAMP) == written;
+    let log = logs.iter().filter(fits).max_by_key(|log| log.number(base::SEQUENCE_1))?;
+    hive[..SECTOR].copy_from_slice(&log.bytes[..SECTOR]);
+    hive[base::FILE_TYPE..base::FILE_TYPE + 4].fill(0);
+    let sequence = match log.entries().next() {
+        Some(entry) => entry.sequence,
+        None => log.number(base::SEQUENCE_1),
+    };
+    put(hive, base::SEQUENCE_1, sequence);
+    close(hive, None);
+    Some(())
+}
+
+/// Applies the entries of all logs that were written after the hive was, one after the other; returns how many.
+fn apply_entries(hive: &mut Vec<u8>, logs: &[Log<'_>]) -> usize {
+    let from = u32_at(hive, base::SEQUENCE_1).unwrap_or_default();
+    let mut entries: Vec<Entry<'_>> = logs.iter().filter(|log| log.is_new).flat_map(Log::entries).collect();
+    // Windows writes to one log until it takes the other; which of them was first is in the numbers.
+    entries.sort_by_key(|entry| entry.sequence);
+    let mut last: Option<u32> = None;
+    let mut applied = 0;
+    for entry in entries.iter().skip_while(|entry| entry.sequence < from) {
+        let follows = last.is_none_or(|last| entry.sequence == last.wrapping_add(1));
+        if !follows || entry.apply(hive).is_none() {
+            break;
+        }
+        last = Some(entry.sequence);
+        applied += 1;
+    }
+    if let Some(last) = last {
+        close(hive, Some(last));
+    }
+    applied
+}
+
+/// Makes the base block one of a closed hive.
+fn close(hive: &mut [u8], sequence: Option<u32>) {
+    let sequence = sequence.or_else(|| u32_at(hive, base::SEQUENCE_1)).unwrap_or_default();
+    put(hive, base::SEQUENCE_1, sequence);
+    put(hive, base::SEQUENCE_2, sequence);
+    put(hive, base::CHECKSUM, checksum(hive));
+}
+
+fn put(bytes: &mut [u8], at: usize, number: u32) {
+    bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+}
+
+/// Gives the hive another size. What is new must come from the log: it pays for the memory.
+fn resize(hive: &mut Vec<u8>, bins_size: usize, paid: usize) -> Option<()> {
+    let size = BLOCK + bins_size;
+    if !bins_size.is_multiple_of(BLOCK) || size > hive.len() + paid {
+        return None;
+    }
+    if size > hive.len() {
+        hive.resize(size, 0);
+    }
+    put(hive, base::BINS_SIZE, u32::try_from(bins_size).ok()?);
+    Some(())
+}
+
+/// One transaction.
+struct Entry<'l> {
+    bytes: &'l [u8],
+    sequence: u32,
+}
+
+impl Entry<'_> {
+    /// The entry at the beginning of `rest`, if its hashes are right.
+    fn at(rest: &[u8]) -> Option<Entry<'_>> {
+        let length = u32_at(rest, 4)? as usize;
+        let bytes = rest.get(..length)?;
+        let is_right = rest.starts_with(b"HvLE")
+            && length > ENTRY_HEADER
+            && length.is_multiple_of(SECTOR)
+            && u64_at(bytes, 24)? == marvin32(&bytes[ENTRY_HEADER..])
+            && u64_at(bytes, 32)? == marvin32(&bytes[..32]);
+        is_right.then_some(Entry { bytes, sequence: u32_at(bytes, 12)? })
+    }
+
+    fn apply(&self, hive: &mut Vec<u8>) -> Option<()> {
+        let count = u32_at(self.bytes, 20)? as usize;
+        let bins_size = u32_at(self.bytes, 16)? as usize;
+        let references = self.bytes[ENTRY_HEADER..].get(..count.checked_mul(8)?)?;
+        let mut pages = &self.bytes[ENTRY_HEADER + references.len()..];
+        resize(hive, bins_size, pages.len())?;
+        for reference in references.chunks_exact(8) {
+            let (offset, size) = (u32_at(reference, 0)? as usize, u32_at(reference, 4)? as usize);
+            let page;
+            (page, pages) = pages.split_at_checked(size)?;
+            hive.get_mut(BLOCK + offset..)?.get_mut(..size)?.copy_from_slice(page);
+        }
+        Some(())
+    }
+}
+
+/// The entries of one log. What was left there by an earlier use has lower numbers, and ends them.
+struct Entries<'l> {
+    rest: &'l [u8],
+    expected: Option<u32>,
+}
+
+impl<'l> Iterator for Entries<'l> {
+    type Item = Entry<'l>;
+
+    fn next(&mut self) -> Option<Entry<'l>> {
+        let entry = Entry::at(self.rest).filter(|entry| self.expected.is_none_or(|next| next == entry.sequence))?;
+        self.rest = &self.rest[entry.bytes.len()..];
+        self.expected = Some(entry.sequence.wrapping_add(1));
+        Some(entry)
+    }
+}
+
+/// Applies the one log in the old format that was written for the hive as it is.
+fn apply_old(hive: &mut Vec<u8>, logs: &[Log<'_>]) -> Option<()> {
+    let written = u64_at(hive, base::TIMESTAMP)?;
+    let is_complete = |log: &Log<'_>| log.number(base::SEQUENCE_1) == log.number(base::SEQUENCE_2);
+    let fits = |log: &Log<'_>| !log.is_new && is_complete(log) && u64_at(log.bytes, base::TIMESTAMP) == Some(written);
+    let log = logs.iter().filter(|log| fits(log)).max_by_key(|log| log.number(base::SEQUENCE_1))?;
+    let sector = log.base_length();
+    let vector = log.bytes.get(sector..)?;
+    let bins_size = log.number(base::BINS_SIZE) as usize;
+    let bitmap = vector.strip_prefix(b"DIRT")?.get(..bins_size.div_ceil(SECTOR * 8))?;
+    let mut pages = vector.get((4 + bitmap.len()).next_multiple_of(sector)..)?;
+    let before = hive.clone();
+    let applied = resize(hive, bins_size, pages.len()).and_then(|()| {
+        let dirty = (0..bins_size / SECTOR).filter(|page| bitmap[page / 8] & 1 << (page % 8) != 0);
+        for number in dirty {
+            let page;
+            (page, pages) = pages.split_at_checked(SECTOR)?;
+            hive[BLOCK + number * SECTOR..][..SECTOR].copy_from_slice(page);
+        }
+        Some(close(hive, Some(log.number(base::SEQUENCE_1))))
+    });
+    if applied.is_none() {
+        // Half a log makes the hive worse than it was.
+        *hive = before;
+    }
+    applied
+}
