@@ -1,15 +1,22 @@
-//! Registry keys as trees and as text, and a store of keys that lives in one `.reg` file.
+//! Registry keys as trees, as hives and as text, and stores of keys that live in files of each kind.
 //!
-//! A [`Key`] keeps every value's type and bytes exactly, whatever they are; [`reg_text`] reads and writes such trees as
-//! `.reg` text; [`RegFile`] exports and imports keys of a file that others may read at any moment. Last-write times,
-//! class names and security descriptors are not kept: `.reg` text has no place for them.
+//! A [`Key`] keeps every value's type and bytes exactly, whatever they are, with class names, last-write times and
+//! security descriptors. [`regf`] reads and writes such trees as hives, hostile and damaged ones too; [`reg_text`] as
+//! `.reg` text, which has no place for the last three. [`HiveFile`], [`RegFile`] and [`WineFile`] export and import keys
+//! of a file that others may read at any moment; the adapters of backup-core's port `Registry` are made of them.
 //!
 //! ```
-//! use registry::{Encoding, Key, KeyPath, Value, diff, reg_text};
+//! use registry::{Encoding, Key, KeyPath, Value, diff, reg_text, regf};
 //!
 //! let setup: KeyPath = r"HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\SMS\Setup".parse()?;
 //! let mut before = Key::default();
 //! before.create(&setup).set_value("Site Code", Value::string("XYZ"));
+//!
+//! let hive = regf::write(&before, &regf::Header::default())?;
+//! assert_eq!(regf::read(&hive)?.root, before);
+//! // Of a damaged hive, what there is, and a list of what there is not.
+//! let (_, losses) = regf::salvage(&hive)?;
+//! assert!(losses.is_empty());
 //!
 //! let text = reg_text::write(&before, &KeyPath::default(), Encoding::Utf16Le)?;
 //! let mut after = reg_text::read(&text)?.into_tree();
@@ -27,17 +34,24 @@ mod adapter;
 #[cfg(test)]
 mod arbitrary;
 mod diff;
+mod hive_file;
 mod name;
 mod reg_file;
 pub mod reg_text;
 pub mod regf;
+mod replace;
+mod store;
 mod tree;
 mod value;
+mod wine;
 
-pub use adapter::RegFileRegistry;
+pub use adapter::{FileRegistry, HiveFileRegistry, RegFileRegistry, WinePrefixRegistry, verify_export};
 pub use diff::{Change, diff};
+pub use hive_file::{HiveFile, HiveFormat};
 pub use name::{KeyPath, MAX_DEPTH, Name, PathError, Units};
-pub use reg_file::{ImportMode, RegFile, RegFileError, read_export};
+pub use reg_file::{RegFile, RegFormat};
 pub use reg_text::Encoding;
+pub use store::{FileStore, Format, ImportMode, StoreError, read_export, write_export};
 pub use tree::Key;
 pub use value::{Value, ValueType};
+pub use wine::{WineFile, WineFormat, WineRest};

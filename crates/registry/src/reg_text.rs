@@ -21,9 +21,10 @@ use crate::value::Value;
 pub use writer::{WriteError, write};
 
 /// How `.reg` text is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
     /// UTF-16LE with a byte order mark, as Windows writes it.
+    #[default]
     Utf16Le,
     /// UTF-8 without a byte order mark.
     Utf8,

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::name::{KeyPath, Name};
-use crate::value::Value;
+use crate::value::{Value, ValueType};
 
 /// A registry key: its values and its subkeys, each in the order of their names.
 ///
@@ -82,6 +82,11 @@ impl Key {
     /// Sets the security descriptor, which is not looked into.
     pub fn set_security(&mut self, security: Option<Arc<[u8]>>) {
         self.security = security;
+    }
+
+    /// Whether Windows follows the key to another: it has the value `SymbolicLinkValue` of the type `REG_LINK`.
+    pub fn is_link(&self) -> bool {
+        self.value("SymbolicLinkValue").is_some_and(|value| value.kind() == ValueType::LINK)
     }
 
     /// How many keys this is with all below it.

@@ -43,7 +43,7 @@ impl<'h> Cells<'h> {
         if u32_at(header, 4) != u32::try_from(at).ok() {
             return Err("the bin says that it is elsewhere");
         }
-        if size == 0 || size % BLOCK != 0 || size > self.bins.len() - at {
+        if size == 0 || !size.is_multiple_of(BLOCK) || size > self.bins.len() - at {
             return Err("the size of the bin is not right");
         }
         Ok(size)

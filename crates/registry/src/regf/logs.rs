@@ -44,10 +44,15 @@ pub fn recover<'h>(hive: &'h [u8], logs: &[&[u8]]) -> Result<Recovered<'h>, Faul
         return Ok(Recovered { hive: hive.into(), applied: 0 });
     }
     let logs: Vec<Log<'_>> = logs.iter().filter_map(|log| Log::new(log)).collect();
+    let mut entries: Vec<Entry<'_>> = logs.iter().filter(|log| log.is_new).flat_map(Log::entries).collect();
+    // Windows writes to one log until it takes the other; which of them was first is in the numbers.
+    entries.sort_by_key(|entry| entry.sequence);
+    // One log may be here twice, where the case of its name does not matter.
+    entries.dedup_by_key(|entry| entry.sequence);
     let mut mended = hive.to_vec();
     let mut applied = 0;
-    if mend_base_block(&mut mended, &logs).is_some() {
-        applied = apply_entries(&mut mended, &logs);
+    if mend_base_block(&mut mended, &logs, &entries).is_some() {
+        applied = apply_entries(&mut mended, &entries);
         if applied == 0 && apply_old(&mut mended, &logs).is_some() {
             applied = 1;
         }
@@ -91,7 +96,7 @@ impl<'l> Log<'l> {
 }
 
 /// Takes the base block from a log where the hive's own is damaged.
-fn mend_base_block(hive: &mut [u8], logs: &[Log<'_>]) -> Option<()> {
+fn mend_base_block(hive: &mut [u8], logs: &[Log<'_>], entries: &[Entry<'_>]) -> Option<()> {
     if u32_at(hive, base::CHECKSUM) == Some(checksum(hive)) && hive.starts_with(REGF) {
         return Some(());
     }
@@ -101,21 +106,19 @@ fn mend_base_block(hive: &mut [u8], logs: &[Log<'_>]) -> Option<()> {
     let log = logs.iter().filter(fits).max_by_key(|log| log.number(base::SEQUENCE_1))?;
     hive[..SECTOR].copy_from_slice(&log.bytes[..SECTOR]);
     hive[base::FILE_TYPE..base::FILE_TYPE + 4].fill(0);
-    let sequence = match log.entries().next() {
-        Some(entry) => entry.sequence,
-        None => log.number(base::SEQUENCE_1),
-    };
+    // How far the hive was written is not known. To apply an entry again does no harm as long as all after it follow.
+    let follows = |pair: &&[Entry<'_>]| pair[1].sequence == pair[0].sequence.wrapping_add(1);
+    let unbroken = entries.windows(2).rev().take_while(follows).count();
+    let first = entries.len().checked_sub(1 + unbroken).map(|at| entries[at].sequence);
+    let sequence = first.unwrap_or_else(|| log.number(base::SEQUENCE_1));
     put(hive, base::SEQUENCE_1, sequence);
     close(hive, None);
     Some(())
 }
 
-/// Applies the entries of all logs that were written after the hive was, one after the other; returns how many.
-fn apply_entries(hive: &mut Vec<u8>, logs: &[Log<'_>]) -> usize {
+/// Applies those entries that were written after the hive was, one after the other; returns how many.
+fn apply_entries(hive: &mut Vec<u8>, entries: &[Entry<'_>]) -> usize {
     let from = u32_at(hive, base::SEQUENCE_1).unwrap_or_default();
-    let mut entries: Vec<Entry<'_>> = logs.iter().filter(|log| log.is_new).flat_map(Log::entries).collect();
-    // Windows writes to one log until it takes the other; which of them was first is in the numbers.
-    entries.sort_by_key(|entry| entry.sequence);
     let mut last: Option<u32> = None;
     let mut applied = 0;
     for entry in entries.iter().skip_while(|entry| entry.sequence < from) {
@@ -220,19 +223,187 @@ fn apply_old(hive: &mut Vec<u8>, logs: &[Log<'_>]) -> Option<()> {
     let bins_size = log.number(base::BINS_SIZE) as usize;
     let bitmap = vector.strip_prefix(b"DIRT")?.get(..bins_size.div_ceil(SECTOR * 8))?;
     let mut pages = vector.get((4 + bitmap.len()).next_multiple_of(sector)..)?;
-    let before = hive.clone();
-    let applied = resize(hive, bins_size, pages.len()).and_then(|()| {
-        let dirty = (0..bins_size / SECTOR).filter(|page| bitmap[page / 8] & 1 << (page % 8) != 0);
-        for number in dirty {
-            let page;
-            (page, pages) = pages.split_at_checked(SECTOR)?;
-            hive[BLOCK + number * SECTOR..][..SECTOR].copy_from_slice(page);
-        }
-        Some(close(hive, Some(log.number(base::SEQUENCE_1))))
-    });
-    if applied.is_none() {
-        // Half a log makes the hive worse than it was.
-        *hive = before;
+    let dirty: Vec<usize> = (0..bins_size / SECTOR).filter(|page| bitmap[page / 8] & 1 << (page % 8) != 0).collect();
+    // Half a log would make the hive worse than it was.
+    (dirty.len() * SECTOR <= pages.len()).then_some(())?;
+    resize(hive, bins_size, pages.len())?;
+    for number in dirty {
+        let page;
+        (page, pages) = pages.split_at_checked(SECTOR)?;
+        hive[BLOCK + number * SECTOR..][..SECTOR].copy_from_slice(page);
     }
-    applied
+    close(hive, Some(log.number(base::SEQUENCE_1)));
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::u32_at;
+    use super::super::{Header, read, salvage, write};
+    use super::*;
+    use crate::tree::Key;
+    use crate::value::Value;
+
+    /// Three versions of a hive, each larger than the one before.
+    fn version(number: u32) -> Vec<u8> {
+        let mut root = Key::default();
+        for key in 0..number * 50 {
+            root.create(&format!("key {key:03}").parse().unwrap()).set_value("value", Value::string(&"x".repeat(100)));
+        }
+        root.set_value("version", Value::dword(number));
+        let header = Header { sequence: number + 6, timestamp: 77, ..Header::default() };
+        write(&root, &header).unwrap()
+    }
+
+    /// What the reader finds, and how many entries made it so.
+    fn recovered(hive: &[u8], logs: &[&[u8]]) -> Result<(u32, usize), Fault> {
+        let recovered = recover(hive, logs)?;
+        let root = read(&recovered.hive).unwrap().root;
+        Ok((root.value("version").unwrap().as_dword().unwrap(), recovered.applied))
+    }
+
+    /// A hive whose writer began to write what is in the log, and got no further.
+    fn dirty(mut hive: Vec<u8>) -> Vec<u8> {
+        let sequence = u32_at(&hive, base::SEQUENCE_1).unwrap();
+        put(&mut hive, base::SEQUENCE_1, sequence + 1);
+        let sum = checksum(&hive);
+        put(&mut hive, base::CHECKSUM, sum);
+        hive
+    }
+
+    fn torn(mut hive: Vec<u8>) -> Vec<u8> {
+        hive[60] ^= 0xff;
+        hive
+    }
+
+    fn log_block(hive: &[u8], kind: u32) -> Vec<u8> {
+        let mut log = hive[..SECTOR].to_vec();
+        put(&mut log, base::FILE_TYPE, kind);
+        let sum = checksum(&log);
+        put(&mut log, base::CHECKSUM, sum);
+        log
+    }
+
+    /// An entry that turns `before` into `after`; pages of 4096 bytes.
+    fn entry(before: &[u8], after: &[u8]) -> Vec<u8> {
+        let pages: Vec<usize> = (BLOCK..after.len())
+            .step_by(BLOCK)
+            .filter(|&at| before.get(at..at + BLOCK) != Some(&after[at..at + BLOCK]))
+            .collect();
+        let mut body = Vec::new();
+        for at in &pages {
+            body.extend([(at - BLOCK) as u32, BLOCK as u32].into_iter().flat_map(u32::to_le_bytes));
+        }
+        pages.iter().for_each(|&at| body.extend(&after[at..at + BLOCK]));
+        body.resize((ENTRY_HEADER + body.len()).next_multiple_of(SECTOR) - ENTRY_HEADER, 0);
+        let mut entry = b"HvLE".to_vec();
+        let sequence = u32_at(after, base::SEQUENCE_1).unwrap();
+        let numbers =
+            [(ENTRY_HEADER + body.len()) as u32, 0, sequence, (after.len() - BLOCK) as u32, pages.len() as u32];
+        entry.extend(numbers.into_iter().flat_map(u32::to_le_bytes));
+        entry.extend(marvin32(&body).to_le_bytes());
+        entry.extend(marvin32(&entry).to_le_bytes());
+        entry.extend(body);
+        entry
+    }
+
+    fn new_log(entries: &[Vec<u8>]) -> Vec<u8> {
+        [log_block(&version(1), NEW_LOG), entries.concat()].concat()
+    }
+
+    fn old_log(before: &[u8], after: &[u8]) -> Vec<u8> {
+        let bins = after.len() - BLOCK;
+        let is_dirty = |page: usize| {
+            before.get(BLOCK + page * SECTOR..BLOCK + (page + 1) * SECTOR)
+                != Some(&after[BLOCK + page * SECTOR..][..SECTOR])
+        };
+        let dirty: Vec<usize> = (0..bins / SECTOR).filter(|&page| is_dirty(page)).collect();
+        let mut vector = b"DIRT".to_vec();
+        vector.resize(4 + bins.div_ceil(SECTOR * 8), 0);
+        dirty.iter().for_each(|page| vector[4 + page / 8] |= 1 << (page % 8));
+        vector.resize(vector.len().next_multiple_of(SECTOR), 0);
+        let mut log = log_block(after, 1);
+        log.extend(vector);
+        dirty.iter().for_each(|page| log.extend(&after[BLOCK + page * SECTOR..][..SECTOR]));
+        log
+    }
+
+    #[test]
+    fn entries_are_applied_in_their_order_from_all_logs() {
+        let [one, two, three] = [1, 2, 3].map(version);
+        let (second, third) = (entry(&one, &two), entry(&two, &three));
+        let both = new_log(&[second.clone(), third.clone()]);
+        assert_eq!(recovered(&dirty(one.clone()), &[&both, &both]), Ok((3, 2)));
+        let logs = [new_log(std::slice::from_ref(&third)), new_log(std::slice::from_ref(&second))];
+        assert_eq!(recovered(&dirty(one.clone()), &[&logs[0], &logs[1]]), Ok((3, 2)));
+        // The first was written to the hive already.
+        assert_eq!(recovered(&dirty(two), &[&both]), Ok((3, 1)));
+        // Nothing is applied to a hive that was closed.
+        assert_eq!(recovered(&one, &[&both]), Ok((1, 0)));
+    }
+
+    #[test]
+    fn what_is_wrong_ends_a_log() {
+        let [one, two, three] = [1, 2, 3].map(version);
+        let (second, third) = (entry(&one, &two), entry(&two, &three));
+        for at in [0, 5, 16, 24, 32, 60, third.len() - 1] {
+            let mut bent = third.clone();
+            bent[at] ^= 1;
+            assert_eq!(recovered(&dirty(one.clone()), &[&new_log(&[second.clone(), bent])]), Ok((2, 1)), "{at}");
+        }
+        let cut = new_log(&[second.clone(), third[..third.len() - 1].to_vec()]);
+        assert_eq!(recovered(&dirty(one.clone()), &[&cut]), Ok((2, 1)));
+        let gap = new_log(&[second, entry(&two, &Vec::from(&version(4)[..]))]);
+        assert_eq!(recovered(&dirty(one.clone()), &[&gap]), Ok((2, 1)));
+        let fault = recovered(&dirty(one.clone()), &[&new_log(&[third])[..100], b""]).unwrap_err();
+        insta::assert_snapshot!(fault, @"at offset 0x4: the hive was not closed, and none of its transaction logs applies");
+        assert_eq!(salvage(&dirty(one)).unwrap().0.root.count(), 51);
+    }
+
+    #[test]
+    fn sizes_that_lie_take_no_memory() {
+        let [one, two] = [1, 2].map(version);
+        let mut lying = entry(&one, &two);
+        put(&mut lying, 16, 0x7fff_f000);
+        let hash = marvin32(&lying[..32]);
+        lying[32..40].copy_from_slice(&hash.to_le_bytes());
+        assert!(recover(&dirty(one.clone()), &[&new_log(&[lying])]).is_err());
+        let mut log = old_log(&one, &two);
+        put(&mut log, base::BINS_SIZE, 0x7fff_f000);
+        let sum = checksum(&log);
+        put(&mut log, base::CHECKSUM, sum);
+        assert!(recover(&dirty(one), &[&log]).is_err());
+    }
+
+    #[test]
+    fn a_torn_base_block_is_taken_from_the_log() {
+        let [one, two, three] = [1, 2, 3].map(version);
+        let log = new_log(&[entry(&one, &two), entry(&two, &three)]);
+        assert_eq!(recovered(&torn(one.clone()), &[&log]), Ok((3, 2)));
+        // What an earlier use left in the other log does not follow.
+        let stale = entry(&version(4), &version(5));
+        let [before, after] = [5, 1].map(version).map(|mut hive| {
+            put(&mut hive, base::SEQUENCE_1, 3);
+            hive
+        });
+        let others =
+            [new_log(&[entry(&before, &after)]), new_log(&[entry(&two, &three)]), new_log(&[entry(&one, &two)])];
+        assert_eq!(recovered(&torn(one.clone()), &[&others[0], &others[1], &others[2]]), Ok((3, 2)));
+        assert_eq!(recovered(&torn(version(4)), &[&others[0], &new_log(&[stale])]), Ok((5, 1)));
+        assert_eq!(recovered(&torn(one.clone()), &[&old_log(&one, &two)]), Ok((2, 1)));
+        assert!(recover(&torn(one), &[]).is_err());
+    }
+
+    #[test]
+    fn an_old_log_is_applied_if_it_is_of_this_hive() {
+        let [one, two] = [1, 2].map(version);
+        let log = old_log(&one, &two);
+        assert_eq!(recovered(&dirty(one.clone()), &[b"", &log]), Ok((2, 1)));
+        let mut of_another_time = log.clone();
+        of_another_time[base::TIMESTAMP] ^= 1;
+        let sum = checksum(&of_another_time);
+        put(&mut of_another_time, base::CHECKSUM, sum);
+        assert!(recover(&dirty(one.clone()), &[&of_another_time]).is_err());
+        assert!(recover(&dirty(one), &[&log[..log.len() - 1]]).is_err());
+    }
 }

@@ -11,7 +11,7 @@ use super::security::default_security;
 use super::{Header, Version};
 use crate::name::{KeyPath, MAX_DEPTH, Name};
 use crate::tree::Key;
-use crate::value::{Value, ValueType};
+use crate::value::Value;
 
 /// How many subkeys one leaf holds, so that it fits into a bin of the smallest size; as Windows has it.
 const LEAF: usize = 507;
@@ -79,9 +79,11 @@ impl Writer {
         let (class, class_length) = self.class(key)?;
         let (values, longest_name, longest_data) = self.values(key)?;
         let (subkeys, longest_subkey, longest_class) = self.subkeys(key, offset)?;
-        let link = key.value("SymbolicLinkValue").is_some_and(|value| value.kind() == ValueType::LINK);
-        let flags =
-            [(KEY_IS_ROOT | KEY_NO_DELETE, is_root), (KEY_IS_LINK, link), (KEY_LATIN1, name.narrow().is_some())];
+        let flags = [
+            (KEY_IS_ROOT | KEY_NO_DELETE, is_root),
+            (KEY_IS_LINK, key.is_link()),
+            (KEY_LATIN1, name.narrow().is_some()),
+        ];
         let flags = flags.into_iter().filter(|(_, set)| *set).fold(0, |flags, (flag, _)| flags | flag);
         let mut node = Record::new(self.content(offset));
         node.bytes(b"nk").half(flags).long(key.last_write().unwrap_or_default()).word(0);
