@@ -21,7 +21,7 @@ exits! {
     DONE = 0 "done" "Done as asked.";
     UNEXPECTED = 1 "unexpected" "Something happened that the program does not expect; unknown means failure.";
     USAGE = 2 "usage" "The command line, site.toml or the control file is wrong; nothing was touched.";
-    INCOMPLETE = 3 "incomplete" "Done, but incomplete or weaker than asked; for `status`: a good snapshot is there, something else needs attention.";
+    INCOMPLETE = 3 "incomplete" "Done, but incomplete or weaker than asked; for `status`: a good snapshot is there, something else needs attention; for `registry diff`: the files differ.";
     BUSY = 10 "busy" "Another run is in progress.";
     DESTINATION = 11 "destination" "The destination cannot be used.";
     FULL = 12 "full" "The destination is full, or would be.";

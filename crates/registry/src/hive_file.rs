@@ -33,7 +33,23 @@ const LONGEST_LOG: u64 = 1 << 30;
 impl HiveFile {
     /// A store in the hive at `path`, whose root is the key `mount`. It is not touched before the first call.
     pub fn new(path: impl Into<PathBuf>, mount: KeyPath) -> Self {
-        Self::with_format(path, HiveFormat { mount })
+        Self::with_format(path, HiveFormat::new(mount))
+    }
+}
+
+impl HiveFormat {
+    pub(crate) fn new(mount: KeyPath) -> Self {
+        Self { mount }
+    }
+
+    /// The hive as the logs beside it make it; `None` where it was closed.
+    pub(crate) fn mended(bytes: &[u8], file: &Path) -> Result<Option<Vec<u8>>, Source> {
+        if !regf::is_dirty(bytes) {
+            return Ok(None);
+        }
+        let logs = read_logs(file)?;
+        let logs: Vec<&[u8]> = logs.iter().map(Vec::as_slice).collect();
+        Ok(Some(regf::recover(bytes, &logs)?.hive.into_owned()))
     }
 }
 
@@ -44,13 +60,8 @@ impl Format for HiveFormat {
         &self.mount
     }
 
-    fn read(&self, mut bytes: Vec<u8>, file: &Path) -> Result<(Key, Header), Source> {
-        if regf::is_dirty(&bytes) {
-            let logs = read_logs(file)?;
-            let logs: Vec<&[u8]> = logs.iter().map(Vec::as_slice).collect();
-            bytes = regf::recover(&bytes, &logs)?.hive.into_owned();
-        }
-        let hive = regf::read(&bytes)?;
+    fn read(&self, bytes: Vec<u8>, file: &Path) -> Result<(Key, Header), Source> {
+        let hive = regf::read(&Self::mended(&bytes, file)?.unwrap_or(bytes))?;
         Ok((hive.root, hive.header))
     }
 

@@ -3,7 +3,7 @@
 //! A [`Key`] keeps every value's type and bytes exactly, whatever they are, with class names, last-write times and
 //! security descriptors. [`regf`] reads and writes such trees as hives, hostile and damaged ones too; [`reg_text`] as
 //! `.reg` text, which has no place for the last three. [`HiveFile`], [`RegFile`] and [`WineFile`] export and import keys
-//! of a file that others may read at any moment; the adapters of backup-core's port `Registry` are made of them.
+//! of a file that others may read at any moment, [`read_key_file`] looks into any of them; the adapters of backup-core's port `Registry` are made of them.
 //!
 //! ```
 //! use registry::{Encoding, Key, KeyPath, Value, diff, reg_text, regf};
@@ -35,6 +35,7 @@ mod adapter;
 mod arbitrary;
 mod diff;
 mod hive_file;
+mod key_file;
 mod name;
 mod reg_file;
 pub mod reg_text;
@@ -48,6 +49,7 @@ mod wine;
 pub use adapter::{FileRegistry, HiveFileRegistry, RegFileRegistry, WinePrefixRegistry, verify_export};
 pub use diff::{Change, diff};
 pub use hive_file::{HiveFile, HiveFormat};
+pub use key_file::{FileKind, KeyFile, read_key_file};
 pub use name::{KeyPath, MAX_DEPTH, Name, PathError, Units};
 pub use reg_file::{RegFile, RegFormat};
 pub use reg_text::Encoding;

@@ -59,6 +59,27 @@ pub struct WineRest {
     options: BTreeMap<KeyPath, Vec<Vec<u8>>>,
 }
 
+impl WineFormat {
+    pub(crate) fn new(mount: KeyPath) -> Self {
+        Self { mount }
+    }
+}
+
+/// The root of which a file says that it holds the keys below; `None` for a file that is not Wine's.
+///
+/// The comment at its head names it; a file without one is taken for that of the machine.
+pub(crate) fn mount_of(bytes: &[u8]) -> Option<KeyPath> {
+    const COMMENT: &[u8] = br";; All keys relative to \\";
+    let mut lines = bytes.strip_prefix(HEADER.as_bytes())?.split(|&byte| byte == b'\n');
+    let names = lines.find_map(|line| line.strip_prefix(COMMENT)).unwrap_or(b"Machine");
+    let root = match names.trim_ascii_end() {
+        br"User\\.Default" => FILES[2].1,
+        names if names.starts_with(b"User") => FILES[1].1,
+        _ => FILES[0].1,
+    };
+    Some(root.parse().expect("the roots are paths of keys"))
+}
+
 impl Format for WineFormat {
     type Rest = WineRest;
 

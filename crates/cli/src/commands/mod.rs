@@ -9,6 +9,7 @@ mod files;
 mod init;
 mod log;
 mod recover;
+mod registry;
 mod rehearse;
 mod repair;
 mod snapshots;
@@ -26,7 +27,7 @@ use backup_core::ports::destination::{SnapshotFiles, StoredSnapshot};
 use backup_core::report::{Cause, Finding, Gravity};
 use backup_core::snapshot::{RunId, choose, short};
 
-use crate::args::{Command, ControlFileCommand, Global};
+use crate::args::{Command, ControlFileCommand, Global, RegistryCommand};
 use crate::error::CommandError;
 use crate::output::Answer;
 use crate::output::progress::Screen;
@@ -63,6 +64,9 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
             control_file::format(session, file.as_deref(), write)
         }
         Command::ControlFile(ControlFileCommand::New { file }) => control_file::new(file.as_deref()),
+        Command::Registry(RegistryCommand::Show(args)) => registry::show(&args),
+        Command::Registry(RegistryCommand::Diff(args)) => registry::diff(&args),
+        Command::Registry(RegistryCommand::Convert(args)) => registry::convert(&args),
         Command::Completions { shell } => Ok(docs::completions(shell)),
         Command::Man => docs::man(),
         Command::Docs { dir } => docs::write(&dir),

@@ -71,6 +71,14 @@ pub(crate) fn time(moment: Timestamp, zone: &TimeZone) -> String {
     moment.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
 }
 
+/// A FILETIME, in units of 100 ns since 1601, to the second and in UTC.
+pub(crate) fn file_time(time: u64) -> String {
+    const EPOCH: i64 = 11_644_473_600;
+    let seconds = i64::try_from(time / 10_000_000).unwrap_or(i64::MAX) - EPOCH;
+    let moment = Timestamp::from_second(seconds).map(|moment| moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
+    moment.unwrap_or_else(|_| format!("at a time that is none ({time})"))
+}
+
 /// A duration as it is written on a command line: `90s`, `30m`, `36h`, `5d`, `2w`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a duration: write 36h, 5d or 2w");

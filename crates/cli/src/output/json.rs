@@ -108,6 +108,31 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "registry show",
+        &[
+            ("kind", "`hive`, `reg` or `wine`"),
+            ("keys[].path", "the key's path"),
+            ("keys[].class", "its class name, else null"),
+            ("keys[].last_write", "when it was last written, in units of 100 ns since 1601, else null"),
+            ("keys[].security", "its security descriptor in hexadecimal, else null"),
+            ("keys[].values[].name", "the value's name; empty for the default value"),
+            ("keys[].values[].type", "the type's name"),
+            ("keys[].values[].type_number", "its number"),
+            ("keys[].values[].data", "the data in hexadecimal"),
+            ("keys[].values[].text", "the text of a REG_SZ or REG_EXPAND_SZ, else null"),
+            ("losses[]", "what --salvage could not read"),
+        ],
+    ),
+    ("registry diff", &[("changes[]", "what turns the first file into the second, one line a change")]),
+    (
+        "registry convert",
+        &[
+            ("file", "the file that was written"),
+            ("key", "the key that it holds"),
+            ("keys", "how many keys that is with all below it"),
+        ],
+    ),
+    (
         "rehearse",
         &[
             ("run", "the snapshot's id"),

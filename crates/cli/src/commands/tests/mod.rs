@@ -2,6 +2,7 @@
 
 mod control;
 mod recovery;
+mod registry;
 mod runs;
 mod watching;
 
