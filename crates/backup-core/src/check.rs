@@ -5,7 +5,7 @@ use crate::path::RelPath;
 use crate::plan::{BackupPlan, ServiceStep};
 use crate::ports::Ports;
 use crate::ports::database::DatabaseFacts;
-use crate::ports::destination::{DestinationFacts, StoredSnapshot};
+use crate::ports::destination::{DamagedSnapshot, DestinationFacts, StoredSnapshot};
 use crate::ports::journal::unfinished_runs;
 use crate::ports::site_files::{FileKind, FileSource, WalkEntry};
 use crate::recover::half_recovered;
@@ -72,6 +72,7 @@ pub(crate) async fn preflight(ports: &Ports, plan: &BackupPlan) -> Preflight {
             Vec::new()
         }
     };
+    check.damaged(ports).await;
     let content = |coverage: &Coverage| coverage.bytes + coverage.entries * PER_ENTRY;
     let needed = check.covered.iter().map(content).sum::<u64>() + OVERHEAD;
     let old: u64 = snapshots.iter().map(|snapshot| snapshot.manifest.bytes).sum();
@@ -199,6 +200,14 @@ impl Check {
             self.findings.push(Finding::error(Cause::Foreign, message).hint(hint));
         }
         Some(facts)
+    }
+
+    /// A damaged snapshot stands in nobody's way; that it is no snapshot any more must be known all the same.
+    async fn damaged(&mut self, ports: &Ports) {
+        match ports.destination.damaged().await {
+            Ok(damaged) => self.findings.extend(damaged.iter().map(DamagedSnapshot::finding)),
+            Err(error) => self.error(Cause::Destination, &error),
+        }
     }
 
     fn room(&mut self, facts: &DestinationFacts, needed: u64, devices: &[u64]) {

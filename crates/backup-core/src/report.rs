@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ports::destination::{DestinationError, StoredSnapshot};
+use crate::ports::destination::{DamagedSnapshot, DestinationError, StoredSnapshot};
 use crate::ports::shadow_copies::Consistency;
-use crate::snapshot::RunId;
+use crate::snapshot::{RunId, short};
 
 /// What a finding or a failure is about. A program gives each its own exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -107,6 +107,15 @@ impl Finding {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+impl DamagedSnapshot {
+    /// What there is to know and to do about it.
+    pub fn finding(&self) -> Finding {
+        let message = format!("snapshot {} at `{}` is damaged: {}", short(self.run, &[]), self.folder, self.reason);
+        let hint = "it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it";
+        Finding::new(Gravity::Warning, Cause::Snapshot, message).hint(hint)
     }
 }
 

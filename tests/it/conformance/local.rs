@@ -12,6 +12,7 @@ use backup_core::ports::destination::{Destination, StoredSnapshot};
 use backup_core::ports::recovery_target::RecoveryTarget;
 use backup_core::ports::shadow_copies::ShadowCopies;
 use backup_core::ports::site_files::SiteFiles;
+use backup_core::snapshot::RunId;
 use host::destination::LocalDestination;
 use host::files::LocalSiteFiles;
 use host::machine::SystemClock;
@@ -138,6 +139,11 @@ impl DestinationBench for Local {
 
     fn rename(&self, folder: &SitePath, name: &str) -> bool {
         fs::rename(system_path(folder), self.backup().join(name)).expect("renamed");
+        true
+    }
+
+    fn damage(&self, folder: &SitePath, _run: RunId) -> bool {
+        fs::write(system_path(folder).join("sitebackup.json"), "{").expect("written");
         true
     }
 

@@ -16,6 +16,7 @@ use backup_core::ports::services::{ServiceControl, ServiceState};
 use backup_core::ports::shadow_copies::ShadowCopies;
 use backup_core::ports::site_files::{FileKind, FileTime, SiteFiles};
 use backup_core::ports::status_log::StatusLog;
+use backup_core::snapshot::RunId;
 use jiff::SignedDuration;
 use tests::conformance::clock::ClockBench;
 use tests::conformance::commands::CommandsBench;
@@ -154,6 +155,11 @@ impl DestinationBench for Memory {
 
     fn rename(&self, _folder: &SitePath, _name: &str) -> bool {
         false
+    }
+
+    fn damage(&self, _folder: &SitePath, run: RunId) -> bool {
+        self.0.damage(run);
+        true
     }
 
     fn fill(&self) -> bool {

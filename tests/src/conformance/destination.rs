@@ -30,6 +30,8 @@ pub trait DestinationBench: SiteBench {
     fn plant_link(&self, folder: &SitePath, name: &str, target: &str) -> bool;
     /// Gives the folder of a snapshot another name; `false` where nobody can.
     fn rename(&self, folder: &SitePath, name: &str) -> bool;
+    /// Damages the snapshot of `run` in this folder, in a way that a listing sees; `false` where nobody can.
+    fn damage(&self, folder: &SitePath, run: RunId) -> bool;
     /// Takes all room; `false` where nobody can.
     fn fill(&self) -> bool;
 }
@@ -42,7 +44,7 @@ pub async fn suite<B: DestinationBench>(make: impl Fn() -> B) {
         removing_takes_one_and_leaves_the_others, what_is_being_removed_is_not_listed, a_sweep_takes_what_was_never_sealed,
         amending_replaces_the_manifest_alone, amending_is_atomic, the_log_is_kept, no_name_hides_a_snapshot,
         what_is_not_there_is_named, an_unfinished_run_harms_nothing,
-        one_holder_at_a_time, a_hold_is_no_snapshot);
+        one_holder_at_a_time, a_hold_is_no_snapshot, what_is_damaged_is_told_and_left_alone);
 }
 
 async fn runs(destination: &dyn Destination) -> Vec<RunId> {
@@ -406,4 +408,32 @@ async fn a_hold_is_no_snapshot(bench: impl DestinationBench) {
     assert_whole(destination.as_ref(), &[run(1)]).await;
     drop(hold);
     assert_whole(destination.as_ref(), &[run(1)]).await;
+}
+
+async fn what_is_damaged_is_told_and_left_alone(bench: impl DestinationBench) {
+    let destination = bench.destination();
+    for number in [1, 2] {
+        store_some(destination.as_ref(), run(number)).await;
+    }
+    let staging = destination.begin(run(4), None).await.expect("begun");
+    assert_eq!(destination.damaged().await.expect("looked at"), [], "what is whole or unfinished is not damaged");
+    let folder = destination.publish(run(2)).await.expect("published").folder;
+    if !bench.damage(&folder, run(2)) {
+        return;
+    }
+    let damaged = destination.damaged().await.expect("looked at");
+    let [one] = &damaged[..] else { panic!("one: {damaged:?}") };
+    assert_eq!((one.run, &one.folder, one.reason.is_empty()), (run(2), &folder, false));
+    assert_whole(destination.as_ref(), &[run(1)]).await;
+    assert!(is_missing(&destination.open(run(2)).await, run(2)));
+    drop(staging);
+    destination.remove(run(4)).await.expect("removed");
+    store_some(destination.as_ref(), run(3)).await;
+    let published = destination.publish(run(3)).await.expect("a damaged one gives way");
+    assert_eq!(published.folder, folder);
+    destination.sweep().await.expect("swept");
+    destination.remove(run(1)).await.expect("removed");
+    assert_whole(destination.as_ref(), &[run(3)]).await;
+    let damaged = destination.damaged().await.expect("looked at");
+    assert_eq!(damaged.iter().map(|damaged| damaged.run).collect::<Vec<_>>(), [run(2)], "nothing removes it");
 }

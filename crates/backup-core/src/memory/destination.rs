@@ -12,8 +12,8 @@ use crate::copy::{BLOCK, read_once};
 use crate::manifest::{ContentHash, Manifest};
 use crate::path::{RelPath, SitePath};
 use crate::ports::destination::{
-    Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, StageContent, StageError,
-    StageItem, StagedContent, StagedFile, Staging, StoredSnapshot,
+    DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, StageContent,
+    StageError, StageItem, StagedContent, StagedFile, Staging, StoredSnapshot,
 };
 use crate::ports::site_files::{FileId, FileKind, FileStat, FileTime, OpenFile, SiteFiles, SiteFilesError, WalkEntry};
 use crate::snapshot::RunId;
@@ -73,6 +73,19 @@ impl Destination for World {
         Ok(list)
     }
 
+    async fn damaged(&self) -> Result<Vec<DamagedSnapshot>, DestinationError> {
+        let state = self.step();
+        let damaged = state.folders.iter().filter(|(name, folder)| stored(name, folder).is_none());
+        let told = |(name, folder): (&String, &Folder)| {
+            let reason = "the list of files does not have the hash in the manifest".to_owned();
+            let path = site_path(ROOT).join(&RelPath::parse(name).expect("a plain name"));
+            folder.manifest.as_ref().and(folder.marker).map(|run| DamagedSnapshot { run, folder: path, reason })
+        };
+        let mut list: Vec<_> = damaged.filter_map(told).collect();
+        list.sort_by_key(|damaged| damaged.run);
+        Ok(list)
+    }
+
     async fn begin(&self, run: RunId, previous: Option<RunId>) -> Result<Arc<dyn Staging>, DestinationError> {
         let mut state = self.step();
         state.folders.insert(working_name(run), Folder { marker: Some(run), ..Folder::default() });
@@ -107,7 +120,7 @@ impl Destination for World {
 
     async fn open(&self, run: RunId) -> Result<Arc<dyn SnapshotFiles>, DestinationError> {
         let mut state = self.step();
-        let sealed = folder_of(&mut state, run).filter(|(_, folder)| folder.manifest.is_some());
+        let sealed = folder_of(&mut state, run).filter(|(name, folder)| stored(name, folder).is_some());
         let (_, folder) = sealed.ok_or(DestinationError::NoSnapshot(run))?;
         Ok(Arc::new(MemorySnapshot(folder.clone())))
     }

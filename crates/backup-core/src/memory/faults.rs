@@ -14,8 +14,8 @@ use crate::ports::clock::{Clock, UnknownZone};
 use crate::ports::commands::{AfterBackupContext, CommandError, CommandLine, CommandOutcome, Commands};
 use crate::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseVerdict, SiteDatabase};
 use crate::ports::destination::{
-    Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, StageError, StageItem,
-    StagedContent, StagedFile, Staging, StoredSnapshot,
+    DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, StageError,
+    StageItem, StagedContent, StagedFile, Staging, StoredSnapshot,
 };
 use crate::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal};
 use crate::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
@@ -229,6 +229,9 @@ impl Destination for Faulty<dyn Destination> {
     }
     async fn list(&self) -> Result<Vec<StoredSnapshot>, DestinationError> {
         self.faults.call("Destination::list", destination_error, self.inner.list()).await
+    }
+    async fn damaged(&self) -> Result<Vec<DamagedSnapshot>, DestinationError> {
+        self.faults.call("Destination::damaged", destination_error, self.inner.damaged()).await
     }
     async fn begin(&self, run: RunId, previous: Option<RunId>) -> Result<Arc<dyn Staging>, DestinationError> {
         let staging =

@@ -246,6 +246,13 @@ impl World {
         self.lock().folders.contains_key(name)
     }
 
+    /// Damages the list of the snapshot of `run`.
+    pub fn damage(&self, run: RunId) {
+        let mut state = self.lock();
+        let folder = state.folders.values_mut().find(|folder| folder.marker == Some(run));
+        folder.expect("the snapshot is there").list.push(b'#');
+    }
+
     /// Writes a file of the published snapshot behind the program's back, now.
     pub fn tamper(&self, path: &str, content: &[u8]) {
         let mut state = self.lock();

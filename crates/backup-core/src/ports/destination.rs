@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 use super::Source;
 use super::site_files::{Attributes, FileStat, FileTime, OpenFile, SiteFiles, SiteFilesError, WalkEntry};
@@ -37,6 +38,22 @@ pub struct StoredSnapshot {
     pub manifest: Manifest,
     /// Whether the folder has its final name, `<SiteCode>Backup`.
     pub published: bool,
+}
+
+/// A folder of ours that was a backup snapshot and is not whole any more. It is found by its marker; nothing removes it by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DamagedSnapshot {
+    /// The run that made it.
+    pub run: RunId,
+    /// Where it lies now.
+    #[serde(serialize_with = "as_text")]
+    pub folder: SitePath,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+fn as_text<S: serde::Serializer>(path: &SitePath, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(path)
 }
 
 /// What is put into the staging folder.
@@ -202,6 +219,9 @@ pub trait Destination: Debug + Send + Sync {
     async fn inspect(&self) -> Result<DestinationFacts, DestinationError>;
     /// All whole snapshots of the site, oldest run first, under whatever folder name.
     async fn list(&self) -> Result<Vec<StoredSnapshot>, DestinationError>;
+    /// Snapshots of the site that are damaged: marker there, manifest or list not what was sealed. They are not listed, and no publish,
+    /// sweep or removal of another run touches what is in them. An unfinished staging folder is none.
+    async fn damaged(&self) -> Result<Vec<DamagedSnapshot>, DestinationError>;
     /// Makes the staging folder of a run. Content is taken over from `previous` where an item says so.
     async fn begin(&self, run: RunId, previous: Option<RunId>) -> Result<Arc<dyn Staging>, DestinationError>;
     /// Gives a sealed snapshot its final name, and the one that has it another; both stay listed at every instant.

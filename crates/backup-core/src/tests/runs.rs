@@ -104,6 +104,26 @@ fn a_foreign_snapshot_is_never_replaced() {
 }
 
 #[test]
+fn a_damaged_snapshot_is_told_never_removed_and_takes_no_good_ones_place() {
+    let world = World::new();
+    backup(&world);
+    world.lock().put("/site/inboxes/new.box", FileKind::File, b"new");
+    world.lock().files.get_mut(&path("/site/inboxes/new.box")).expect("it is there").unreadable = true;
+    let weaker = backup(&world);
+    assert_eq!(weaker.outcome, Outcome::Incomplete);
+    world.damage(weaker.run);
+    let ports = world.ports();
+    let damaged = |world: &World| block_on(world.ports().destination.damaged()).expect("memory looks");
+    assert_eq!(damaged(&world)[0].run, weaker.run);
+    let told = block_on(crate::check::check(&ports, &plan())).findings;
+    assert!(told.iter().any(|finding| finding.message.contains("is damaged")), "{told:?}");
+    let again = backup(&world);
+    assert_eq!(again.outcome, Outcome::Incomplete);
+    assert!(snapshots(&ports).iter().any(|snapshot| snapshot.manifest.weaker.is_empty()), "the good one stays");
+    assert_eq!(damaged(&world)[0].run, weaker.run, "and so does the damaged one");
+}
+
+#[test]
 fn a_full_destination_is_found_before_anything_is_stopped() {
     let world = World::new();
     world.lock().free = 1000;

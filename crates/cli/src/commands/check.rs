@@ -53,7 +53,12 @@ fn answer(report: &CheckReport, config: &SiteConfig) -> Answer {
     result.insert("peak".to_owned(), json!(report.peak));
     result.insert("free".to_owned(), json!(report.free));
     let text = text(report, config.code.as_str(), &destination.to_string());
-    Answer::new(text, result.into()).with(report.findings.clone()).exit(Exit::of_findings(&report.findings))
+    let is_damaged = |finding: &Finding| finding.cause == Cause::Snapshot;
+    let exit = match Exit::of_findings(&report.findings) {
+        Exit::DONE if report.findings.iter().any(is_damaged) => Exit::INCOMPLETE,
+        exit => exit,
+    };
+    Answer::new(text, result.into()).with(report.findings.clone()).exit(exit)
 }
 
 fn text(report: &CheckReport, site: &str, destination: &str) -> String {

@@ -30,7 +30,7 @@ pub(super) async fn list(ports: &Ports, args: &FilesArgs) -> Result<Answer, Comm
         false => Answer::new(text(&records), Value::Null),
     };
     answer.result = json!({ "files": values });
-    Ok(answer.with(chosen.finding))
+    Ok(answer.with(chosen.findings))
 }
 
 fn value(record: &FileRecord) -> Value {

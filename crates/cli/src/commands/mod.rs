@@ -23,12 +23,13 @@ use std::sync::Arc;
 
 use backup_core::cancel::Cancel;
 use backup_core::ports::Ports;
-use backup_core::ports::destination::{SnapshotFiles, StoredSnapshot};
+use backup_core::ports::destination::{DamagedSnapshot, SnapshotFiles, StoredSnapshot};
 use backup_core::report::{Cause, Finding, Gravity};
-use backup_core::snapshot::{RunId, choose, short};
+use backup_core::snapshot::{ChooseError, RunId, choose, short};
 
 use crate::args::{Command, ControlFileCommand, Global, RegistryCommand};
 use crate::error::CommandError;
+use crate::exit::Exit;
 use crate::output::Answer;
 use crate::output::progress::Screen;
 
@@ -85,18 +86,36 @@ struct Chosen {
     /// The shortest text that names it.
     short: String,
     /// Said when nobody named the snapshot and it is not the one that they would want.
-    finding: Option<Finding>,
+    findings: Vec<Finding>,
 }
 
-/// Opens the snapshot that `id` names, or the newest.
+/// Opens the snapshot that `id` names, or the newest that is whole.
 async fn open(ports: &Ports, id: Option<&str>) -> Result<Chosen, CommandError> {
     let snapshots = ports.destination.list().await?;
+    let damaged = ports.destination.damaged().await?;
     let runs: Vec<RunId> = snapshots.iter().map(|snapshot| snapshot.run).collect();
-    let run = choose(&runs, id)?;
+    let run = match choose(&runs, id) {
+        Ok(run) => run,
+        Err(error) => return Err(not_chosen(error, &damaged, id)),
+    };
     let is_it = |snapshot: &&StoredSnapshot| snapshot.run == run;
     let newest = snapshots.iter().find(is_it).filter(|_| id.is_none());
-    let finding = newest.and_then(|newest| weaker(newest, &snapshots, &runs));
-    Ok(Chosen { files: ports.destination.open(run).await?, short: short(run, &runs), finding })
+    let mut findings: Vec<Finding> = match newest {
+        Some(_) => damaged.iter().map(DamagedSnapshot::finding).collect(),
+        None => Vec::new(),
+    };
+    findings.extend(newest.and_then(|newest| weaker(newest, &snapshots, &runs)));
+    Ok(Chosen { files: ports.destination.open(run).await?, short: short(run, &runs), findings })
+}
+
+/// A snapshot that is there and damaged is not one that is not there.
+fn not_chosen(error: ChooseError, damaged: &[DamagedSnapshot], id: Option<&str>) -> CommandError {
+    let runs: Vec<RunId> = damaged.iter().map(|damaged| damaged.run).collect();
+    let named = choose(&runs, id).ok().and_then(|run| damaged.iter().find(|damaged| damaged.run == run));
+    match named.map(DamagedSnapshot::finding) {
+        Some(finding) => CommandError::new(Exit::SNAPSHOT, finding.message).hint(finding.hint.unwrap_or_default()),
+        None => error.into(),
+    }
 }
 
 /// Warns when the newest snapshot is weaker than asked for, and names a better one.

@@ -61,7 +61,7 @@ async fn from_destination(
     let services = site.config.services.iter().map(|service| service.name.clone()).collect();
     let chosen = open(&ports, args.id.as_deref()).await?;
     let answer = judge(&RecoveryPorts::of(&ports, services), chosen.files, request, Some(&site.config)).await?;
-    Ok(answer.after(chosen.finding.into_iter().map(Into::into).collect()))
+    Ok(answer.after(chosen.findings.into_iter().map(Into::into).collect()))
 }
 
 /// On a bare machine: nothing is needed but the folder. What its site.toml says of services is told, never run.

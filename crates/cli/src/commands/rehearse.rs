@@ -50,7 +50,7 @@ pub(super) async fn judge(ports: &Ports, session: &Session, args: &RehearseArgs)
         false => Exit::of_findings(&report.findings),
     };
     let answer = Answer::new(text, result).with(report.findings).exit(exit);
-    Ok(answer.after(chosen.finding.into_iter().map(Into::into).collect()))
+    Ok(answer.after(chosen.findings.into_iter().map(Into::into).collect()))
 }
 
 fn failed(error: RehearseError) -> CommandError {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use backup_core::ports::Ports;
-use backup_core::ports::destination::StoredSnapshot;
+use backup_core::ports::destination::{DamagedSnapshot, StoredSnapshot};
 use backup_core::ports::shadow_copies::Consistency;
 use backup_core::snapshot::{RunId, short};
 use jiff::tz::TimeZone;
@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Session;
 use crate::error::CommandError;
+use crate::exit::Exit;
 use crate::output::{Answer, human, json};
 use crate::ports;
 use crate::site::Site;
@@ -24,7 +25,11 @@ pub(super) async fn list(ports: &Ports) -> Result<Answer, CommandError> {
     let snapshots = ports.destination.list().await?;
     let runs: Vec<RunId> = snapshots.iter().map(|snapshot| snapshot.run).collect();
     let values: Vec<Value> = snapshots.iter().map(|snapshot| value(snapshot, &runs)).collect();
-    Ok(Answer::new(text(&snapshots, &runs, &ports.clock.local_zone()), json!({ "snapshots": values })))
+    let damaged = ports.destination.damaged().await?;
+    let exit = if damaged.is_empty() { Exit::DONE } else { Exit::INCOMPLETE };
+    let result = json!({ "snapshots": values, "damaged": damaged });
+    let answer = Answer::new(text(&snapshots, &runs, &ports.clock.local_zone()), result);
+    Ok(answer.with(damaged.iter().map(DamagedSnapshot::finding)).exit(exit))
 }
 
 /// A snapshot in the JSON form.

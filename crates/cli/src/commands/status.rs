@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use backup_core::config::SiteConfig;
 use backup_core::ports::Ports;
-use backup_core::ports::destination::StoredSnapshot;
+use backup_core::ports::destination::{DamagedSnapshot, StoredSnapshot};
 use backup_core::ports::journal::unfinished_runs;
 use backup_core::recover::half_recovered;
 use backup_core::report::{Cause, Finding, Gravity};
@@ -53,6 +53,7 @@ struct Facts {
     now: Timestamp,
     zone: TimeZone,
     snapshots: Vec<StoredSnapshot>,
+    damaged: Vec<DamagedSnapshot>,
     /// In a hierarchy: how long change tracking data is kept.
     retention: Option<Duration>,
     last_run: Option<LastRun>,
@@ -115,6 +116,7 @@ async fn gather(ports: &Ports, config: &SiteConfig) -> Result<Facts, CommandErro
         site: config.code.to_string(),
         now,
         snapshots: ports.destination.list().await?,
+        damaged: ports.destination.damaged().await?,
         retention,
         last_run,
         enabled,
@@ -163,6 +165,7 @@ impl Facts {
     fn findings(&self, max_age: Option<Duration>) -> Vec<Finding> {
         let verdicts = [self.judge_snapshots(max_age), self.judge_last_run()];
         let mut findings: Vec<Finding> = verdicts.into_iter().flatten().collect();
+        findings.extend(self.damaged.iter().map(DamagedSnapshot::finding));
         let time = |moment| human::time(moment, &self.zone);
         if let (Some(first), n) = (self.missed.first(), self.missed.len()) {
             let windows = human::count(n as u64, "window", "windows");

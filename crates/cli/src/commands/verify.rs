@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use backup_core::ports::Ports;
-use backup_core::report::{VerifyReport, has_errors};
+use backup_core::ports::destination::DamagedSnapshot;
+use backup_core::report::{Finding, VerifyReport, has_errors};
 use backup_core::verify::verify;
 use serde_json::json;
 
@@ -29,8 +30,15 @@ pub(super) async fn judge(ports: &Ports, args: &VerifyArgs) -> Result<Answer, Co
     let whole = !has_errors(&report.findings);
     let result = json!({ "run": report.run, "entries": report.entries, "bytes": report.bytes, "whole": whole });
     let text = text(&report, &chosen.short, args.read_data);
-    let exit = Exit::of_findings(&report.findings);
-    Ok(Answer::new(text, result).with(report.findings).exit(exit))
+    let damaged: Vec<Finding> = match args.id {
+        None => ports.destination.damaged().await?.iter().map(DamagedSnapshot::finding).collect(),
+        Some(_) => Vec::new(),
+    };
+    let exit = match Exit::of_findings(&report.findings) {
+        Exit::DONE if !damaged.is_empty() => Exit::INCOMPLETE,
+        exit => exit,
+    };
+    Ok(Answer::new(text, result).with(damaged).with(report.findings).exit(exit))
 }
 
 fn text(report: &VerifyReport, short: &str, read_data: bool) -> String {

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+use backup_core::copy::chain;
 use backup_core::manifest::{ContentHash, LIST_NAME, MANIFEST_NAME, Manifest};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::snapshot::RunId;
@@ -82,10 +83,28 @@ impl Folder {
 
     /// The manifest when the folder holds a whole snapshot: marker, manifest and list belong together.
     pub(super) fn whole(&self) -> Option<Manifest> {
-        let marker = self.marker()?;
-        let manifest = Manifest::parse(&self.read(MANIFEST_NAME).ok()?).ok()?;
-        let ours = manifest.run == marker.run && manifest.site == marker.site;
-        (ours && self.list_hash().ok()? == manifest.list).then_some(manifest)
+        self.judge(&self.marker()?).ok()
+    }
+
+    /// The manifest of a whole snapshot with this marker, or what is wrong.
+    pub(super) fn judge(&self, marker: &Marker) -> Result<Manifest, String> {
+        let unreadable =
+            |name: &str, error: &dyn std::error::Error| format!("`{name}` cannot be read: {}", chain(error));
+        let json = self.read(MANIFEST_NAME).map_err(|error| unreadable(MANIFEST_NAME, &error))?;
+        let manifest = Manifest::parse(&json).map_err(|error| unreadable(MANIFEST_NAME, &error))?;
+        if (manifest.run, &manifest.site) != (marker.run, &marker.site) {
+            return Err(format!("`{MANIFEST_NAME}` is another snapshot's"));
+        }
+        let hash = self.list_hash().map_err(|error| unreadable(LIST_NAME, &error))?;
+        if hash != manifest.list {
+            return Err(format!("`{LIST_NAME}` does not have the hash in `{MANIFEST_NAME}`"));
+        }
+        Ok(manifest)
+    }
+
+    /// Whether it still has the name under which it was opened.
+    pub(super) fn is_in_place(&self, root: &OwnedFd, root_path: &SitePath) -> bool {
+        Self::open(root, root_path, self.name()).is_ok_and(|there| there.inode() == self.inode())
     }
 
     /// A small file directly in the folder.

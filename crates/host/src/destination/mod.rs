@@ -1,7 +1,8 @@
 //! A folder of this machine as destination.
 //!
 //! What this program keeps lies directly below the root: `<SiteCode>Backup`, the published snapshot; `.sitebackup-<run>`, a staging
-//! folder, or a snapshot that is not or no longer the published one; `smsbkup.log`; `.<SiteCode>Backup.lock` while a run works here. A folder is ours by its marker `.sitebackup`
+//! folder, or a snapshot that is not or no longer the published one; `<SiteCode>Backup.damaged-<run>`, one that was published and is not
+//! whole any more; `smsbkup.log`; `.<SiteCode>Backup.lock` while a run works here. A folder is ours by its marker `.sitebackup`
 //! alone, and a snapshot by marker, `sitebackup.json` and `files.jsonl.zst` that belong together; names decide nothing.
 //! Folders are made for their owner only (mode 0700, files 0600).
 
@@ -25,7 +26,8 @@ use async_trait::async_trait;
 use backup_core::manifest::{MANIFEST_NAME, Manifest};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{
-    Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, Staging, StoredSnapshot,
+    DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, Staging,
+    StoredSnapshot,
 };
 use backup_core::site::SiteCode;
 use backup_core::snapshot::RunId;
@@ -139,6 +141,20 @@ impl LocalDestination {
         Ok(list)
     }
 
+    fn damaged_now(&self) -> Result<Vec<DamagedSnapshot>, DestinationError> {
+        let root = self.open_root()?;
+        let mut list = Vec::new();
+        for (folder, marker) in self.ours(&root)? {
+            let Err(reason) = folder.judge(&marker) else { continue };
+            // What is staged now, or removed by now, is not damaged: a removal begins with the manifest's name, and then the folder's.
+            if !remove::is_leftover(&folder, &marker) && folder.is_in_place(&root, &self.root) {
+                list.push(DamagedSnapshot { run: marker.run, folder: folder.path, reason });
+            }
+        }
+        list.sort_by_key(|damaged| damaged.run);
+        Ok(list)
+    }
+
     fn amend_now(&self, manifest: &Manifest) -> Result<(), DestinationError> {
         let root = self.lock_root()?;
         let (folder, stands) = self.find(&root, manifest.run)?;
@@ -201,6 +217,10 @@ impl Destination for LocalDestination {
 
     async fn list(&self) -> Result<Vec<StoredSnapshot>, DestinationError> {
         self.work(Self::list_now).await
+    }
+
+    async fn damaged(&self) -> Result<Vec<DamagedSnapshot>, DestinationError> {
+        self.work(Self::damaged_now).await
     }
 
     async fn begin(&self, run: RunId, previous: Option<RunId>) -> Result<Arc<dyn Staging>, DestinationError> {

@@ -5,6 +5,7 @@ use std::io;
 use backup_core::manifest::{LIST_NAME, MANIFEST_NAME};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::DestinationError;
+use backup_core::site::SiteCode;
 use backup_core::snapshot::RunId;
 use rustix::io::Errno;
 
@@ -22,6 +23,11 @@ const WORKING_PREFIX: &str = ".sitebackup-";
 /// The name of a folder that has not the final one.
 pub(super) fn working_name(run: RunId) -> String {
     format!("{WORKING_PREFIX}{run}")
+}
+
+/// The first part of the name of a damaged snapshot that had the final one: not a working name, whose folders may be swept.
+pub(super) fn damaged_name(site: &SiteCode, run: RunId) -> String {
+    format!("{}.damaged-{run}", site.snapshot_folder())
 }
 
 /// Whether a folder of this name is where a run stages, or where its snapshot waits or goes.

@@ -14,7 +14,7 @@ use rustix::fs::{RenameFlags, fsync, renameat, renameat_with};
 use rustix::io::Errno;
 
 use super::folder::Folder;
-use super::names::{failed, is_working_name, working_name};
+use super::names::{damaged_name, failed, is_working_name, working_name};
 use super::{LocalDestination, stands};
 
 /// What has the final name.
@@ -76,8 +76,18 @@ impl LocalDestination {
                 result => return result,
             }
         }
-        rename_to_working(root, name.as_bytes(), old)?;
+        let standing = Folder::open(root, &self.root, name.as_bytes()).map_err(|_| Errno::IO)?;
+        self.set_aside(root, &standing, old)?;
         self.name(root, folder)
+    }
+
+    /// Gives the folder of `run` a name of its own. A damaged snapshot gets none under which anything is ever swept.
+    fn set_aside(&self, root: &OwnedFd, folder: &Folder, run: RunId) -> Result<(), Errno> {
+        let plain = match folder.whole() {
+            Some(_) => working_name(run),
+            None => damaged_name(&self.site, run),
+        };
+        rename_to_free(root, folder.name(), plain).map(drop)
     }
 
     /// After an exchange the old snapshot has the working name of the new one: it gets its own.
@@ -85,7 +95,7 @@ impl LocalDestination {
         for (folder, marker) in self.ours(root)? {
             let is_other = super::names::working_run(folder.name()).is_some_and(|run| run != marker.run);
             if is_other && !is_working_name(folder.name(), marker.run) {
-                rename_to_working(root, folder.name(), marker.run).map_err(failed("name", &folder.path))?;
+                self.set_aside(root, &folder, marker.run).map_err(failed("name", &folder.path))?;
             }
         }
         Ok(())
@@ -94,7 +104,11 @@ impl LocalDestination {
 
 /// Gives the folder `from` the first free working name of `run`.
 pub(super) fn rename_to_working(root: &OwnedFd, from: &[u8], run: RunId) -> Result<String, Errno> {
-    let plain = working_name(run);
+    rename_to_free(root, from, working_name(run))
+}
+
+/// Gives the folder `from` the name `plain`, or the first free one with a number behind it.
+fn rename_to_free(root: &OwnedFd, from: &[u8], plain: String) -> Result<String, Errno> {
     let numbered = (1u32..).map(|number| format!("{plain}-{number}"));
     for name in std::iter::once(plain.clone()).chain(numbered) {
         match rename_new(root, from, &name) {

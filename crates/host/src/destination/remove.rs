@@ -71,7 +71,7 @@ struct Leftover {
 }
 
 /// Whether it was never sealed, or its removal was begun. A folder from which somebody else took the manifest is neither.
-fn is_leftover(folder: &Folder, marker: &Marker) -> bool {
+pub(super) fn is_leftover(folder: &Folder, marker: &Marker) -> bool {
     !folder.has(MANIFEST_NAME) && (folder.has(REMOVING_NAME) || is_working_name(folder.name(), marker.run))
 }
 

@@ -26,6 +26,7 @@ pub(super) fn answer(facts: &Facts, max_age: Option<Duration>) -> Answer {
         "next_window": facts.next.as_ref().map(window_value),
         "missed": facts.missed.iter().map(window_value).collect::<Vec<_>>(),
         "leftovers": facts.leftovers,
+        "damaged": facts.damaged,
         "half_recovered": facts.half_recovered.is_some(),
     });
     Answer::new(text(facts, &runs), result)

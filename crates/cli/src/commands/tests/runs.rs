@@ -212,6 +212,7 @@ fn snapshots_are_listed() {
     ");
     insta::assert_snapshot!(json("snapshots", &some), @r#"
     {
+      "damaged": [],
       "snapshots": [
         {
           "bytes": 29,

@@ -29,6 +29,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
     insta::assert_snapshot!(json("status", &answer), @r#"
     {
       "age": [n],
+      "damaged": [],
       "good": {
         "bytes": 29,
         "consistency": "application",
@@ -222,8 +223,8 @@ fn a_snapshot_weaker_than_asked_for_names_the_last_good_one() {
     world.lock().files.get_mut(&path("/site/inboxes/new.box")).expect("it is there").unreadable = true;
     back_up(&world);
     let chosen = block_on(open(&world.ports(), None)).expect("a snapshot");
-    insta::assert_debug_snapshot!(chosen.finding, @r#"
-    Some(
+    insta::assert_debug_snapshot!(chosen.findings, @r#"
+    [
         Finding {
             gravity: Warning,
             cause: Snapshot,
@@ -232,7 +233,7 @@ fn a_snapshot_weaker_than_asked_for_names_the_last_good_one() {
                 "the last good one is 000000000001",
             ),
         },
-    )
+    ]
     "#);
     insta::assert_snapshot!(Printer::shown("status", &status_of(&world, &alone(), None)), @"
     $ sitebackup status
@@ -245,4 +246,62 @@ fn a_snapshot_weaker_than_asked_for_names_the_last_good_one() {
       next window         open until 2026-03-01 05:00:[s] +00:00
     [incomplete]
     ");
+}
+
+#[test]
+fn a_damaged_snapshot_is_told_and_counts_for_nothing() {
+    let _filters = without_seconds();
+    let world = backed_up();
+    let ports = world.ports();
+    let first = block_on(ports.destination.list()).expect("memory lists")[0].run;
+    world.damage(first);
+    insta::assert_snapshot!(Printer::shown("status", &status_of(&world, &alone(), None)), @"
+    $ sitebackup status
+    error: there is no backup snapshot
+    hint: `sitebackup backup` makes one
+    warning: snapshot 00000000 at `/backup/P01Backup` is damaged: the list of files does not have the hash in the manifest
+    hint: it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it
+    Site P01
+      last good snapshot  none
+      last run            done, began 2026-03-01 03:00:[s] +00:00
+      next window         open until 2026-03-01 05:00:[s] +00:00
+    [stale]
+    ");
+    let refused = block_on(open(&ports, Some(&first.to_string()))).map(|_| ()).expect_err("it is damaged");
+    insta::assert_snapshot!(Printer::shown_error("verify 00000000", &refused), @"
+    $ sitebackup verify 00000000
+    error: snapshot 00000000 at `/backup/P01Backup` is damaged: the list of files does not have the hash in the manifest
+    hint: it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it
+    [snapshot]
+    ");
+    assert_eq!(back_up(&world).exit.name(), "done", "it stands in nobody's way");
+    let listed = block_on(snapshots::list(&ports)).expect("memory lists");
+    insta::assert_snapshot!(Printer::shown("snapshots", &listed), @"
+    $ sitebackup snapshots
+    warning: snapshot 00000000 at `/backup/.sitebackup-00000000000170008000000000000000` is damaged: the list of files does not have the hash in the manifest
+    hint: it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it
+    00000000  2026-03-01 03:00:[s] +00:00  12 entries  32 B  application consistency  /backup/P01Backup
+    [incomplete]
+    ");
+    assert_documented("snapshots", &listed.result);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&listed.result["damaged"]).expect("JSON"), @r#"
+    [
+      {
+        "folder": "/backup/.sitebackup-00000000000170008000000000000000",
+        "reason": "the list of files does not have the hash in the manifest",
+        "run": "00000000-0001-7000-8000-000000000000"
+      }
+    ]
+    "#);
+    let verified = block_on(verify::judge(&ports, &VerifyArgs { id: None, read_data: true })).expect("one is whole");
+    insta::assert_snapshot!(Printer::shown("verify --read-data", &verified), @"
+    $ sitebackup verify --read-data
+    warning: snapshot 00000000 at `/backup/.sitebackup-00000000000170008000000000000000` is damaged: the list of files does not have the hash in the manifest
+    hint: it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it
+    Snapshot 00000000 is whole: 12 entries, 32 B read and hashed.
+    [incomplete]
+    ");
+    let checked = block_on(check::judge(&ports, &alone(), &plan(&alone())));
+    assert!(checked.notices.iter().any(|notice| notice.finding.message.contains("is damaged")));
+    assert_eq!(checked.exit.name(), "incomplete");
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -256,4 +257,37 @@ async fn facts_tell_room_volume_and_whether_it_can_be_written() {
     missing.begin(run(1), None).await.map(drop).expect_err("no root");
     let system = LocalDestination::new(site_path(std::path::Path::new("/proc")), "P01".parse().expect("a code"));
     assert!(!system.inspect().await.expect("facts").writable);
+}
+
+/// Whatever was done to the published folder, it is named with the reason, gives way, and no sweep takes it.
+#[tokio::test]
+async fn a_damaged_snapshot_gives_way_and_stays() {
+    type Damage = (&'static str, fn(&Path));
+    let damages: [Damage; 5] = [
+        ("`sitebackup.json` cannot be read", |folder| {
+            fs::write(folder.join("sitebackup.json"), "{}").expect("written")
+        }),
+        ("`sitebackup.json` cannot be read", |folder| fs::remove_file(folder.join("sitebackup.json")).expect("gone")),
+        ("`files.jsonl.zst` cannot be read", |folder| fs::remove_file(folder.join("files.jsonl.zst")).expect("gone")),
+        ("`files.jsonl.zst` cannot be read", |folder| fs::write(folder.join("files.jsonl.zst"), "#").expect("written")),
+        ("does not have the hash", |folder| {
+            let other = zstd::encode_all(&b"other"[..], 1).expect("packed");
+            fs::write(folder.join("files.jsonl.zst"), other).expect("written");
+        }),
+    ];
+    for (reason, damage) in damages {
+        for bench in [Bench::new(), Bench::without_exchange()] {
+            let folder = bench.published(run(1), "one").await.folder;
+            damage(&bench.root.path().join("P01Backup"));
+            assert_eq!(bench.destination.list().await.expect("listed"), []);
+            let damaged = bench.destination.damaged().await.expect("looked at");
+            assert_eq!((damaged.len(), damaged[0].run, &damaged[0].folder), (1, run(1), &folder));
+            assert!(damaged[0].reason.contains(reason), "{}", damaged[0].reason);
+            bench.published(run(2), "two").await;
+            bench.destination.sweep().await.expect("swept");
+            let aside = bench.root.path().join(format!("P01Backup.damaged-{}", run(1)));
+            assert_eq!(fs::read(aside.join("a")).expect("its content is left alone"), b"one", "{reason}");
+            assert_eq!(bench.destination.damaged().await.expect("looked at").len(), 1, "{reason}");
+        }
+    }
 }

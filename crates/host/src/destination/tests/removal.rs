@@ -141,7 +141,8 @@ async fn a_folder_whose_manifest_somebody_took_is_not_swept() {
     assert!(bench.root.path().join("P01Backup/a").exists() && bench.staged(run(2), "a").exists());
     // It is ours nevertheless: it makes room for a new one, and keeps its content.
     bench.published(run(3), "three").await;
-    assert!(bench.staged(run(1), "a").exists());
+    assert_eq!(bench.destination.sweep().await.expect("swept"), 0, "also under its new name");
+    assert!(bench.root.path().join(format!("P01Backup.damaged-{}/a", run(1))).exists());
 }
 
 fn rename(bench: &Bench, from: &str, to: &str) {
