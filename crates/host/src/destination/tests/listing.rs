@@ -265,7 +265,7 @@ async fn a_damaged_snapshot_gives_way_and_stays() {
     type Damage = (&'static str, fn(&Path));
     let damages: [Damage; 5] = [
         ("`sitebackup.json` cannot be read", |folder| {
-            fs::write(folder.join("sitebackup.json"), "{}").expect("written")
+            fs::write(folder.join("sitebackup.json"), "{}").expect("written");
         }),
         ("`sitebackup.json` cannot be read", |folder| fs::remove_file(folder.join("sitebackup.json")).expect("gone")),
         ("`files.jsonl.zst` cannot be read", |folder| fs::remove_file(folder.join("files.jsonl.zst")).expect("gone")),
