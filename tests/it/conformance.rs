@@ -3,6 +3,7 @@
 mod database;
 mod local;
 mod memory;
+mod registries;
 mod small;
 
 use tests::JournalMode;
@@ -11,7 +12,8 @@ use tests::conformance;
 use database::Sqlite;
 use local::Local;
 use memory::Memory;
-use small::{FileRegistry, Host, Services};
+use registries::FileRegistry;
+use small::{Host, Services};
 
 macro_rules! conforms {
     ($($name:ident: $suite:ident on $make:expr;)*) => {$(
@@ -50,7 +52,9 @@ conforms! {
     file_status_log: status_log on Host::new;
     command_services: services on Services::plain;
     watched_services: services on Services::watched;
-    reg_file_registry: registry on FileRegistry::new;
+    reg_file_registry: registry on FileRegistry::reg;
+    hive_file_registry: registry on FileRegistry::hive;
+    wine_prefix_registry: registry on FileRegistry::wine;
     sqlite_wal_database: database on || Sqlite::new(JournalMode::Wal);
     sqlite_rollback_database: database on || Sqlite::new(JournalMode::Delete);
 }

@@ -1,6 +1,6 @@
 //! Reads the workload's number back from each place that it was written to.
 //!
-//! The `.reg` text is searched, not parsed, and its UTF-16 is decoded here.
+//! Registry text and hives are searched, not parsed, by rules that are written down here once more.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -126,8 +126,24 @@ fn last_logged(content: &[u8]) -> Option<u64> {
 
 fn registry_counter(path: &Path) -> io::Result<u64> {
     let bytes = fs::read(path).map_err(|error| named(path, error))?;
-    let text = decode_reg_text(&bytes);
-    counter_value(&text).ok_or_else(|| malformed(path))
+    let counter =
+        if bytes.starts_with(b"regf") { hive_counter(&bytes) } else { counter_value(&decode_reg_text(&bytes)) };
+    counter.ok_or_else(|| malformed(path))
+}
+
+/// The value's cell says: signature, length of the name, length of the data, where they are, type, flags, name. Data of up
+/// to four bytes are where else their place is told.
+fn hive_counter(hive: &[u8]) -> Option<u64> {
+    const SIGNATURE: &[u8] = b"vk\x07\0";
+    let is_counter = |cell: &&[u8]| cell.starts_with(SIGNATURE) && cell.get(20..27) == Some(b"Counter");
+    let cell = (0..hive.len()).step_by(4).map(|at| &hive[at..]).find(is_counter)?;
+    let number = |at: usize| Some(u32::from_le_bytes(*cell.get(at..)?.first_chunk()?));
+    if number(4)? == 0x8000_0004 {
+        return number(8).map(u64::from);
+    }
+    // Behind the first 4096 bytes, and the four that tell the size of a cell.
+    let data = hive.get(number(8)? as usize + 4096 + 4..)?;
+    (number(4)? == 8).then(|| data.first_chunk().copied().map(u64::from_le_bytes))?
 }
 
 /// UTF-16LE when the byte order mark says so, else UTF-8.
@@ -165,7 +181,7 @@ fn malformed(path: &Path) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counters, counter_value, decode_reg_text, last_logged};
+    use super::{Counters, counter_value, decode_reg_text, hive_counter, last_logged};
 
     #[test]
     fn registry_value_in_both_types() {
@@ -173,6 +189,24 @@ mod tests {
         assert_eq!(counter_value("\"Counter\"=hex(b):2a,01,00,00,00,00,00,00\r\n\"x\"=\"y\""), Some(298));
         assert_eq!(counter_value("\"Counter\"=hex(b):2a"), None);
         assert_eq!(counter_value("\"Other\"=dword:0000002a"), None);
+    }
+
+    #[test]
+    fn registry_value_in_a_hive() {
+        let hive = |size: u32, place: u32| {
+            let mut hive = b"regf".to_vec();
+            hive.resize(4096, 0);
+            hive.extend([0; 4]);
+            hive.extend(b"vk\x07\0");
+            [size, place, 4, 1].iter().for_each(|number| hive.extend(number.to_le_bytes()));
+            hive.extend(b"Counter\0");
+            hive.extend([0; 4]);
+            hive.extend(298u64.to_le_bytes());
+            hive
+        };
+        assert_eq!(hive_counter(&hive(8, 32)), Some(298));
+        assert_eq!(hive_counter(&hive(0x8000_0004, 42)), Some(42));
+        assert_eq!(hive_counter(&hive(8, 4096)), None);
     }
 
     #[test]

@@ -103,8 +103,35 @@ impl DatabaseConfig {
 pub struct RegistryRoot {
     /// The root.
     pub key: RegistryKey,
-    /// The `.reg` file that holds it.
-    pub reg_file: SitePath,
+    /// What holds it.
+    pub store: RegistryStore,
+}
+
+/// What holds a registry root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryStore {
+    /// A `.reg` file, which may hold other roots too.
+    Reg(SitePath),
+    /// A hive file, whose root the registry root is.
+    Hive(SitePath),
+    /// The folder of a Wine prefix.
+    WinePrefix(SitePath),
+}
+
+impl RegistryStore {
+    /// The file or folder.
+    pub fn path(&self) -> &SitePath {
+        match self {
+            Self::Reg(path) | Self::Hive(path) | Self::WinePrefix(path) => path,
+        }
+    }
+
+    /// The file or folder, to be put elsewhere.
+    pub fn path_mut(&mut self) -> &mut SitePath {
+        match self {
+            Self::Reg(path) | Self::Hive(path) | Self::WinePrefix(path) => path,
+        }
+    }
 }
 
 /// A service that is stopped and started by commands.

@@ -169,8 +169,8 @@ pub(crate) struct InitArgs {
     /// Write snapshots to this folder, which must be there
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) destination: PathBuf,
-    /// Back up this registry key, which lives in a .reg file
-    #[arg(long, value_name = "KEY=FILE.reg", value_parser = registry)]
+    /// Back up this registry key, which lives in a .reg file, a hive file or the folder of a Wine prefix
+    #[arg(long, value_name = "KEY=FILE", value_parser = registry)]
     pub(crate) registry: Vec<(RegistryKey, PathBuf)>,
     /// Run on these days of the week, such as `sun,wed`; daily without it
     #[arg(long, value_name = "DAYS", value_delimiter = ',', value_parser = weekday)]
@@ -414,9 +414,9 @@ fn map(text: &str) -> Result<(SitePath, SitePath), String> {
 }
 
 fn registry(text: &str) -> Result<(RegistryKey, PathBuf), String> {
-    let (key, file) = text.rsplit_once('=').ok_or("write KEY=FILE.reg")?;
+    let (key, file) = text.rsplit_once('=').ok_or("write KEY=FILE")?;
     if !key.to_ascii_uppercase().starts_with("HK") || file.is_empty() {
-        return Err(r"write KEY=FILE.reg, the key with its root, such as HKLM\SOFTWARE\Microsoft\SMS".to_owned());
+        return Err(r"write KEY=FILE, the key with its root, such as HKLM\SOFTWARE\Microsoft\SMS".to_owned());
     }
     Ok((RegistryKey::new(key), PathBuf::from(file)))
 }

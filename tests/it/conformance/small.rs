@@ -1,4 +1,4 @@
-//! The small ports of this machine: clock, commands, services, journal, status log, registry.
+//! The small ports of this machine: clock, commands, services, journal, status log.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,7 +13,6 @@ use backup_core::config::ServiceConfig;
 use backup_core::ports::clock::Clock;
 use backup_core::ports::commands::Commands;
 use backup_core::ports::journal::RunJournal;
-use backup_core::ports::registry::{Registry, RegistryKey};
 use backup_core::ports::services::ServiceControl;
 use backup_core::ports::status_log::StatusLog;
 use host::commands::{AFTER_BACKUP, HostCommands};
@@ -22,12 +21,10 @@ use host::machine::SystemClock;
 use host::services::CommandServices;
 use host::status_log::FileStatusLog;
 use host::watchdog::{WatchdogOptions, WatchedServices, serve};
-use registry::{RegFile, RegFileRegistry};
 use tempfile::TempDir;
 use tests::conformance::clock::ClockBench;
 use tests::conformance::commands::CommandsBench;
 use tests::conformance::journal::JournalBench;
-use tests::conformance::registry::RegistryBench;
 use tests::conformance::services::ServicesBench;
 use tests::conformance::status_log::StatusLogBench;
 
@@ -200,73 +197,5 @@ impl ServicesBench for Services {
     fn make_hang(&self, action: &'static str) -> bool {
         self.put(&format!("hang-A-{action}"));
         true
-    }
-}
-
-/// A `.reg` file with a key of every type of value, and another key beside it.
-#[derive(Debug)]
-pub(super) struct FileRegistry(TempDir);
-
-const KEY: &str = r"HKEY_LOCAL_MACHINE\SOFTWARE\Bench";
-const NEIGHBOUR: &str = r"HKEY_LOCAL_MACHINE\SOFTWARE\Bench2";
-
-const VALUES: &str = r#"@="the default value"
-"string"="Größe \\ \"x\""
-"empty"=""
-"dword"=dword:0000002a
-"qword"=hex(b):2a,00,00,00,00,00,00,00
-"binary"=hex:00,ff,80
-"none"=hex(0):
-"expand"=hex(2):25,00,50,00,25,00,00,00
-"multi"=hex(7):61,00,00,00,62,00,00,00,00,00
-"unknown type"=hex(ffff0001):01,02,03
-"not terminated"=hex(1):61,00
-"odd length"=hex(1):61,00,62
-"#;
-
-impl FileRegistry {
-    pub(super) fn new() -> Self {
-        let registry = Self(scratch());
-        registry.write("\"counter\"=dword:00000001\n");
-        registry
-    }
-
-    fn write(&self, more: &str) {
-        let text = format!(
-            "Windows Registry Editor Version 5.00\n\n[{KEY}]\n{VALUES}\n[{KEY}\\Sub Key]\n{more}\n[{KEY}\\Empty]\n\n\
-             [{NEIGHBOUR}]\n\"kept\"=\"yes\"\n"
-        );
-        fs::write(self.0.path().join("site.reg"), text).expect("written");
-    }
-}
-
-impl RegistryBench for FileRegistry {
-    fn registry(&self) -> Arc<dyn Registry> {
-        Arc::new(RegFileRegistry::new(RegFile::new(self.0.path().join("site.reg"))))
-    }
-
-    fn empty(&self) -> Arc<dyn Registry> {
-        let file = tempfile::Builder::new().tempfile_in(self.0.path()).expect("a name");
-        Arc::new(RegFileRegistry::new(RegFile::new(file.path())))
-    }
-
-    fn key(&self) -> RegistryKey {
-        RegistryKey::new(KEY)
-    }
-
-    fn count(&self) -> usize {
-        3
-    }
-
-    fn neighbour(&self) -> RegistryKey {
-        RegistryKey::new(NEIGHBOUR)
-    }
-
-    fn change(&self) {
-        self.write(&format!("\"counter\"=dword:00000002\n\"new\"=\"x\"\n[{KEY}\\New Key]\n\"y\"=\"z\"\n"));
-    }
-
-    fn unserved(&self) -> Option<RegistryKey> {
-        None
     }
 }

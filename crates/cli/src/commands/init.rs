@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use backup_core::config::{RegistryRoot, RegistryStore};
 use backup_core::path::SitePath;
 use backup_core::report::{Cause, Finding, Gravity};
 use backup_core::schedule::Schedule;
@@ -53,7 +54,15 @@ fn new_site(args: &InitArgs) -> Result<NewSite, CommandError> {
     if !args.days.is_empty() {
         schedule.days.clone_from(&args.days);
     }
-    let registry = args.registry.iter().map(|(key, file)| Ok((key.clone(), existing(file)?)));
+    let registry = args.registry.iter().map(|(key, file)| {
+        let store = existing(file)?;
+        let store = match file.extension() {
+            _ if file.is_dir() => RegistryStore::WinePrefix(store),
+            Some(extension) if extension.eq_ignore_ascii_case("reg") => RegistryStore::Reg(store),
+            _ => RegistryStore::Hive(store),
+        };
+        Ok(RegistryRoot { key: key.clone(), store })
+    });
     Ok(NewSite {
         install_dir: args.install_dir.as_ref().map(existing).transpose()?,
         control_file: args.control_file.as_ref().map(existing).transpose()?,

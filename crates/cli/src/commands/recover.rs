@@ -115,7 +115,7 @@ fn name_registry_file(place: &mut String, config: Option<&SiteConfig>) {
     let wanted = RegistryKey::new(key);
     let roots = config.into_iter().flat_map(|config| &config.registry).filter(|root| wanted.starts_with(&root.key));
     if let Some(root) = roots.max_by_key(|root| root.key.as_str().len()) {
-        *place = format!("{key} -> {}", root.reg_file);
+        *place = format!("{key} -> {}", root.store.path());
     }
 }
 

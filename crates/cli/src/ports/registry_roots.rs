@@ -1,68 +1,88 @@
 //! Registry keys whose roots live in different files.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backup_core::config::RegistryRoot;
+use backup_core::config::{RegistryRoot, RegistryStore};
 use backup_core::ports::registry::{Registry, RegistryError, RegistryKey};
-use registry::{RegFile, RegFileRegistry};
+use registry::{HiveFile, HiveFileRegistry, KeyPath, RegFile, RegFileRegistry, WinePrefixRegistry, verify_export};
 
 use crate::site::local;
 
-/// Sends each key to the file that holds its root. Roots in one file share one store, whose imports wait for each other.
+/// Sends each key to what holds its root. Roots in one place share one adapter, whose imports wait for each other.
 #[derive(Debug)]
 pub(super) struct RegistryRoots(Vec<Root>);
 
 #[derive(Debug)]
 struct Root {
-    key: RegistryKey,
-    file: PathBuf,
-    store: Arc<RegFileRegistry>,
+    root: RegistryRoot,
+    adapter: Arc<dyn Registry>,
 }
 
 impl RegistryRoots {
     pub(super) fn new(roots: &[RegistryRoot]) -> Self {
-        let mut stores = HashMap::new();
-        let mut entry = |root: &RegistryRoot| {
-            let file = local(&root.reg_file);
-            let store = || Arc::new(RegFileRegistry::new(RegFile::new(file.clone())));
-            let store = Arc::clone(stores.entry(file.clone()).or_insert_with(store));
-            Root { key: root.key.clone(), file, store }
-        };
-        Self(roots.iter().map(&mut entry).collect())
+        let mut all: Vec<Root> = Vec::new();
+        for root in roots {
+            let known = all.iter().find(|other| other.root.store == root.store && !is_hive(root));
+            let adapter = known.map_or_else(|| adapter(root), |known| Arc::clone(&known.adapter));
+            all.push(Root { root: root.clone(), adapter });
+        }
+        Self(all)
     }
 
     /// The longest root that holds the key.
     fn root(&self, key: &RegistryKey) -> Result<&Root, RegistryError> {
-        let holding = self.0.iter().filter(|root| key.starts_with(&root.key));
-        let found = holding.max_by_key(|root| root.key.as_str().len());
+        let holding = self.0.iter().filter(|root| key.starts_with(&root.root.key));
+        let found = holding.max_by_key(|root| root.root.key.as_str().len());
         found.ok_or_else(|| RegistryError::NoStore(key.clone()))
     }
 }
 
+/// A hive stands for one root, and for another only by mistake.
+fn is_hive(root: &RegistryRoot) -> bool {
+    matches!(root.store, RegistryStore::Hive(_))
+}
+
+fn adapter(root: &RegistryRoot) -> Arc<dyn Registry> {
+    let place = local(root.store.path());
+    match root.store {
+        RegistryStore::Reg(_) => Arc::new(RegFileRegistry::new(RegFile::new(place))),
+        RegistryStore::WinePrefix(_) => Arc::new(WinePrefixRegistry::new(&place)),
+        RegistryStore::Hive(_) => {
+            // A key that is no path lies in no hive: every call says so.
+            let mount: KeyPath = root.key.as_str().parse().unwrap_or_default();
+            Arc::new(HiveFileRegistry::new(HiveFile::new(place, mount)))
+        }
+    }
+}
+
 /// On a bare machine not even the folder of the file is there.
-fn make_folder(root: &Root, key: &RegistryKey) -> Result<(), RegistryError> {
-    let made = root.file.parent().map_or(Ok(()), std::fs::create_dir_all);
+fn make_folder(root: &RegistryRoot, key: &RegistryKey) -> Result<(), RegistryError> {
+    let place = local(root.store.path());
+    let folder = match root.store {
+        RegistryStore::WinePrefix(_) => Some(place),
+        _ => place.parent().map(PathBuf::from),
+    };
+    let made = folder.map_or(Ok(()), std::fs::create_dir_all);
     made.map_err(|error| RegistryError::Failed { key: key.clone(), action: "import", source: error.into() })
 }
 
 #[async_trait]
 impl Registry for RegistryRoots {
     async fn export(&self, key: &RegistryKey) -> Result<Vec<u8>, RegistryError> {
-        self.root(key)?.store.export(key).await
+        self.root(key)?.adapter.export(key).await
     }
 
     async fn import(&self, key: &RegistryKey, export: &[u8]) -> Result<(), RegistryError> {
         let root = self.root(key)?;
-        make_folder(root, key)?;
-        root.store.import(key, export).await
+        make_folder(&root.root, key)?;
+        root.adapter.import(key, export).await
     }
 
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
         // Judging reads no store: an export of a key that is no longer configured is judged all the same.
-        RegFileRegistry::new(RegFile::new("")).verify(key, export).await
+        verify_export(key, export).await
     }
 }
 
@@ -75,16 +95,29 @@ mod tests {
     #[tokio::test]
     async fn the_longest_root_holds_a_key_and_its_folder_is_made() {
         let folder = tempfile::tempdir().expect("a scratch folder");
-        let file =
+        let place =
             |name: &str| SitePath::parse(folder.path().join(name).as_os_str().as_encoded_bytes()).expect("absolute");
-        let root = |key: &str, name: &str| RegistryRoot { key: RegistryKey::new(key), reg_file: file(name) };
-        let roots =
-            RegistryRoots::new(&[root(r"HKLM\SOFTWARE", "a.reg"), root(r"HKLM\SOFTWARE\SMS", "not/there/b.reg")]);
-        let key = RegistryKey::new(r"HKLM\SOFTWARE\SMS\Setup");
-        let text = b"Windows Registry Editor Version 5.00\r\n\r\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\SMS\\Setup]\r\n";
-        roots.import(&key, text).await.expect("imported");
-        assert!(folder.path().join("not/there/b.reg").exists());
-        assert!(roots.verify(&RegistryKey::new(r"HKCU\X"), b"nothing").await.is_err());
-        assert!(matches!(roots.export(&RegistryKey::new(r"HKCU\X")).await, Err(RegistryError::NoStore(_))));
+        let root = |key: &str, store| RegistryRoot { key: RegistryKey::new(key), store };
+        let roots = RegistryRoots::new(&[
+            root(r"HKLM\SOFTWARE", RegistryStore::Reg(place("a.reg"))),
+            root(r"HKLM\SOFTWARE\SMS", RegistryStore::Reg(place("not/there/b.reg"))),
+            root(r"HKLM\SOFTWARE\NAL", RegistryStore::Hive(place("not there/NAL"))),
+            root(r"HKCU", RegistryStore::WinePrefix(place("prefix"))),
+        ]);
+        let made = [
+            (r"HKLM\SOFTWARE\SMS\Setup", "not/there/b.reg"),
+            (r"HKLM\SOFTWARE\NAL", "not there/NAL"),
+            (r"HKCU\Software", "prefix/user.reg"),
+        ];
+        for (key, file) in made {
+            let key = RegistryKey::new(key);
+            let text = format!("Windows Registry Editor Version 5.00\r\n\r\n[{key}]\r\n\"x\"=\"y\"\r\n");
+            roots.import(&key, text.as_bytes()).await.expect("imported");
+            assert!(folder.path().join(file).exists(), "{file}");
+            let export = roots.export(&key).await.expect("exported");
+            assert_eq!(roots.verify(&key, &export).await.expect("judged"), 1);
+        }
+        assert!(roots.verify(&RegistryKey::new(r"HKU\X"), b"nothing").await.is_err());
+        assert!(matches!(roots.export(&RegistryKey::new(r"HKU\X")).await, Err(RegistryError::NoStore(_))));
     }
 }

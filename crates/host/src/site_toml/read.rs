@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use backup_core::config::{
-    AfterBackupConfig, DatabaseConfig, FileSelection, ProviderChoice, RegistryRoot, ServiceConfig, SiteConfig,
-    TaskConfig,
+    AfterBackupConfig, DatabaseConfig, FileSelection, ProviderChoice, RegistryRoot, RegistryStore, ServiceConfig,
+    SiteConfig, TaskConfig,
 };
 use backup_core::destination::DestinationOption;
 use backup_core::path::SitePath;
@@ -299,16 +299,29 @@ fn registry(section: &Section<'_>, folder: &SitePath) -> Vec<RegistryRoot> {
 
 fn registry_root(value: &Value<'_>, folder: &SitePath) -> Option<RegistryRoot> {
     let key = values::registry_key(value.key).map_err(|message| value.report_key(message, None)).ok();
-    let section = value.section(format!("`{}`", value.key), "{ reg = \"file.reg\" }")?;
-    if let Some(hive) = section.get("hive") {
-        let remedy = "export the key to a .reg file and write { reg = \"file.reg\" }".to_owned();
-        hive.report("hive files are not in this version", Some(remedy));
-    } else {
-        section.require("reg", "{ reg = \"file.reg\" }");
-    }
-    let reg_file = section.get("reg").and_then(|value| path(&value, folder));
+    let example = r#"{ reg = "file.reg" }, { hive = "SOFTWARE" } or { wine-prefix = "/srv/wine" }"#;
+    let section = value.section(format!("`{}`", value.key), example)?;
+    let stores = [
+        section.get("reg").map(|value| path(&value, folder).map(RegistryStore::Reg)),
+        section.get("hive").map(|value| path(&value, folder).map(RegistryStore::Hive)),
+        section.get("wine-prefix").map(|value| path(&value, folder).map(RegistryStore::WinePrefix)),
+    ];
+    let mut named = stores.into_iter().flatten();
+    let store = match (named.next(), named.next()) {
+        (Some(store), None) => store,
+        _ => {
+            let message = format!("`{}` needs one of `reg`, `hive` and `wine-prefix`", value.key);
+            section.report(message, Some(format!("write {example}")));
+            None
+        }
+    };
     section.finish(|_| None);
-    Some(RegistryRoot { key: key?, reg_file: reg_file? })
+    let root = RegistryRoot { key: key?, store: store? };
+    if matches!(root.store, RegistryStore::WinePrefix(_)) && !values::is_in_wine_prefix(&root.key) {
+        let remedy = r"name a key below HKLM, HKCU or HKEY_USERS\.Default".to_owned();
+        value.report_key(format!("`{}` lies in no file of a Wine prefix", root.key), Some(remedy));
+    }
+    Some(root)
 }
 
 fn services(section: &Section<'_>) -> Vec<ServiceConfig> {

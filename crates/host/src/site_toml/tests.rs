@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use backup_core::config::{AfterBackupConfig, DatabaseConfig, ProviderChoice};
+use backup_core::config::{AfterBackupConfig, DatabaseConfig, ProviderChoice, RegistryRoot, RegistryStore};
 use backup_core::destination::DestinationOption;
 use backup_core::ports::registry::RegistryKey;
 use backup_core::schedule::{Schedule, ScheduleZone};
@@ -185,19 +185,18 @@ fn what_is_missing_is_named_with_an_example() {
 #[test]
 fn what_is_not_in_this_version_is_refused() {
     let text = "#top\n[site]\ncode='P01'\ninstall-dir='/x'\nrole='auto'\n[database]\nkind='sql-server'\nconnection='x'\n\
-        [registry]\n'HKLM\\A'={hive='x'}\n[services]\nmanager='systemd'\n[task]\ndestination={local='/b'}\n\
+        [services]\nmanager='systemd'\n[task]\ndestination={local='/b'}\n\
         shadow-copy='btrfs'\nwork-dir='/w'\n[archive]\nrepository='/a'\n[alerts]\nwebhook='x'\nsmtp={}\n[also]\n";
     assert_snapshot!(problems_of(text), @r#"
     5:6: the role "auto" is not in this version; write "active", or "passive" with active-server
     7:6: a database of kind `sql-server` is not in this version; back this database up by its own means and remove [database]; only "sqlite" can be read
-    10:16: hive files are not in this version; export the key to a .reg file and write { reg = "file.reg" }
-    12:9: the manager "systemd" is not in this version; write "commands" and the commands of each service
-    15:13: the shadow copy provider `btrfs` is not in this version; write "auto" or "pre-copy"
-    16:1: `work-dir` in [task] is not in this version; remove it; pre-copy works in the destination
-    17:2: `archive` in this file is not in this version; remove the table
-    20:1: `webhook` in [alerts] is not in this version; let a command send it: command = ["program", "argument"]
-    21:1: `smtp` in [alerts] is not in this version; let a command send it: command = ["program", "argument"]
-    22:2: `also` in this file is not in this version; remove the table
+    10:9: the manager "systemd" is not in this version; write "commands" and the commands of each service
+    13:13: the shadow copy provider `btrfs` is not in this version; write "auto" or "pre-copy"
+    14:1: `work-dir` in [task] is not in this version; remove it; pre-copy works in the destination
+    15:2: `archive` in this file is not in this version; remove the table
+    18:1: `webhook` in [alerts] is not in this version; let a command send it: command = ["program", "argument"]
+    19:1: `smtp` in [alerts] is not in this version; let a command send it: command = ["program", "argument"]
+    20:2: `also` in this file is not in this version; remove the table
     "#);
 }
 
@@ -236,6 +235,31 @@ fn contradictions_are_told() {
     "#);
 }
 
+fn root(key: &str, store: RegistryStore) -> RegistryRoot {
+    RegistryRoot { key: RegistryKey::new(key), store }
+}
+
+#[test]
+fn registry_roots_are_in_one_of_three_places() {
+    let text = "version = 1\n[site]\ncode = 'P01'\n[task]\ndestination = { local = '/b' }\n[files]\ninclude = ['/x']\n[registry]\n";
+    let roots = "'HKLM\\A' = { reg = 'a.reg' }\n'HKLM\\B' = { hive = '/b' }\n'HKCU\\C' = { wine-prefix = 'c' }\n";
+    let stores: Vec<_> = parsed(&format!("{text}{roots}")).registry.into_iter().map(|root| root.store).collect();
+    let expect = [
+        RegistryStore::Reg(path("/etc/site/a.reg")),
+        RegistryStore::Hive(path("/b")),
+        RegistryStore::WinePrefix(path("/etc/site/c")),
+    ];
+    assert_eq!(stores, expect);
+    let wrong = "'HKLM\\A' = { hive = 'a', reg = 'b' }\n'HKLM\\B' = {}\n'HKLM\\C' = { hives = '/b' }\n'HKCR\\D' = { wine-prefix = 'c' }\n";
+    assert_snapshot!(problems_of(&format!("{text}{wrong}")), @r#"
+    9:12: `HKLM\A` needs one of `reg`, `hive` and `wine-prefix`; write { reg = "file.reg" }, { hive = "SOFTWARE" } or { wine-prefix = "/srv/wine" }
+    10:12: `HKLM\B` needs one of `reg`, `hive` and `wine-prefix`; write { reg = "file.reg" }, { hive = "SOFTWARE" } or { wine-prefix = "/srv/wine" }
+    11:12: `HKLM\C` needs one of `reg`, `hive` and `wine-prefix`; write { reg = "file.reg" }, { hive = "SOFTWARE" } or { wine-prefix = "/srv/wine" }
+    11:14: unknown key `hives` in `HKLM\C`; did you mean `hive`?
+    12:1: `HKEY_CLASSES_ROOT\D` lies in no file of a Wine prefix; name a key below HKLM, HKCU or HKEY_USERS\.Default
+    "#);
+}
+
 fn check_round_trip(site: &NewSite) -> SiteConfig {
     let text = to_toml(site).expect("Unicode");
     let config = parsed(&text);
@@ -247,15 +271,18 @@ fn check_round_trip(site: &NewSite) -> SiteConfig {
     assert_eq!((&config.paths, &config.task.schedule), (&site.paths, &site.schedule));
     let database = site.database.clone().map(|NewDatabase::Sqlite(path)| DatabaseConfig::Sqlite { path });
     assert_eq!(config.database, database);
-    let registry: Vec<_> = config.registry.iter().map(|root| (root.key.clone(), root.reg_file.clone())).collect();
-    assert_eq!(registry, site.registry);
+    assert_eq!(config.registry, site.registry);
     config
 }
 
 fn new_site() -> NewSite {
     NewSite {
         database: Some(NewDatabase::Sqlite(path("/srv/it's \"new\"\n/größe.db"))),
-        registry: vec![(RegistryKey::new(r#"HKLM\SOFTWARE\A "b" {c}"#), path(r"/srv/a\b.reg"))],
+        registry: vec![
+            root(r#"HKLM\SOFTWARE\A "b" {c}"#, RegistryStore::Reg(path(r"/srv/a\b.reg"))),
+            root(r"HKLM\SYSTEM", RegistryStore::Hive(path("/srv/SYSTEM"))),
+            root(r"HKU\.Default\Software", RegistryStore::WinePrefix(path("/srv/wine"))),
+        ],
         ..NewSite::new("APP".parse().expect("a code"), path("/backup"))
     }
 }

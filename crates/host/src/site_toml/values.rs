@@ -64,6 +64,11 @@ pub(super) fn exit_codes(text: &str) -> Result<RangeInclusive<i32>, String> {
     }
 }
 
+/// Whether a Wine prefix has a file for the key: `system.reg`, `user.reg` or `userdef.reg`.
+pub(super) fn is_in_wine_prefix(key: &RegistryKey) -> bool {
+    ["HKLM", "HKCU", r"HKU\.Default"].iter().any(|root| key.starts_with(&RegistryKey::new(root)))
+}
+
 /// A registry root, with the long or the short name of its hive.
 pub(super) fn registry_key(text: &str) -> Result<RegistryKey, String> {
     let key = RegistryKey::new(text);

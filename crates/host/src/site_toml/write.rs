@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use backup_core::config::{RegistryRoot, RegistryStore};
 use backup_core::path::SitePath;
-use backup_core::ports::registry::RegistryKey;
 use backup_core::schedule::Schedule;
 use backup_core::site::{SiteCode, SiteKind};
 use jiff::civil::Weekday;
@@ -29,8 +29,8 @@ pub struct NewSite {
     pub exclude: Vec<String>,
     /// The database, where there is one.
     pub database: Option<NewDatabase>,
-    /// Registry roots and the `.reg` files that hold them.
-    pub registry: Vec<(RegistryKey, SitePath)>,
+    /// Registry roots and what holds them.
+    pub registry: Vec<RegistryRoot>,
     /// Where snapshots go: a folder of this machine, or a path `\\server\share\folder`.
     pub destination: SitePath,
     /// When backups run, by the clock of this machine.
@@ -101,8 +101,14 @@ pub fn to_toml(site: &NewSite) -> Result<String, NotUnicode> {
     if !site.registry.is_empty() {
         text.push_str("\n[registry]\n");
     }
-    for (key, file) in &site.registry {
-        let _never_fails = writeln!(text, "{} = {{ reg = {} }}", Value::from(key.as_str()), path(file)?);
+    for root in &site.registry {
+        let kind = match root.store {
+            RegistryStore::Reg(_) => "reg",
+            RegistryStore::Hive(_) => "hive",
+            RegistryStore::WinePrefix(_) => "wine-prefix",
+        };
+        let (key, file) = (Value::from(root.key.as_str()), path(root.store.path())?);
+        let _never_fails = writeln!(text, "{key} = {{ {kind} = {file} }}");
     }
     text.push_str(SERVICES);
     let option = if site.destination.to_bytes().starts_with(b"\\\\") { "network" } else { "local" };

@@ -54,7 +54,7 @@ fn mapped(mut config: SiteConfig, request: &RecoverRequest) -> SiteConfig {
         let found = request.map.iter().find_map(|(from, to)| Some(to.join(&path.strip_prefix(from)?)));
         *path = found.unwrap_or_else(|| path.clone());
     };
-    config.registry.iter_mut().for_each(|root| map(&mut root.reg_file));
+    config.registry.iter_mut().for_each(|root| map(root.store.path_mut()));
     if let Some(DatabaseConfig::Sqlite { path }) = &mut config.database {
         map(path);
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use backup_core::backup::RunContext;
 use backup_core::cancel::Cancel;
-use backup_core::config::{DatabaseConfig, RegistryRoot, SiteConfig};
+use backup_core::config::{DatabaseConfig, RegistryRoot, RegistryStore, SiteConfig};
 use backup_core::destination::DestinationOption;
 use backup_core::memory::{World, block_on};
 use backup_core::path::SitePath;
@@ -58,7 +58,7 @@ fn config(kind: SiteKind) -> SiteConfig {
     config.files.include = vec![path("/site/inboxes"), path("/site/data")];
     config.database = Some(DatabaseConfig::Sqlite { path: path("/site/db/CM_P01.db") });
     let key = RegistryKey::new(r"HKLM\SOFTWARE\Microsoft\SMS");
-    config.registry = vec![RegistryRoot { key, reg_file: path("/site/SMS.reg") }];
+    config.registry = vec![RegistryRoot { key, store: RegistryStore::Reg(path("/site/SMS.reg")) }];
     config.task.schedule.zone = ScheduleZone::Utc;
     config
 }
