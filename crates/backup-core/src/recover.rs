@@ -5,6 +5,7 @@
 
 mod judge;
 mod record;
+mod registry;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use serde::Serialize;
 use crate::cancel::Cancel;
 use crate::copy::chain;
 use crate::event::{Event, EventSink, Phase, Progress};
-use crate::manifest::{ContentHash, FileRecord, Manifest, Origin, Part, RecordKind, from_hex};
+use crate::manifest::{FileRecord, Manifest, Origin, Part, RecordKind, from_hex};
 use crate::path::{PathError, RelPath, SitePath};
 use crate::plan::place_of;
 use crate::ports::Ports;
@@ -23,10 +24,10 @@ use crate::ports::database::SiteDatabase;
 use crate::ports::destination::SnapshotFiles;
 use crate::ports::journal::{JournalError, RunJournal};
 use crate::ports::recovery_target::{RecoveryTarget, RestoreItem, Restored};
-use crate::ports::registry::{Registry, RegistryKey};
+use crate::ports::registry::{ImportMode, Registry, RegistryKey};
 use crate::ports::services::ServiceControl;
-use crate::report::{Cause, Finding, Gravity, RecoveryReport, has_errors};
-use crate::verify::{SnapshotError, read_small, read_snapshot};
+use crate::report::{Cause, Finding, Gravity, RecoveryPreview, RecoveryReport, has_errors};
+use crate::verify::{SnapshotError, read_snapshot};
 
 pub use record::{abandon_recoveries, half_recovered};
 
@@ -79,6 +80,8 @@ pub struct RecoverRequest {
     pub map: Vec<(SitePath, SitePath)>,
     /// Whether files that were changed after the snapshot are overwritten.
     pub overwrite_newer: bool,
+    /// What becomes of registry keys and values that the snapshot does not hold.
+    pub registry: ImportMode,
     /// Whether names are judged by the rules of Windows.
     pub on_windows: bool,
     /// Stops the recovery between entries; it can be repeated.
@@ -118,6 +121,29 @@ pub async fn recover(
         recovery.record_end(manifest.run).await;
     }
     Ok(recovery.report)
+}
+
+/// Tells what [`recover`] would do, and writes nothing.
+///
+/// What of the files is right already is known only when they are read, which this does not; registry keys are compared.
+///
+/// # Errors
+/// [`SnapshotError`] when the manifest or the list cannot be read.
+pub async fn preview_recovery(
+    ports: &RecoveryPorts,
+    files: Arc<dyn SnapshotFiles>,
+    request: &RecoverRequest,
+) -> Result<RecoveryPreview, SnapshotError> {
+    let (manifest, records) = read_snapshot(files.as_ref()).await?;
+    let mut recovery = Recovery { ports, request, files, report: RecoveryReport::default() };
+    recovery.judge_request(&manifest);
+    let work = recovery.plan(&manifest, &records);
+    recovery.judge(&work).await;
+    let registry = recovery.preview_registry(&work.registry).await;
+    let entries = (work.items().count() + work.registry.len()) as u64;
+    let bytes = work.items().map(|item| item.record.size).sum();
+    let RecoveryReport { places, findings, .. } = recovery.report;
+    Ok(RecoveryPreview { entries, bytes, places, registry, findings })
 }
 
 /// What is to be done, all of it known before anything is written.
@@ -373,21 +399,6 @@ impl Recovery<'_> {
                 self.report.bytes += item.record.size;
             }
             Err(error) => self.error(Cause::Database, chain(&error), "repeat the recovery once the reason is gone"),
-        }
-    }
-
-    async fn restore_registry(&mut self, key: &RegistryKey, record: &FileRecord) {
-        let Some(registry) = &self.ports.registry else { return };
-        let imported = match read_small(self.files.as_ref(), &record.path) {
-            Ok(export) if Some(ContentHash::of(&export)) == record.hash => {
-                registry.import(key, &export).await.map_err(|error| chain(&error))
-            }
-            Ok(_) => Err(format!("`{}` does not have the hash in the list", record.path)),
-            Err(error) => Err(chain(&error)),
-        };
-        match imported {
-            Ok(()) => self.report.written += 1,
-            Err(message) => self.error(Cause::Registry, message, "repeat the recovery once the reason is gone"),
         }
     }
 }

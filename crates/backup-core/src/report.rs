@@ -241,6 +241,21 @@ pub struct RecoveryReport {
     pub findings: Vec<Finding>,
 }
 
+/// What a recovery would do.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct RecoveryPreview {
+    /// Entries that would be written, or found right already.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Where each part would go.
+    pub places: Vec<String>,
+    /// What would change in the registry, one line a change.
+    pub registry: Vec<String>,
+    /// What was found; with an error among it nothing would be written.
+    pub findings: Vec<Finding>,
+}
+
 /// What a rehearsal found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RehearsalReport {

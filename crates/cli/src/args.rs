@@ -236,8 +236,14 @@ pub(crate) struct RecoverArgs {
     /// Overwrite files that were changed after the snapshot
     #[arg(long)]
     pub(crate) overwrite_newer: bool,
+    /// Keep registry keys and values that the snapshot does not hold; without it they go
+    #[arg(long)]
+    pub(crate) merge_registry: bool,
+    /// Tell what would be written and what would change in the registry; write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Recover nothing: say that the site is as it should be, although a recovery did not end
-    #[arg(long, conflicts_with_all = ["id", "from", "to", "map", "part", "overwrite_newer"])]
+    #[arg(long, conflicts_with_all = ["id", "from", "to", "map", "part", "overwrite_newer", "merge_registry", "dry_run"])]
     pub(crate) abandon: bool,
 }
 

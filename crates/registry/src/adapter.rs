@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backup_core::ports::registry::{Registry, RegistryError, RegistryKey};
+use backup_core::ports::registry::{ImportMode, Registry, RegistryError, RegistryKey};
 
 use crate::hive_file::HiveFormat;
 use crate::name::KeyPath;
 use crate::reg_file::RegFormat;
-use crate::store::{FileStore, Format, ImportMode, StoreError, read_export};
+use crate::store::{FileStore, Format, StoreError, read_export};
 use crate::wine::{WineFile, WineFormat};
 
-/// A store in a file behind the port [`Registry`]. Exports are hives; imports, of hives or of `.reg` text, are exact.
+/// A store in a file behind the port [`Registry`]. Exports are hives; hives and `.reg` text are imported.
 #[derive(Debug)]
 pub struct FileRegistry<F>(Arc<FileStore<F>>);
 
@@ -36,9 +36,15 @@ impl<F: Format> Registry for FileRegistry<F> {
         run("export", key, move |path| store.export(path)).await
     }
 
-    async fn import(&self, key: &RegistryKey, export: &[u8]) -> Result<(), RegistryError> {
+    async fn import(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<(), RegistryError> {
         let (store, export) = (Arc::clone(&self.0), export.to_vec());
-        run("import", key, move |path| store.import(path, &export, ImportMode::Exact).map(drop)).await
+        run("import", key, move |path| store.import(path, &export, mode).map(drop)).await
+    }
+
+    async fn preview(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<Vec<String>, RegistryError> {
+        let (store, export) = (Arc::clone(&self.0), export.to_vec());
+        let changes = run("preview", key, move |path| store.preview(path, &export, mode)).await?;
+        Ok(changes.iter().map(ToString::to_string).collect())
     }
 
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
@@ -79,8 +85,12 @@ impl Registry for WinePrefixRegistry {
         self.store(key)?.export(key).await
     }
 
-    async fn import(&self, key: &RegistryKey, export: &[u8]) -> Result<(), RegistryError> {
-        self.store(key)?.import(key, export).await
+    async fn import(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<(), RegistryError> {
+        self.store(key)?.import(key, export, mode).await
+    }
+
+    async fn preview(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<Vec<String>, RegistryError> {
+        self.store(key)?.preview(key, export, mode).await
     }
 
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
@@ -141,12 +151,15 @@ mod tests {
         assert_eq!(registry.verify(&sms, &export).await.unwrap(), 2);
 
         std::fs::write(&file, format!("{text}[HKEY_LOCAL_MACHINE\\SOFTWARE\\SMS\\B]\n")).unwrap();
-        registry.import(&sms, &export).await.unwrap();
+        registry.import(&sms, &export, ImportMode::Exact).await.unwrap();
         assert_eq!(registry.export(&sms).await.unwrap(), export);
 
         let elsewhere = RegistryKey::new(r"HKLM\SOFTWARE\NAL");
         assert!(matches!(registry.export(&elsewhere).await, Err(RegistryError::NoKey(_))));
-        assert!(matches!(registry.import(&elsewhere, text.as_bytes()).await, Err(RegistryError::Malformed { .. })));
+        assert!(matches!(
+            registry.import(&elsewhere, text.as_bytes(), ImportMode::Exact).await,
+            Err(RegistryError::Malformed { .. })
+        ));
         assert!(matches!(registry.verify(&sms, &export[..99]).await, Err(RegistryError::Malformed { .. })));
     }
 }

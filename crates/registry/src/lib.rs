@@ -47,13 +47,14 @@ mod value;
 mod wine;
 
 pub use adapter::{FileRegistry, HiveFileRegistry, RegFileRegistry, WinePrefixRegistry, verify_export};
+pub use backup_core::ports::registry::ImportMode;
 pub use diff::{Change, diff};
 pub use hive_file::{HiveFile, HiveFormat};
 pub use key_file::{FileKind, KeyFile, read_key_file};
 pub use name::{KeyPath, MAX_DEPTH, Name, PathError, Units};
 pub use reg_file::{RegFile, RegFormat};
 pub use reg_text::Encoding;
-pub use store::{FileStore, Format, ImportMode, StoreError, read_export, write_export};
+pub use store::{FileStore, Format, StoreError, read_export, write_export};
 pub use tree::Key;
 pub use value::{Value, ValueType};
 pub use wine::{WineFile, WineFormat, WineRest};

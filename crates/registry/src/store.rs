@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use backup_core::ports::Source;
+use backup_core::ports::registry::ImportMode;
 
 use crate::diff::{Change, diff};
 use crate::name::KeyPath;
@@ -40,16 +41,6 @@ pub struct FileStore<F> {
     path: PathBuf,
     format: F,
     importing: Mutex<()>,
-}
-
-/// What becomes of that which the store has and the imported data have not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImportMode {
-    /// It stays, unless `.reg` text deletes it.
-    Merge,
-    /// It goes: the key becomes what the data say, no more. What they do not know of a key that stays (class name,
-    /// security descriptor and last-write time, where they are text) is kept.
-    Exact,
 }
 
 /// Why an export or an import did not happen. In each case the file is as it was.

@@ -294,7 +294,7 @@ impl RegistryBench for Memory {
     }
 
     fn change(&self) {
-        self.0.lock().registry.insert(KEY.to_lowercase(), b"changed".to_vec());
+        self.0.lock().registry.insert(KEY.to_lowercase(), b"changed\nNew Key".to_vec());
     }
 
     fn unserved(&self) -> Option<RegistryKey> {

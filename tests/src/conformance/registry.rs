@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use backup_core::ports::registry::{Registry, RegistryError, RegistryKey};
+use backup_core::ports::registry::{ImportMode, Registry, RegistryError, RegistryKey};
 use tokio::task::yield_now;
 
 use super::run_checks;
@@ -22,7 +22,7 @@ pub trait RegistryBench: Debug + Send + Sync + 'static {
     fn count(&self) -> usize;
     /// The key beside it.
     fn neighbour(&self) -> RegistryKey;
-    /// Changes a value below the key, and adds what its export does not hold.
+    /// Changes a value below the key, and adds a key that its export does not hold.
     fn change(&self);
     /// A key that nobody serves, where there can be one.
     fn unserved(&self) -> Option<RegistryKey>;
@@ -32,7 +32,8 @@ pub trait RegistryBench: Debug + Send + Sync + 'static {
 pub async fn suite<B: RegistryBench>(make: impl Fn() -> B) {
     run_checks!(make: an_export_writes_nothing, what_was_exported_comes_back_exactly, importing_twice_changes_nothing,
         an_import_makes_the_key, a_neighbour_is_left_alone, keys_have_no_case, a_missing_key_is_named, an_unserved_key_is_named,
-        what_is_no_export_is_refused, an_export_is_judged_without_importing, an_import_is_atomic);
+        what_is_no_export_is_refused, an_export_is_judged_without_importing, an_import_is_atomic, what_an_import_would_change_is_told,
+        a_merge_keeps_what_the_export_does_not_hold);
 }
 
 async fn export(registry: &Arc<dyn Registry>, key: &RegistryKey) -> Vec<u8> {
@@ -52,9 +53,9 @@ async fn what_was_exported_comes_back_exactly(bench: impl RegistryBench) {
     bench.change();
     let changed = export(&registry, &key).await;
     assert_ne!(changed, before);
-    registry.import(&key, &before).await.expect("imported");
+    registry.import(&key, &before, ImportMode::Exact).await.expect("imported");
     assert_eq!(export(&registry, &key).await, before, "what the export does not hold has gone");
-    registry.import(&key, &changed).await.expect("imported");
+    registry.import(&key, &changed, ImportMode::Exact).await.expect("imported");
     assert_eq!(export(&registry, &key).await, changed);
 }
 
@@ -62,7 +63,7 @@ async fn importing_twice_changes_nothing(bench: impl RegistryBench) {
     let (registry, key) = (bench.registry(), bench.key());
     let before = export(&registry, &key).await;
     for _ in 0..3 {
-        registry.import(&key, &before).await.expect("imported");
+        registry.import(&key, &before, ImportMode::Exact).await.expect("imported");
         assert_eq!(export(&registry, &key).await, before);
     }
 }
@@ -70,7 +71,7 @@ async fn importing_twice_changes_nothing(bench: impl RegistryBench) {
 async fn an_import_makes_the_key(bench: impl RegistryBench) {
     let (key, exported) = (bench.key(), export(&bench.registry(), &bench.key()).await);
     let empty = bench.empty();
-    empty.import(&key, &exported).await.expect("imported");
+    empty.import(&key, &exported, ImportMode::Exact).await.expect("imported");
     assert_eq!(export(&empty, &key).await, exported);
     assert!(empty.export(&bench.neighbour()).await.is_err(), "and no other");
 }
@@ -79,7 +80,7 @@ async fn a_neighbour_is_left_alone(bench: impl RegistryBench) {
     let (registry, key, neighbour) = (bench.registry(), bench.key(), bench.neighbour());
     let (exported, beside) = (export(&registry, &key).await, export(&registry, &neighbour).await);
     bench.change();
-    registry.import(&key, &exported).await.expect("imported");
+    registry.import(&key, &exported, ImportMode::Exact).await.expect("imported");
     assert_eq!(export(&registry, &neighbour).await, beside);
 }
 
@@ -88,8 +89,8 @@ async fn keys_have_no_case(bench: impl RegistryBench) {
     let shouted = RegistryKey::new(&key.as_str().to_uppercase());
     let exported = export(&registry, &shouted).await;
     assert_eq!(registry.verify(&key, &exported).await.expect("judged"), bench.count());
-    registry.import(&shouted, &export(&registry, &key).await).await.expect("imported");
-    registry.import(&key, &exported).await.expect("imported");
+    registry.import(&shouted, &export(&registry, &key).await, ImportMode::Exact).await.expect("imported");
+    registry.import(&key, &exported, ImportMode::Exact).await.expect("imported");
 }
 
 async fn a_missing_key_is_named(bench: impl RegistryBench) {
@@ -104,7 +105,7 @@ async fn a_missing_key_is_named(bench: impl RegistryBench) {
 async fn an_unserved_key_is_named(bench: impl RegistryBench) {
     let (registry, Some(key)) = (bench.registry(), bench.unserved()) else { return };
     let exported = export(&registry, &bench.key()).await;
-    let errors = [registry.export(&key).await.map(drop), registry.import(&key, &exported).await];
+    let errors = [registry.export(&key).await.map(drop), registry.import(&key, &exported, ImportMode::Exact).await];
     for error in errors {
         let error = error.expect_err("nobody serves it");
         assert!(matches!(&error, RegistryError::NoStore(named) if *named == key), "{error}");
@@ -115,7 +116,8 @@ async fn what_is_no_export_is_refused(bench: impl RegistryBench) {
     let (registry, key) = (bench.registry(), bench.key());
     let before = export(&registry, &key).await;
     for garbage in [&b"\xff\xff\xff\0garbage"[..], b"\x80"] {
-        let errors = [registry.verify(&key, garbage).await.map(drop), registry.import(&key, garbage).await];
+        let errors =
+            [registry.verify(&key, garbage).await.map(drop), registry.import(&key, garbage, ImportMode::Exact).await];
         for error in errors {
             let error = error.expect_err("no export wrote this");
             assert!(matches!(&error, RegistryError::Malformed { key: named, .. } if *named == key), "{error}");
@@ -145,7 +147,7 @@ async fn an_import_is_atomic(bench: impl RegistryBench) {
     let (importing, to, versions) = (bench.registry(), key.clone(), [old.clone(), new.clone()]);
     let imports = tokio::spawn(async move {
         for version in versions.iter().cycle().take(30) {
-            importing.import(&to, version).await.expect("imported");
+            importing.import(&to, version, ImportMode::Exact).await.expect("imported");
         }
     });
     while !imports.is_finished() {
@@ -154,4 +156,41 @@ async fn an_import_is_atomic(bench: impl RegistryBench) {
         yield_now().await;
     }
     imports.await.expect("no panic");
+}
+
+async fn preview(registry: &Arc<dyn Registry>, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Vec<String> {
+    registry.preview(key, export, mode).await.expect("judged")
+}
+
+async fn what_an_import_would_change_is_told(bench: impl RegistryBench) {
+    let (registry, key) = (bench.registry(), bench.key());
+    let before = export(&registry, &key).await;
+    assert_eq!(preview(&registry, &key, &before, ImportMode::Exact).await, [""; 0], "it is so already");
+    bench.change();
+    let changed = export(&registry, &key).await;
+    let (exact, merge) = (
+        preview(&registry, &key, &before, ImportMode::Exact).await,
+        preview(&registry, &key, &before, ImportMode::Merge).await,
+    );
+    assert!(!merge.is_empty() && exact.len() > merge.len(), "{exact:?} {merge:?}");
+    assert!(exact.iter().any(|line| line.starts_with('-') && line.contains("New Key")), "{exact:?}");
+    assert_eq!(export(&registry, &key).await, changed, "telling changes nothing");
+    let empty = bench.empty();
+    assert!(!preview(&empty, &key, &before, ImportMode::Exact).await.is_empty());
+    assert!(empty.export(&key).await.is_err(), "and makes nothing");
+}
+
+async fn a_merge_keeps_what_the_export_does_not_hold(bench: impl RegistryBench) {
+    let (registry, key) = (bench.registry(), bench.key());
+    let before = export(&registry, &key).await;
+    bench.change();
+    let changed = export(&registry, &key).await;
+    registry.import(&key, &before, ImportMode::Merge).await.expect("imported");
+    let merged = export(&registry, &key).await;
+    assert!(merged != before && merged != changed, "neither all of it nor nothing");
+    assert_eq!(preview(&registry, &key, &before, ImportMode::Merge).await, [""; 0], "what it holds is there");
+    let left = preview(&registry, &key, &before, ImportMode::Exact).await;
+    assert!(!left.is_empty() && left.iter().all(|line| line.starts_with('-')), "{left:?}");
+    registry.import(&key, &before, ImportMode::Exact).await.expect("imported");
+    assert_eq!(export(&registry, &key).await, before);
 }

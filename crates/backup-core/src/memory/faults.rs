@@ -19,7 +19,7 @@ use crate::ports::destination::{
 };
 use crate::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal};
 use crate::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
-use crate::ports::registry::{Registry, RegistryError, RegistryKey};
+use crate::ports::registry::{ImportMode, Registry, RegistryError, RegistryKey};
 use crate::ports::services::{ServiceControl, ServiceError, ServiceState};
 use crate::ports::shadow_copies::{
     PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId,
@@ -289,10 +289,16 @@ impl Registry for Faulty<dyn Registry> {
         let error = || RegistryError::Failed { key: key.clone(), action: "export", source: injected() };
         self.faults.call("Registry::export", error, self.inner.export(key)).await
     }
-    async fn import(&self, key: &RegistryKey, export: &[u8]) -> Result<(), RegistryError> {
+    async fn import(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<(), RegistryError> {
         let error = || RegistryError::Failed { key: key.clone(), action: "import", source: injected() };
-        self.faults.call("Registry::import", error, self.inner.import(key, export)).await
+        self.faults.call("Registry::import", error, self.inner.import(key, export, mode)).await
     }
+
+    async fn preview(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<Vec<String>, RegistryError> {
+        let error = || RegistryError::Failed { key: key.clone(), action: "preview", source: injected() };
+        self.faults.call("Registry::preview", error, self.inner.preview(key, export, mode)).await
+    }
+
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
         let error = || RegistryError::Failed { key: key.clone(), action: "verify", source: injected() };
         self.faults.call("Registry::verify", error, self.inner.verify(key, export)).await

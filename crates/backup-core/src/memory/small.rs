@@ -21,7 +21,7 @@ use crate::ports::database::{
 };
 use crate::ports::destination::{SnapshotFiles, StagedFile};
 use crate::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal};
-use crate::ports::registry::{Registry, RegistryError, RegistryKey};
+use crate::ports::registry::{ImportMode, Registry, RegistryError, RegistryKey};
 use crate::ports::services::{ServiceControl, ServiceError, ServiceState};
 use crate::ports::site_files::SiteFilesError;
 use crate::ports::status_log::{StatusLog, StatusLogError};
@@ -126,16 +126,45 @@ impl Registry for World {
         found.ok_or_else(|| RegistryError::NoKey(key.clone()))
     }
 
-    async fn import(&self, key: &RegistryKey, export: &[u8]) -> Result<(), RegistryError> {
+    async fn import(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<(), RegistryError> {
         judge(key, export)?;
-        self.step().registry.insert(key.as_str().to_lowercase(), export.to_vec());
+        let mut state = self.step();
+        let entry = state.registry.entry(key.as_str().to_lowercase()).or_default();
+        *entry = imported(entry, export, mode);
         Ok(())
+    }
+
+    async fn preview(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<Vec<String>, RegistryError> {
+        judge(key, export)?;
+        let before = self.step().registry.get(&key.as_str().to_lowercase()).cloned().unwrap_or_default();
+        let after = imported(&before, export, mode);
+        let missing = |from: &[u8], of: &[u8], sign: &str| {
+            let (from, of) = (String::from_utf8_lossy(from).into_owned(), String::from_utf8_lossy(of).into_owned());
+            let lines: Vec<String> = of
+                .lines()
+                .filter(|line| !from.lines().any(|other| other == *line))
+                .map(|line| format!("{sign} {line}"))
+                .collect();
+            lines
+        };
+        Ok([missing(&after, &before, "-"), missing(&before, &after, "+")].concat())
     }
 
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
         drop(self.step());
         judge(key, export)
     }
+}
+
+/// The first line is the key's value, and further ones are names of subkeys: only they can stay beside those of an export.
+fn imported(before: &[u8], export: &[u8], mode: ImportMode) -> Vec<u8> {
+    let mut lines: Vec<&[u8]> = export.split(|&byte| byte == b'\n').collect();
+    if mode == ImportMode::Merge {
+        let stay: Vec<&[u8]> =
+            before.split(|&byte| byte == b'\n').skip(1).filter(|line| !lines.contains(line)).collect();
+        lines.extend(stay);
+    }
+    lines.join(&b'\n')
 }
 
 /// An export is text here, and holds one key.

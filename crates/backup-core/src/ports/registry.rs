@@ -81,15 +81,28 @@ pub enum RegistryError {
     },
 }
 
+/// What becomes of that which the registry has and the export has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ImportMode {
+    /// It goes: the key becomes what the export says, no more. What the export cannot know of a key that stays (class name, security
+    /// descriptor and last-write time, where it is text) is kept.
+    #[default]
+    Exact,
+    /// It stays, unless `.reg` text deletes it.
+    Merge,
+}
+
 /// Exports and imports key trees. An export's bytes are the adapter's own format; any adapter says whether it reads them.
 #[async_trait]
 pub trait Registry: Debug + Send + Sync {
     /// The tree at `key` as one file's content; names, types and values exact. Writes nothing.
     async fn export(&self, key: &RegistryKey) -> Result<Vec<u8>, RegistryError>;
-    /// Makes the tree at `key` equal to the export: what the export does not hold goes.
+    /// Puts the export at `key`; `mode` says what becomes of what it does not hold.
     ///
     /// Atomic: after a crash the tree is the old or the new one. Repeating it changes nothing.
-    async fn import(&self, key: &RegistryKey, export: &[u8]) -> Result<(), RegistryError>;
+    async fn import(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<(), RegistryError>;
+    /// Tells what [`import`](Self::import) would change, one line a change in the order of the names, and changes nothing.
+    async fn preview(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<Vec<String>, RegistryError>;
     /// Judges an export without importing it; returns how many keys it holds.
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError>;
 }

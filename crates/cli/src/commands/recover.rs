@@ -8,10 +8,10 @@ use backup_core::config::SiteConfig;
 use backup_core::manifest::Manifest;
 use backup_core::path::SitePath;
 use backup_core::ports::destination::SnapshotFiles;
-use backup_core::ports::registry::RegistryKey;
+use backup_core::ports::registry::{ImportMode, RegistryKey};
 use backup_core::ports::{Ports, Source};
-use backup_core::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, recover};
-use backup_core::report::{Cause, Finding, RecoveryReport};
+use backup_core::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, preview_recovery, recover};
+use backup_core::report::{Cause, Finding, RecoveryPreview, RecoveryReport, has_errors};
 use backup_core::snapshot::{RunId, short};
 use backup_core::verify::SnapshotError;
 use host::destination::LocalSnapshot;
@@ -33,7 +33,7 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> Result<Answer,
     }
     let request = request(session, args)?;
     let answer = match &args.from {
-        Some(folder) => from_folder(session, &site_path(folder)?, &request).await,
+        Some(folder) => from_folder(session, args, &site_path(folder)?, &request).await,
         None => from_destination(session, args, &request).await,
     };
     session.screen.clear();
@@ -46,6 +46,7 @@ pub(super) fn request(session: &Session, args: &RecoverArgs) -> Result<RecoverRe
         to: args.to.as_deref().map(site_path).transpose()?,
         map: args.map.clone(),
         overwrite_newer: args.overwrite_newer,
+        registry: if args.merge_registry { ImportMode::Merge } else { ImportMode::Exact },
         on_windows: cfg!(windows),
         cancel: session.cancel.clone(),
     })
@@ -60,12 +61,18 @@ async fn from_destination(
     let ports = ports::wire(&site, Arc::clone(&session.screen) as _);
     let services = site.config.services.iter().map(|service| service.name.clone()).collect();
     let chosen = open(&ports, args.id.as_deref()).await?;
-    let answer = judge(&RecoveryPorts::of(&ports, services), chosen.files, request, Some(&site.config)).await?;
+    let ports = RecoveryPorts::of(&ports, services);
+    let answer = carry_out(args, &ports, chosen.files, request, Some(&site.config)).await?;
     Ok(answer.after(chosen.findings.into_iter().map(Into::into).collect()))
 }
 
 /// On a bare machine: nothing is needed but the folder. What its site.toml says of services is told, never run.
-async fn from_folder(session: &Session, folder: &SitePath, request: &RecoverRequest) -> Result<Answer, CommandError> {
+async fn from_folder(
+    session: &Session,
+    args: &RecoverArgs,
+    folder: &SitePath,
+    request: &RecoverRequest,
+) -> Result<Answer, CommandError> {
     let files: Arc<dyn SnapshotFiles> = Arc::new(LocalSnapshot::open(folder).map_err(no_snapshot)?);
     let manifest = Manifest::parse(&files.manifest().await.map_err(no_snapshot)?).map_err(no_snapshot)?;
     let (config, findings) = bare::configuration(files.as_ref(), request);
@@ -73,7 +80,7 @@ async fn from_folder(session: &Session, folder: &SitePath, request: &RecoverRequ
     let here = site::find(&session.global).and_then(|file| Site::read(&file).ok());
     let here = here.filter(|site| site.config.code.as_str() == manifest.site);
     let ports = ports::bare(config.as_ref(), here.as_ref().map(|site| &site.config), Arc::clone(&session.screen) as _);
-    let answer = judge(&ports, files, request, config.as_ref()).await?;
+    let answer = carry_out(args, &ports, files, request, config.as_ref()).await?;
     Ok(answer.after(findings.into_iter().map(Into::into).collect()))
 }
 
@@ -86,13 +93,64 @@ pub(super) async fn abandon(ports: &Ports) -> Result<Answer, CommandError> {
     };
     let places: Vec<&String> = abandoned.iter().flat_map(|recovery| &recovery.places).collect();
     let run = abandoned.last().map(|recovery| recovery.snapshot);
-    let result = json!({ "run": run, "end": "abandoned", "written": 0, "already": 0, "bytes": 0, "places": places });
+    let result = json!({ "run": run, "end": "abandoned", "written": 0, "already": 0, "bytes": 0, "places": places, "registry_changes": [] });
     Ok(Answer::new(text, result))
 }
 
 fn no_snapshot(error: impl Into<Source>) -> CommandError {
     let hint = "name the folder of a backup snapshot, the one with `sitebackup.json` in it";
     CommandError::new(Exit::SNAPSHOT, error).hint(hint)
+}
+
+async fn carry_out(
+    args: &RecoverArgs,
+    ports: &RecoveryPorts,
+    files: Arc<dyn SnapshotFiles>,
+    request: &RecoverRequest,
+    config: Option<&SiteConfig>,
+) -> Result<Answer, CommandError> {
+    match args.dry_run {
+        true => preview(ports, files, request, config).await,
+        false => judge(ports, files, request, config).await,
+    }
+}
+
+pub(super) async fn preview(
+    ports: &RecoveryPorts,
+    files: Arc<dyn SnapshotFiles>,
+    request: &RecoverRequest,
+    config: Option<&SiteConfig>,
+) -> Result<Answer, CommandError> {
+    let manifest = Manifest::parse(&files.manifest().await?).map_err(SnapshotError::from)?;
+    let mut preview = preview_recovery(ports, files, request).await?;
+    preview.places.iter_mut().for_each(|place| name_registry_file(place, config));
+    let result = json!({
+        "run": manifest.run,
+        "end": "preview",
+        "written": preview.entries,
+        "already": 0,
+        "bytes": preview.bytes,
+        "places": preview.places,
+        "registry_changes": preview.registry,
+    });
+    let (text, exit) = (preview_text(&preview, &manifest), Exit::of_findings(&preview.findings));
+    Ok(Answer::new(text, result).with(preview.findings).exit(exit))
+}
+
+fn preview_text(preview: &RecoveryPreview, manifest: &Manifest) -> String {
+    let what = what(manifest);
+    let first = match has_errors(&preview.findings) {
+        true => format!("{what} would not be recovered as things are:\n"),
+        false => format!("{what} would be recovered:\n"),
+    };
+    let mut text = first + &preview.places.iter().map(|place| format!("  {place}\n")).collect::<String>();
+    let (entries, bytes) = (human::entries(preview.entries), human::bytes(preview.bytes));
+    text.push_str(&format!("{entries} with {bytes}, less what is right already.\n"));
+    if !preview.registry.is_empty() {
+        text.push_str("In the registry:\n");
+        text.extend(preview.registry.iter().map(|change| format!("  {change}\n")));
+    }
+    text
 }
 
 pub(super) async fn judge(
@@ -138,12 +196,17 @@ pub(super) fn result(run: RunId, report: &RecoveryReport) -> Value {
         "already": report.already,
         "bytes": report.bytes,
         "places": report.places,
+        "registry_changes": [],
     })
 }
 
-fn text(report: &RecoveryReport, manifest: &Manifest) -> String {
+fn what(manifest: &Manifest) -> String {
     let moment = human::time(manifest.moment, &TimeZone::system());
-    let what = format!("Snapshot {} of site {}, {moment},", short(manifest.run, &[manifest.run]), manifest.site);
+    format!("Snapshot {} of site {}, {moment},", short(manifest.run, &[manifest.run]), manifest.site)
+}
+
+fn text(report: &RecoveryReport, manifest: &Manifest) -> String {
+    let what = what(manifest);
     let first = match report.end() {
         RecoveryEnd::Whole => format!("{what} is recovered:\n"),
         RecoveryEnd::Partial => format!("{what} is recovered in part:\n"),

@@ -103,11 +103,12 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
         "recover",
         &[
             ("run", "the snapshot's id; null where --abandon found nothing to abandon"),
-            ("end", "`whole`, `partial`, `refused` or `abandoned`"),
-            ("written", "entries written"),
+            ("end", "`whole`, `partial`, `refused`, `abandoned`, or with --dry-run `preview`"),
+            ("written", "entries written; with --dry-run those that would be, or are right already"),
             ("already", "entries that were right already"),
             ("bytes", "bytes written"),
             ("places[]", "where each part went"),
+            ("registry_changes[]", "with --dry-run what would change in the registry, one line a change"),
         ],
     ),
     (

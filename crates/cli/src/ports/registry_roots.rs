@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_core::config::{RegistryRoot, RegistryStore};
-use backup_core::ports::registry::{Registry, RegistryError, RegistryKey};
+use backup_core::ports::registry::{ImportMode, Registry, RegistryError, RegistryKey};
 use registry::{HiveFile, HiveFileRegistry, KeyPath, RegFile, RegFileRegistry, WinePrefixRegistry, verify_export};
 
 use crate::site::local;
@@ -74,10 +74,14 @@ impl Registry for RegistryRoots {
         self.root(key)?.adapter.export(key).await
     }
 
-    async fn import(&self, key: &RegistryKey, export: &[u8]) -> Result<(), RegistryError> {
+    async fn import(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<(), RegistryError> {
         let root = self.root(key)?;
         make_folder(&root.root, key)?;
-        root.adapter.import(key, export).await
+        root.adapter.import(key, export, mode).await
+    }
+
+    async fn preview(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<Vec<String>, RegistryError> {
+        self.root(key)?.adapter.preview(key, export, mode).await
     }
 
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
@@ -112,7 +116,7 @@ mod tests {
         for (key, file) in made {
             let key = RegistryKey::new(key);
             let text = format!("Windows Registry Editor Version 5.00\r\n\r\n[{key}]\r\n\"x\"=\"y\"\r\n");
-            roots.import(&key, text.as_bytes()).await.expect("imported");
+            roots.import(&key, text.as_bytes(), ImportMode::Exact).await.expect("imported");
             assert!(folder.path().join(file).exists(), "{file}");
             let export = roots.export(&key).await.expect("exported");
             assert_eq!(roots.verify(&key, &export).await.expect("judged"), 1);

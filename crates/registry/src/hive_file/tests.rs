@@ -1,6 +1,7 @@
 use super::*;
+use crate::ImportMode;
 use crate::regf::Version;
-use crate::store::{ImportMode, StoreError};
+use crate::store::StoreError;
 use crate::value::Value;
 
 fn path(text: &str) -> KeyPath {

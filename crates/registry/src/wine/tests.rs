@@ -3,9 +3,9 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ImportMode;
 use crate::arbitrary::full_tree;
 use crate::diff::diff;
-use crate::store::ImportMode;
 use crate::value::Value;
 
 fn path(text: &str) -> KeyPath {

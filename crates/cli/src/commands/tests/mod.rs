@@ -18,7 +18,7 @@ use backup_core::path::SitePath;
 use backup_core::plan::{BackupPlan, ServiceStep, Tasks};
 use backup_core::ports::commands::{CommandEnd, CommandOutcome};
 use backup_core::ports::journal::JournalRecord;
-use backup_core::ports::registry::RegistryKey;
+use backup_core::ports::registry::{ImportMode, RegistryKey};
 use backup_core::ports::services::ServiceState;
 use backup_core::ports::site_files::FileKind;
 use backup_core::recover::{RecoverRequest, RecoveryPorts};

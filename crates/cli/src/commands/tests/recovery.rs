@@ -35,6 +35,7 @@ fn recover_says_where_everything_went() {
         "/site/data -> /elsewhere/site/data",
         "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\SMS -> /elsewhere/registry/SMSbkSiteRegSMS.dat"
       ],
+      "registry_changes": [],
       "run": "00000000-0001-7000-8000-000000000000",
       "written": 11
     }
@@ -98,6 +99,7 @@ fn rehearse_judges_and_says_how_long() {
           "/site/data -> /.scratch-3/site/data",
           "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\SMS -> /.scratch-3/registry/SMSbkSiteRegSMS.dat"
         ],
+        "registry_changes": [],
         "run": "00000000-0001-7000-8000-000000000000",
         "written": 11
       },
@@ -210,6 +212,7 @@ fn a_half_recovered_site_is_told_and_settled() {
       "places": [
         "/site/data -> /site/data"
       ],
+      "registry_changes": [],
       "run": "00000000-0001-7000-8000-000000000000",
       "written": 0
     }
@@ -221,4 +224,76 @@ fn a_half_recovered_site_is_told_and_settled() {
     [done]
     ");
     assert_eq!(back_up(&world).exit.name(), "done");
+}
+
+#[test]
+fn a_dry_run_tells_and_writes_nothing() {
+    let _filters = without_seconds();
+    let world = backed_up();
+    world.lock().services.insert("SMS_EXECUTIVE".to_owned(), ServiceState::Stopped);
+    let key = r"hkey_local_machine\software\microsoft\sms";
+    world.lock().registry.insert(key.to_owned(), b"77\nNew Key".to_vec());
+    let before = format!("{:?}", world.lock().registry);
+    let preview = |registry| {
+        let request = RecoverRequest { overwrite_newer: true, registry, ..RecoverRequest::default() };
+        let ports = world.ports();
+        let chosen = block_on(open(&ports, None)).expect("a snapshot");
+        let ports = RecoveryPorts::of(&ports, vec!["SMS_EXECUTIVE".to_owned()]);
+        block_on(recover::preview(&ports, chosen.files, &request, Some(&alone()))).expect("it can be read")
+    };
+    let answer = preview(ImportMode::Exact);
+    insta::assert_snapshot!(Printer::shown("recover --overwrite-newer --dry-run", &answer), @r"
+    $ sitebackup recover --overwrite-newer --dry-run
+    Snapshot 00000000 of site P01, 2026-03-01 03:00:[s] +00:00, would be recovered:
+      /site/db/CM_P01.db -> /site/db/CM_P01.db
+      /site/inboxes -> /site/inboxes
+      /site/data -> /site/data
+      HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\SMS -> /site/SMS.reg
+    11 entries with 8 B, less what is right already.
+    In the registry:
+      - 77
+      - New Key
+      + 8
+    [done]
+    ");
+    insta::assert_snapshot!(json("recover", &answer), @r#"
+    {
+      "already": 0,
+      "bytes": 8,
+      "end": "preview",
+      "places": [
+        "/site/db/CM_P01.db -> /site/db/CM_P01.db",
+        "/site/inboxes -> /site/inboxes",
+        "/site/data -> /site/data",
+        "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\SMS -> /site/SMS.reg"
+      ],
+      "registry_changes": [
+        "- 77",
+        "- New Key",
+        "+ 8"
+      ],
+      "run": "00000000-0001-7000-8000-000000000000",
+      "written": 11
+    }
+    "#);
+    let answer = preview(ImportMode::Merge);
+    insta::assert_snapshot!(Printer::shown("recover --overwrite-newer --dry-run --merge-registry", &answer), @r"
+    $ sitebackup recover --overwrite-newer --dry-run --merge-registry
+    Snapshot 00000000 of site P01, 2026-03-01 03:00:[s] +00:00, would be recovered:
+      /site/db/CM_P01.db -> /site/db/CM_P01.db
+      /site/inboxes -> /site/inboxes
+      /site/data -> /site/data
+      HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\SMS -> /site/SMS.reg
+    11 entries with 8 B, less what is right already.
+    In the registry:
+      - 77
+      + 8
+    [done]
+    ");
+    assert_eq!(format!("{:?}", world.lock().registry), before);
+    for (registry, expect) in [(ImportMode::Merge, "8\nNew Key"), (ImportMode::Exact, "8")] {
+        let request = RecoverRequest { overwrite_newer: true, registry, ..RecoverRequest::default() };
+        assert_eq!(recover_to(&world, &request).exit.name(), "done");
+        assert_eq!(String::from_utf8_lossy(&world.lock().registry[key]), expect);
+    }
 }
