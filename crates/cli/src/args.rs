@@ -146,8 +146,14 @@ impl Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InitArgs {
     /// Name the site by its three-character code
-    #[arg(long, value_name = "CODE")]
-    pub(crate) code: String,
+    #[arg(long, value_name = "CODE", required_unless_present = "from_registry")]
+    pub(crate) code: Option<String>,
+    /// Read site code, kind, parent and installation folder from the product's registry keys, and name its database
+    ///
+    /// They are read from this hive or .reg file, such as SMSbkSiteRegSMS.dat; on Windows, without a file, from the registry of this
+    /// machine. What other options say goes before it.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, value_hint = ValueHint::FilePath)]
+    pub(crate) from_registry: Option<Option<PathBuf>>,
     /// Back up these files and folders, each folder with all below it
     #[arg(long, value_name = "PATH", num_args = 1.., value_hint = ValueHint::AnyPath)]
     pub(crate) include: Vec<PathBuf>,

@@ -1,13 +1,17 @@
 //! `init`: a site.toml for a site that is there.
 
+mod product;
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use backup_core::config::{RegistryRoot, RegistryStore};
 use backup_core::path::SitePath;
+use backup_core::ports::registry::RegistryKey;
 use backup_core::report::{Cause, Finding, Gravity};
 use backup_core::schedule::Schedule;
+use backup_core::site::Role;
 use host::site_toml::{NewDatabase, NewSite, to_toml};
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
@@ -19,6 +23,7 @@ use crate::exit::Exit;
 use crate::output::{Answer, Notice, json};
 use crate::plan;
 use crate::site::{SITE_FILE, Site, site_path};
+use product::ProductSite;
 
 /// How long after its begin a window closes: the product's own length.
 const WINDOW: SignedDuration = SignedDuration::from_hours(3);
@@ -29,32 +34,86 @@ pub(super) fn run(session: &Session, args: &InitArgs) -> Result<Answer, CommandE
         let message = format!("`{}` is there already", file.display());
         return Err(CommandError::usage(message).hint("edit it, or replace it with --force"));
     }
-    let new = new_site(args)?;
+    let (new, product) = new_site(args)?;
     let text = to_toml(&new).map_err(CommandError::usage)?;
     let (site, problems) = judged(&file, text)?;
     write(&site, args.force)?;
-    Ok(answer(&site, &new.destination, problems))
+    let answer = answer(&site, &new.destination, problems);
+    Ok(answer.with(product.filter(|_| new.database.is_none()).and_then(unreachable_database)))
 }
 
-fn new_site(args: &InitArgs) -> Result<NewSite, CommandError> {
-    let code = args.code.parse().map_err(CommandError::usage)?;
-    let existing = |path: &PathBuf| {
-        let site_path = site_path(path)?;
-        match path.symlink_metadata() {
-            Ok(_) => Ok(site_path),
-            Err(error) => Err(CommandError::io(Exit::USAGE, "find", path, error)),
-        }
+/// The product's database runs on SQL Server, which this version does not back up: nobody may believe that it does.
+fn unreachable_database(product: ProductSite) -> Option<Finding> {
+    let (server, name) = product.database?;
+    let message = format!("the site's database `{name}` on `{server}` is not in the configuration");
+    let hint = "this version backs up SQLite databases only: let SQL Server's own backups take it";
+    Some(Finding::new(Gravity::Warning, Cause::Database, message).hint(hint))
+}
+
+/// The site as the flags describe it, and as the registry does where they say nothing.
+fn new_site(args: &InitArgs) -> Result<(NewSite, Option<ProductSite>), CommandError> {
+    let product = args.from_registry.as_ref().map(|file| product::read(file.as_deref())).transpose()?;
+    let code = match (&args.code, &product) {
+        (None, Some(product)) => product.code.clone(),
+        (code, _) => code.as_deref().unwrap_or_default().parse().map_err(CommandError::usage)?,
     };
-    if args.install_dir.is_none() && args.control_file.is_some() {
+    let mut new = NewSite {
+        paths: args.path.clone(),
+        include: args.include.iter().map(|path| existing(path)).collect::<Result<_, _>>()?,
+        exclude: args.exclude.clone(),
+        install_dir: args.install_dir.as_deref().map(existing).transpose()?,
+        control_file: args.control_file.as_deref().map(existing).transpose()?,
+        database: args.database.as_deref().map(existing).transpose()?.map(NewDatabase::Sqlite),
+        registry: registry(args)?,
+        schedule: schedule(args),
+        ..NewSite::new(code, destination(&args.destination)?)
+    };
+    if let Some(product) = &product {
+        product.kind.admit(&Role::Active).map_err(CommandError::usage)?;
+        new.kind = product.kind.clone();
+        let original = product.install_dir.as_ref().filter(|_| new.include.is_empty());
+        if let Some(original) = original {
+            settle_install_dir(&mut new, original)?;
+        }
+    }
+    if new.install_dir.is_none() && new.control_file.is_some() {
         let message = "a control file needs the installation folder that its paths are in";
         return Err(CommandError::usage(message).hint("name it with --install-dir DIR"));
     }
-    let mut schedule =
-        Schedule { begin: args.begin, latest_begin: args.begin.wrapping_add(WINDOW), ..Schedule::default() };
-    if !args.days.is_empty() {
-        schedule.days.clone_from(&args.days);
+    Ok((new, product))
+}
+
+/// The folder of which the registry speaks is here, or somebody says where it is here.
+fn settle_install_dir(new: &mut NewSite, original: &SitePath) -> Result<(), CommandError> {
+    let mapped = new.paths.iter().find_map(|(from, to)| Some(to.join(&original.strip_prefix(from)?)));
+    let is_here = original.is_windows() == cfg!(windows);
+    match (new.install_dir.clone().or(mapped), is_here) {
+        (None, true) => new.install_dir = Some(original.clone()),
+        (None, false) => {
+            let message = format!("the site is installed in `{original}`, which is no folder of this machine");
+            return Err(CommandError::usage(message).hint("say where it lies here with --install-dir DIR"));
+        }
+        (Some(here), _) => {
+            if new.paths.is_empty() && here != *original {
+                new.paths.push((original.clone(), here.clone()));
+            }
+            new.install_dir = Some(here);
+        }
     }
-    let registry = args.registry.iter().map(|(key, file)| {
+    Ok(())
+}
+
+fn existing(path: &Path) -> Result<SitePath, CommandError> {
+    let site_path = site_path(path)?;
+    match path.symlink_metadata() {
+        Ok(_) => Ok(site_path),
+        Err(error) => Err(CommandError::io(Exit::USAGE, "find", path, error)),
+    }
+}
+
+/// What holds a root is known by the name of the file, or by its being a folder.
+fn registry(args: &InitArgs) -> Result<Vec<RegistryRoot>, CommandError> {
+    let root = |(key, file): &(RegistryKey, PathBuf)| {
         let store = existing(file)?;
         let store = match file.extension() {
             _ if file.is_dir() => RegistryStore::WinePrefix(store),
@@ -62,18 +121,17 @@ fn new_site(args: &InitArgs) -> Result<NewSite, CommandError> {
             _ => RegistryStore::Hive(store),
         };
         Ok(RegistryRoot { key: key.clone(), store })
-    });
-    Ok(NewSite {
-        install_dir: args.install_dir.as_ref().map(existing).transpose()?,
-        control_file: args.control_file.as_ref().map(existing).transpose()?,
-        paths: args.path.clone(),
-        include: args.include.iter().map(existing).collect::<Result<_, _>>()?,
-        exclude: args.exclude.clone(),
-        database: args.database.as_ref().map(existing).transpose()?.map(NewDatabase::Sqlite),
-        registry: registry.collect::<Result<_, CommandError>>()?,
-        schedule,
-        ..NewSite::new(code, destination(&args.destination)?)
-    })
+    };
+    args.registry.iter().map(root).collect()
+}
+
+fn schedule(args: &InitArgs) -> Schedule {
+    let mut schedule =
+        Schedule { begin: args.begin, latest_begin: args.begin.wrapping_add(WINDOW), ..Schedule::default() };
+    if !args.days.is_empty() {
+        schedule.days.clone_from(&args.days);
+    }
+    schedule
 }
 
 /// A path of this machine, or a share as it is written.

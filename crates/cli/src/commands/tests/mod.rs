@@ -1,6 +1,7 @@
 //! Every command on the in-memory ports: what a person and what a program is shown.
 
 mod control;
+mod init;
 mod recovery;
 mod registry;
 mod runs;
