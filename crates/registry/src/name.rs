@@ -133,6 +133,12 @@ impl From<&str> for Name {
     }
 }
 
+impl From<String> for Name {
+    fn from(name: String) -> Self {
+        name.as_str().into()
+    }
+}
+
 impl FromIterator<u16> for Name {
     fn from_iter<I: IntoIterator<Item = u16>>(units: I) -> Self {
         let units: Vec<u16> = units.into_iter().collect();

@@ -238,6 +238,9 @@ fn apply_old(hive: &mut Vec<u8>, logs: &[Log<'_>]) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::super::layout::u32_at;
     use super::super::{Header, read, salvage, write};
     use super::*;
@@ -405,5 +408,43 @@ mod tests {
         put(&mut of_another_time, base::CHECKSUM, sum);
         assert!(recover(&dirty(one.clone()), &[&of_another_time]).is_err());
         assert!(recover(&dirty(one), &[&log[..log.len() - 1]]).is_err());
+    }
+
+    /// Bends what the hashes guard, and makes the hashes right again.
+    fn bent(mut entry: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
+        // Mostly the numbers, and the first references to pages.
+        let places = if at.is_multiple_of(4) { entry.len() } else { ENTRY_HEADER + 32 };
+        let at = 8 + (at / 4) % (places - 8);
+        entry[at] = byte;
+        let hash = marvin32(&entry[ENTRY_HEADER..]);
+        entry[24..32].copy_from_slice(&hash.to_le_bytes());
+        let hash = marvin32(&entry[..32]);
+        entry[32..40].copy_from_slice(&hash.to_le_bytes());
+        entry
+    }
+
+    proptest! {
+        #[test]
+        fn bent_logs_are_applied_or_not(bends in vec((any::<usize>(), any::<u8>()), 1..4), old in any::<bool>(), is_torn in any::<bool>()) {
+            let [one, two] = [1, 2].map(version);
+            let mut log = if old { old_log(&one, &two) } else { new_log(&[]) };
+            if old {
+                for (at, byte) in bends {
+                    let places = if at.is_multiple_of(4) { log.len() } else { SECTOR + 40 };
+                    log[at / 4 % places] = byte;
+                }
+                let sum = checksum(&log);
+                put(&mut log, base::CHECKSUM, sum);
+            } else {
+                log.extend(bends.into_iter().fold(entry(&one, &two), |entry, (at, byte)| bent(entry, at, byte)));
+            }
+            let hive = if is_torn { torn(one) } else { dirty(one) };
+            if let Ok(recovered) = recover(&hive, &[&log]) {
+                prop_assert!(recovered.hive.len() <= hive.len() + log.len());
+                if read(&recovered.hive).is_err() {
+                    drop(salvage(&recovered.hive));
+                }
+            }
+        }
     }
 }
