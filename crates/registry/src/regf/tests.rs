@@ -350,6 +350,32 @@ fn faults_say_where_and_why() {
 }
 
 #[test]
+fn no_cell_reaches_into_another_bin_or_a_descriptor() {
+    let mut root = sample();
+    for number in 0..50 {
+        root.create(&path(&format!("z {number}")));
+    }
+    let reason = |bend: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = hive(&root);
+        bend(&mut bytes);
+        let fault = read(&sum(bytes.clone())).unwrap_err();
+        assert_eq!(salvage(&sum(bytes)).unwrap().1.faults[0], fault);
+        fault.reason
+    };
+    let across = reason(&|bytes| {
+        let last = (BLOCK..2 * BLOCK).rev().find(|&at| bytes[at..].starts_with(b"nk")).unwrap();
+        set(bytes, last - 4, (-((2 * BLOCK + 64 - (last - 4)) as i32)).cast_unsigned());
+    });
+    let descriptor = reason(&|bytes| {
+        let node = u32_at(bytes, base::ROOT).unwrap() as usize + BLOCK + 4;
+        let (security, value) = (u32_at(bytes, node + 44).unwrap(), find(bytes, b"name") - 20);
+        set(bytes, value + 4, 40);
+        set(bytes, value + 8, security);
+    });
+    assert_eq!([across, descriptor], ["the cell is used twice, or overlaps with another"; 2]);
+}
+
+#[test]
 fn losses_are_listed_as_far_as_they_fit() {
     let mut root = Key::default();
     for number in 0..5000 {
