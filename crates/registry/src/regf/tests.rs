@@ -364,7 +364,7 @@ fn no_cell_reaches_into_another_bin_or_a_descriptor() {
     };
     let across = reason(&|bytes| {
         let last = (BLOCK..2 * BLOCK).rev().find(|&at| bytes[at..].starts_with(b"nk")).unwrap();
-        set(bytes, last - 4, (-((2 * BLOCK + 64 - (last - 4)) as i32)).cast_unsigned());
+        set(bytes, last - 4, (-((2 * BLOCK + 32 - (last - 4)) as i32)).cast_unsigned());
     });
     let descriptor = reason(&|bytes| {
         let node = u32_at(bytes, base::ROOT).unwrap() as usize + BLOCK + 4;
