@@ -9,7 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use tests::program::Program;
 
-fn judge(program: &str, args: &[&str], folder: &Path) -> String {
+pub(crate) fn judge(program: &str, args: &[&str], folder: &Path) -> String {
     let output = Command::new(program).args(args).current_dir(folder).output();
     let output = output.unwrap_or_else(|error| panic!("`{program}` is missing ({error}): apt-get install {program}"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

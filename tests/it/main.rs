@@ -4,6 +4,8 @@
 mod bad_input;
 mod conformance;
 mod consistency;
+#[cfg(feature = "servers")]
+mod hives;
 mod holes;
 #[cfg(feature = "servers")]
 mod judges;

@@ -6,7 +6,14 @@ use std::process::Command;
 use crate::shell::{has, run};
 
 /// A program, the Debian package that holds it, and its installed size in MB, rounded up.
-const NEEDED: &[(&str, &str, u32)] = &[("sqlite3", "sqlite3", 1), ("rsync", "rsync", 1), ("b3sum", "b3sum", 2)];
+const NEEDED: &[(&str, &str, u32)] = &[
+    ("sqlite3", "sqlite3", 1),
+    ("rsync", "rsync", 1),
+    ("b3sum", "b3sum", 2),
+    ("hivexml", "libhivex-bin", 1),
+    ("hivexregedit", "libwin-hivex-perl", 1),
+    ("reglookup", "reglookup", 1),
+];
 
 /// Installs what is missing, after asking unless `yes`.
 pub(crate) fn ensure(yes: bool) -> Result<(), String> {

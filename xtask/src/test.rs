@@ -10,7 +10,7 @@ use crate::shell;
 const NOT_YET: &[(&str, &str)] = &[
     ("SQL Server", "a later version with ODBC and native backups"),
     ("Windows VSS and the SMS Writer", "a Windows machine with the product; the Windows build is not there yet"),
-    ("registry hives, live registry", "a later version; keys in .reg files are proven"),
+    ("live registry", "a Windows machine; hives, .reg files and Wine prefixes are proven"),
     ("btrfs and reflink providers", "a later version; pre-copy is proven"),
     ("archive of many snapshots", "a later version; one snapshot at a plain destination is proven"),
 ];
@@ -44,6 +44,10 @@ fn commands() -> Vec<(&'static str, Vec<&'static str>)> {
         (
             "all suites of the workspace, with stock programs as judges",
             vec!["test", "--workspace", "--features", "tests/servers", "--no-fail-fast"],
+        ),
+        (
+            "a million mutations of hives",
+            vec!["test", "--quiet", "--release", "--package", "registry", "--features", "million", "--test", "hostile"],
         ),
         ("the fuzz targets build", vec!["check", "--quiet", "--manifest-path", "fuzz/Cargo.toml"]),
     ]
