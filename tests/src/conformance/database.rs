@@ -3,11 +3,13 @@
 use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backup_core::manifest::{ContentHash, FileRecord, RecordKind};
 use backup_core::path::SitePath;
 use backup_core::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, SiteDatabase};
 use backup_core::ports::destination::{Destination, SnapshotFiles, Staging};
+use tokio::time::timeout;
 
 use super::{content_of, rel, run, run_checks, seal};
 
@@ -42,6 +44,7 @@ pub trait DatabaseBench: Debug + Send + Sync + 'static {
 pub async fn suite<B: DatabaseBench>(make: impl Fn() -> B) {
     run_checks!(make: inspecting_changes_nothing, the_copy_is_of_the_moment_of_the_pin, writers_go_on_after_the_pin,
         many_pages_come_out_whole, an_unpinned_copy_is_not_finished, a_dropped_copy_gives_up_its_pin,
+        a_pin_that_is_given_up_is_in_nobodys_way,
         one_copy_after_the_other, a_copy_comes_back, a_wrong_hash_changes_nothing, a_copy_that_is_not_there_changes_nothing,
         a_database_in_use_is_not_replaced, what_is_not_there_is_told, damage_is_found);
 }
@@ -170,6 +173,17 @@ async fn a_dropped_copy_gives_up_its_pin(bench: impl DatabaseBench) {
         restore(&bench, &copy, &bench.file()).await.expect("nobody holds it");
         assert_sound(&bench, &bench.file(), number).await;
     }
+}
+
+async fn a_pin_that_is_given_up_is_in_nobodys_way(bench: impl DatabaseBench) {
+    let mut copying = prepare(&bench, 1).await;
+    // A deadline that is over at once: the call has begun, and its future is dropped.
+    drop(timeout(Duration::ZERO, copying.copy.pin()).await);
+    drop(copying.copy);
+    bench.write(5);
+    let copy = copy_now(&bench, 2).await;
+    restore(&bench, &copy, &bench.file()).await.expect("nobody holds it");
+    assert_sound(&bench, &bench.file(), 5).await;
 }
 
 async fn one_copy_after_the_other(bench: impl DatabaseBench) {

@@ -109,7 +109,8 @@ pub enum DatabaseError {
 
 /// A copy of the database on its way: prepared before the freeze window, pinned inside it, finished after it.
 ///
-/// Dropping it gives up the pin; what was written stays in the staging folder.
+/// Dropping it gives up the pin; what was written stays in the staging folder. So does dropping the future of a call, at a deadline say:
+/// what the call has begun ends at once, and no lock of it outlives the moment; the copy is then of no further use.
 #[async_trait]
 pub trait DatabaseCopy: Debug + Send + Sync {
     /// Holds the present moment. Called inside the freeze window: as little work as the engine allows.

@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use super::facts::ENGINE;
 use super::locate::Files;
 use super::pages;
+use super::pump::Wanted;
 
 /// How long a lock of somebody else is waited for where a freeze window or a person waits too.
 pub(super) const BRIEFLY: Duration = Duration::from_secs(2);
@@ -60,7 +61,7 @@ pub(super) fn open(files: &Files, access: Access, patience: Duration) -> rusqlit
         false => Connection::open_with_flags(files.main(), flags)?,
     };
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, others_log)?;
-    wait_for_locks(&mut connection, patience)?;
+    wait_for_locks(&mut connection, patience, Wanted::default())?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     if access == Access::Torn {
@@ -70,14 +71,14 @@ pub(super) fn open(files: &Files, access: Access, patience: Duration) -> rusqlit
 }
 
 /// Tries for a lock every millisecond: SQLite's own handler pauses so long that a busy writer is hardly ever met between two writes.
-pub(super) fn wait_for_locks(connection: &mut Connection, patience: Duration) -> rusqlite::Result<()> {
+pub(super) fn wait_for_locks(connection: &mut Connection, patience: Duration, wanted: Wanted) -> rusqlite::Result<()> {
     let mut since = Instant::now();
     connection.busy_handler(Some(move |tries| {
         if tries == 0 {
             since = Instant::now();
         }
         thread::sleep(Duration::from_millis(1));
-        since.elapsed() < patience
+        since.elapsed() < patience && !wanted.is_given_up()
     }))
 }
 
@@ -133,18 +134,20 @@ pub(super) struct Reader {
     /// The file that it reads.
     pub(super) id: Option<FileId>,
     patience: Duration,
+    wanted: Wanted,
 }
 
 impl Reader {
     /// Opens the database as its journal asks for, and reads once.
-    pub(super) fn open(files: &Files, patience: Duration) -> Result<Self, DatabaseError> {
+    pub(super) fn open(files: &Files, patience: Duration, wanted: &Wanted) -> Result<Self, DatabaseError> {
         let access = match probe(files)? {
             Journal::Wal => Access::ReadWrite,
             Journal::Rollback => Access::ReadOnly,
         };
         let id = files.id();
         let connection = open(files, access, patience).map_err(|error| refusal(files, "open", error))?;
-        let mut reader = Self { connection, id, patience };
+        let mut reader = Self { connection, id, patience, wanted: wanted.clone() };
+        reader.be_patient(patience).map_err(|error| refusal(files, "open", error))?;
         // In WAL mode the first read takes a lock that stays, and with it the journal mode stays.
         reader.begin(files)?;
         reader.end().map_err(|error| refusal(files, "read", error))?;
@@ -159,7 +162,7 @@ impl Reader {
             Err(error) if is_hot_journal(&error) => {
                 self.connection = open(files, Access::ReadWrite, self.patience)
                     .map_err(|error| refusal(files, "roll back the journal of", error))?;
-                self.try_begin()
+                self.be_patient(self.patience).and_then(|()| self.try_begin())
             }
             begun => begun,
         };
@@ -185,7 +188,7 @@ impl Reader {
     /// Waits this long for the locks of others from now on.
     pub(super) fn be_patient(&mut self, patience: Duration) -> rusqlite::Result<()> {
         self.patience = patience;
-        wait_for_locks(&mut self.connection, patience)
+        wait_for_locks(&mut self.connection, patience, self.wanted.clone())
     }
 
     /// The connection, for reading pages.

@@ -12,7 +12,7 @@ use super::blocks::BlockHashes;
 use super::connection::{BRIEFLY, Journal, PATIENTLY, Reader, refusal};
 use super::locate::Files;
 use super::pages::{self, State};
-use super::pump::pump;
+use super::pump::{Wanted, pump};
 
 /// Bytes compared, and written, at once where a copy is brought up to date.
 const PIECE: usize = 4096;
@@ -21,6 +21,7 @@ const PIECE: usize = 4096;
 #[derive(Debug)]
 pub(super) struct SqliteCopy {
     files: Files,
+    wanted: Wanted,
     // `None` while a call works on it, and for good when that call's future was dropped.
     work: Mutex<Option<Work>>,
 }
@@ -28,6 +29,7 @@ pub(super) struct SqliteCopy {
 #[derive(Debug)]
 struct Work {
     files: Files,
+    wanted: Wanted,
     reader: Reader,
     staged: Box<dyn StagedFile>,
     /// What the staged file holds; empty where that is not known.
@@ -49,12 +51,13 @@ enum Pin {
 
 impl SqliteCopy {
     /// Opens the database and, where it keeps a rollback journal, copies its pages while writers go on.
-    pub(super) fn prepare(files: Files, staged: Box<dyn StagedFile>) -> Result<Self, DatabaseError> {
-        let reader = Reader::open(&files, PATIENTLY)?;
+    pub(super) fn prepare(files: Files, staged: Box<dyn StagedFile>, wanted: Wanted) -> Result<Self, DatabaseError> {
+        let reader = Reader::open(&files, PATIENTLY, &wanted)?;
         let (staged_blocks, pin) = (BlockHashes::default(), Pin::None);
-        let mut work = Work { files: files.clone(), reader, staged, staged_blocks, staged_state: None, pin };
+        let (copied, wants) = (files.clone(), wanted.clone());
+        let mut work = Work { files: copied, wanted: wants, reader, staged, staged_blocks, staged_state: None, pin };
         work.prepare()?;
-        Ok(Self { files, work: Mutex::new(Some(work)) })
+        Ok(Self { files, wanted, work: Mutex::new(Some(work)) })
     }
 
     fn take(&mut self) -> Option<Work> {
@@ -74,14 +77,19 @@ impl DatabaseCopy for SqliteCopy {
             let pinned = work.pin();
             Ok((work, pinned))
         };
+        let waiting = self.wanted.waiting();
         let (work, pinned) = blocking("pin", self.files.site().clone(), pin).await?;
+        waiting.over();
         self.work = Mutex::new(Some(work));
         pinned
     }
 
     async fn finish(mut self: Box<Self>) -> Result<DatabaseDump, DatabaseError> {
         let work = self.take().ok_or_else(|| self.given_up("finish the copy of"))?;
-        blocking("finish the copy of", self.files.site().clone(), move || work.finish()).await
+        let waiting = self.wanted.waiting();
+        let dump = blocking("finish the copy of", self.files.site().clone(), move || work.finish()).await;
+        waiting.over();
+        dump
     }
 }
 
@@ -119,7 +127,9 @@ impl Work {
             Ok(())
         };
         let staged = &mut self.staged;
-        let size = pump(fill, |offset, block| staged.write_at(offset, block).map_err(DatabaseError::from))?;
+        let write = |offset, block: &[u8]| staged.write_at(offset, block).map_err(DatabaseError::from);
+        let size = pump(&self.wanted, fill, || (), write)?;
+        self.go_on()?;
         Ok(self.staged.set_len(size)?)
     }
 
@@ -129,7 +139,7 @@ impl Work {
         self.reader.be_patient(BRIEFLY).map_err(|error| refusal(&self.files, "pin", error))?;
         if self.reader.id != self.files.id() {
             // Another file has taken the name since.
-            self.reader = Reader::open(&self.files, BRIEFLY)?;
+            self.reader = Reader::open(&self.files, BRIEFLY, &self.wanted)?;
             self.staged_state = None;
         }
         match self.reader.begin(&self.files)? {
@@ -160,7 +170,8 @@ impl Work {
             seen.push(block);
             if seen.last_is_in(&known) { Ok(()) } else { write_changed(&**staged, offset, block, &mut old) }
         };
-        let size = read_all(&self.reader, &self.files, |_| (), update)?;
+        let size = read_all(&self.reader, &self.files, &self.wanted, |_| (), update)?;
+        self.go_on()?;
         self.staged.set_len(size)?;
         (self.staged_blocks, self.staged_state) = (blocks, Some(state));
         Ok(dump(&self.staged_blocks))
@@ -174,11 +185,20 @@ impl Work {
                 let mut blocks = BlockHashes::default();
                 let staged = &mut self.staged;
                 let write = |offset, block: &[u8]| staged.write_at(offset, block);
-                let size = read_all(&self.reader, &self.files, |block| blocks.push(block), write)?;
+                let see = |block: &[u8]| blocks.push(block);
+                let size = read_all(&self.reader, &self.files, &self.wanted, see, write)?;
+                if self.wanted.is_given_up() {
+                    return Err(given_up(&self.files));
+                }
                 self.staged.set_len(size)?;
                 Ok(dump(&blocks))
             }
         }
+    }
+
+    /// Refuses to take a part for the whole.
+    fn go_on(&self) -> Result<(), DatabaseError> {
+        if self.wanted.is_given_up() { Err(given_up(&self.files)) } else { Ok(()) }
     }
 
     fn sql<T>(
@@ -190,24 +210,34 @@ impl Work {
     }
 }
 
+fn given_up(files: &Files) -> DatabaseError {
+    files.failed("copy", "nobody waits for it any more")
+}
+
 /// Hands all pages of the reader's transaction to `see` as they are read, and to `write` on another thread.
+///
+/// The transaction ends with the last page read: however slowly the others are written, its locks are in nobody's way.
 fn read_all(
     reader: &Reader,
     files: &Files,
+    wanted: &Wanted,
     mut see: impl FnMut(&[u8]),
     mut write: impl FnMut(u64, &[u8]) -> Result<(), DestinationError> + Send,
 ) -> Result<u64, DatabaseError> {
     let refused = |error| refusal(files, "read", error);
     let mut all = reader.connection().prepare(pages::ALL).map_err(refused)?;
     let mut rows = all.query([]).map_err(refused)?;
-    let fill = |block: &mut Vec<u8>| {
+    // It owns the rows: as long as these are open, no end of the transaction gives up its lock.
+    let fill = move |block: &mut Vec<u8>| {
         pages::fill(&mut rows, block).map_err(refused)?;
         if !block.is_empty() {
             see(block);
         }
         Ok(())
     };
-    pump(fill, |offset, block| write(offset, block).map_err(DatabaseError::from))
+    // An error here means that SQLite has ended it already; whoever asks next is told.
+    let filled = || drop(reader.end());
+    pump(wanted, fill, filled, |offset, block| write(offset, block).map_err(DatabaseError::from))
 }
 
 /// Writes the pieces of `block` that the staged file does not hold yet, neighbours together.

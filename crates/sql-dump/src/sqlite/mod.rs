@@ -43,6 +43,8 @@ use locate::Files;
 ///   A database whose writers use `memory` or `off` cannot be told from these, and is treated the same: after a crash
 ///   in the middle of a write it is damaged, and so is its copy; [`verify`](SiteDatabase::verify) says so.
 ///
+/// A call whose future is dropped, at a deadline say, reads no further: within milliseconds its locks are gone.
+///
 /// # What it leaves behind
 /// Nothing in the database's folder, with two exceptions that are SQLite's own: a hot journal, left by a program that crashed
 /// while it wrote, is rolled back by `prepare`, as it would be by the next reader (`inspect` only names it); and a `-shm`
@@ -80,8 +82,12 @@ impl SiteDatabase for SqliteDatabase {
 
     async fn prepare(&self, copy: Box<dyn StagedFile>) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
         let path = self.path.clone();
-        let prepare = move || copy::SqliteCopy::prepare(Files::locate(&path)?, copy);
-        Ok(Box::new(blocking("prepare a copy of", self.path.clone(), prepare).await?))
+        let wanted = pump::Wanted::default();
+        let waiting = wanted.waiting();
+        let prepare = move || copy::SqliteCopy::prepare(Files::locate(&path)?, copy, wanted);
+        let copy = blocking("prepare a copy of", self.path.clone(), prepare).await;
+        waiting.over();
+        Ok(Box::new(copy?))
     }
 
     /// See the port. The target's permissions and owner stay; a new one gets those of the record, and without any is for its owner only.

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::connection::{HARDLY, is_busy, is_damage, refusal, wait_for_locks};
 use super::locate::{Files, file_id};
+use super::pump::Wanted;
 
 /// An old database that nobody else can open as long as this lives; or nothing that could be opened.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ fn lock(files: &Files) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open_with_flags(files.main(), flags)?;
     // When nothing comes of the restore, a log that was there stays, and the one made here goes.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, files.has("-wal"))?;
-    wait_for_locks(&mut connection, HARDLY)?;
+    wait_for_locks(&mut connection, HARDLY, Wanted::default())?;
     // In this mode the lock outlives the transaction, and WAL mode does without a `-shm` file.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.execute_batch("BEGIN EXCLUSIVE; COMMIT")?;

@@ -5,13 +5,14 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use async_trait::async_trait;
 use backup_core::manifest::ContentHash;
 use backup_core::path::RelPath;
 use backup_core::ports::destination::{DestinationError, SnapshotFiles, StagedFile};
 use backup_core::ports::site_files::{FileStat, OpenFile, SiteFilesError, WalkEntry};
+use tokio::sync::Notify;
 
 use super::site_path;
 
@@ -76,6 +77,57 @@ impl StagedFile for FileStage {
 
     fn set_len(&self, len: u64) -> Result<(), DestinationError> {
         self.file.set_len(len).map_err(|error| self.failed(error))
+    }
+}
+
+/// Makes writes hang, from when it is shut until it is opened.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gate(Arc<(Mutex<bool>, Condvar, Notify)>);
+
+impl Gate {
+    pub(super) fn shut(&self) {
+        *self.0.0.lock().expect("no panic at the gate") = true;
+    }
+
+    pub(super) fn open(&self) {
+        *self.0.0.lock().expect("no panic at the gate") = false;
+        self.0.1.notify_all();
+    }
+
+    /// Comes back when a write hangs.
+    pub(super) async fn reached(&self) {
+        self.0.2.notified().await;
+    }
+
+    fn pass(&self) {
+        let (shut, opened, reached) = &*self.0;
+        let mut is_shut = shut.lock().expect("no panic at the gate");
+        while *is_shut {
+            reached.notify_one();
+            is_shut = opened.wait(is_shut).expect("no panic at the gate");
+        }
+    }
+}
+
+/// A staged file behind a gate.
+#[derive(Debug)]
+pub(super) struct Gated {
+    pub(super) stage: FileStage,
+    pub(super) gate: Gate,
+}
+
+impl StagedFile for Gated {
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DestinationError> {
+        self.gate.pass();
+        self.stage.write_at(offset, data)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DestinationError> {
+        self.stage.read_at(offset, buffer)
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), DestinationError> {
+        self.stage.set_len(len)
     }
 }
 

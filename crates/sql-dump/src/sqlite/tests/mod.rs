@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use super::SqliteDatabase;
 use child::Child;
-use doubles::{FileStage, StageLog};
+use doubles::{FileStage, Gate, Gated, StageLog};
 
 /// Both ways to keep a transaction, as a pragma names them.
 const MODES: [&str; 2] = ["wal", "delete"];
@@ -94,6 +94,13 @@ impl Scratch {
     fn prepare_logged(&self) -> (Box<dyn DatabaseCopy>, StageLog) {
         let (stage, log) = FileStage::create(&self.copy_file());
         (block_on(self.database().prepare(Box::new(stage))).expect("prepared"), log)
+    }
+
+    /// Prepares a copy whose writes can be made to hang.
+    fn prepare_gated(&self) -> (Box<dyn DatabaseCopy>, Gate) {
+        let gate = Gate::default();
+        let stage = Gated { stage: FileStage::create(&self.copy_file()).0, gate: gate.clone() };
+        (block_on(self.database().prepare(Box::new(stage))).expect("prepared"), gate)
     }
 
     /// A second copy of the same database.
