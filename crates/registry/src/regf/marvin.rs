@@ -1,6 +1,6 @@
 //! The hash that guards the entries of transaction logs: Marvin32 with the seed of the format.
 
-const SEED: u64 = 0xc555_4e7a_884d_ef82;
+const SEED: u64 = 0x82ef_4d88_7a4e_55c5;
 
 /// Hashes `data` as the format does.
 pub(super) fn marvin32(data: &[u8]) -> u64 {
@@ -33,6 +33,22 @@ fn mix((a, b): &mut (u32, u32), word: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The values that tests of others have for the seed of the format, both halves in one.
+    #[test]
+    fn known_hashes_with_the_seed_of_the_format() {
+        let known: [(&[u8], u32); 5] = [
+            (b"", 0xb008_92ac),
+            (b"h", 0xf41a_608e),
+            (b"he", 0x1110_7c6b),
+            (b"hel", 0x2405_6a46),
+            (b"hell", 0x7f91_e021),
+        ];
+        for (data, hash) in known {
+            let whole = marvin32(data);
+            assert_eq!(whole as u32 ^ (whole >> 32) as u32, hash, "{data:x?}");
+        }
+    }
 
     /// The values that the tests of the .NET runtime have.
     #[test]
