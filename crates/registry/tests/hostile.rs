@@ -180,7 +180,7 @@ fn memory_is_in_proportion() {
         |key, number| key.set_value(number.to_string(), Value::dword(number)),
         |key, number| key.set_value(format!("ж{number}"), Value::new(ValueType::NONE, Vec::new())),
         |key, number| {
-            key.set_value(format!("a name of 23 letters {number:02}"), Value::new(ValueType::SZ, vec![7; 19]))
+            key.set_value(format!("a name of 23 letters {number:02}"), Value::new(ValueType::SZ, vec![7; 19]));
         },
         |key, number| key.set_value(format!("ж name of 12 {number}"), Value::new(ValueType::SZ, vec![7; 40])),
         |key, number| key.create(&path(&number.to_string())).set_last_write(None),
