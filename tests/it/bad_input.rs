@@ -302,3 +302,21 @@ async fn one_destination_takes_one_run_whatever_configuration_it_comes_from() {
     assert_eq!(test.program.run(backup).code, 0);
     assert_eq!(test.snapshots().len(), 1);
 }
+
+/// The pages of the database rot under the running site: it is copied as it is, told, and keeps the last good copy alive.
+#[test]
+fn a_rotten_database_is_told_and_keeps_the_good_snapshot() {
+    let test = site();
+    test.backup(0);
+    let good = test.snapshots();
+    test.workload.stop_all().expect("the site stops");
+    let database = test.site.database();
+    let size = fs::metadata(&database).expect("facts").len();
+    let file = fs::OpenOptions::new().write(true).open(&database).expect("opened");
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xa5; 16 << 10], size / 2).expect("written");
+    for _ in 0..2 {
+        says(&test.run(&["backup"]), 3, &["database", "is damaged", "recover it from an older snapshot"]);
+        let snapshots = test.snapshots();
+        assert_eq!((snapshots.len(), &snapshots[0]["id"]), (2, &good[0]["id"]), "the good one stays");
+    }
+}

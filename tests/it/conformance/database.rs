@@ -7,31 +7,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_core::memory::World;
 use backup_core::path::SitePath;
 use backup_core::ports::database::SiteDatabase;
 use backup_core::ports::destination::Destination;
-use backup_core::ports::services::ServiceState;
+use host::destination::LocalDestination;
 use rusqlite::Connection;
 use sql_dump::SqliteDatabase;
 use tempfile::TempDir;
 use tests::JournalMode;
+use tests::conformance::SITE;
 use tests::conformance::database::DatabaseBench;
 
 use super::local::site_path;
 
-/// A database file in a scratch folder; its copies go to a destination in memory.
+/// A database file in a scratch folder; its copies go to a folder beside it.
 #[derive(Debug)]
 pub(super) struct Sqlite {
     scratch: TempDir,
-    destination: World,
 }
 
 impl Sqlite {
     pub(super) fn new(mode: JournalMode) -> Self {
-        let destination = World::new();
-        destination.lock().services.values_mut().for_each(|state| *state = ServiceState::Stopped);
-        let sqlite = Self { scratch: tempfile::tempdir().expect("a scratch folder"), destination };
+        let sqlite = Self { scratch: tempfile::tempdir().expect("a scratch folder") };
+        fs::create_dir(sqlite.path("backup")).expect("made");
         let connection = connect(&sqlite.path("CM_P01.db"));
         let wanted = if mode == JournalMode::Wal { "wal" } else { "delete" };
         let got: String =
@@ -70,7 +68,7 @@ impl DatabaseBench for Sqlite {
     }
 
     fn destination(&self) -> Arc<dyn Destination> {
-        Arc::new(self.destination.clone())
+        Arc::new(LocalDestination::new(site_path(&self.path("backup")), SITE.parse().expect("a site code")))
     }
 
     fn write(&self, number: u64) {

@@ -248,7 +248,8 @@ impl DatabaseBench for Memory {
     }
 
     fn damage(&self, _file: &SitePath) -> bool {
-        false
+        self.0.lock().database_faults.push("page 3 is not a page".to_owned());
+        true
     }
 }
 

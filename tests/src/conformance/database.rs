@@ -9,6 +9,7 @@ use backup_core::manifest::{ContentHash, FileRecord, RecordKind};
 use backup_core::path::SitePath;
 use backup_core::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, SiteDatabase};
 use backup_core::ports::destination::{Destination, SnapshotFiles, Staging};
+use backup_core::ports::site_files::FileKind;
 use tokio::time::timeout;
 
 use super::{content_of, rel, run, run_checks, seal};
@@ -46,7 +47,8 @@ pub async fn suite<B: DatabaseBench>(make: impl Fn() -> B) {
         many_pages_come_out_whole, an_unpinned_copy_is_not_finished, a_dropped_copy_gives_up_its_pin,
         a_pin_that_is_given_up_is_in_nobodys_way,
         one_copy_after_the_other, a_copy_comes_back, a_wrong_hash_changes_nothing, a_copy_that_is_not_there_changes_nothing,
-        a_database_in_use_is_not_replaced, what_is_not_there_is_told, damage_is_found);
+        a_database_in_use_is_not_replaced, what_is_not_there_is_told, damage_is_found,
+        a_copy_is_judged_before_it_is_sealed);
 }
 
 const PLACE: &str = "SiteDBServer/copy.db";
@@ -280,4 +282,32 @@ async fn damage_is_found(bench: impl DatabaseBench) {
     }
     let verdict = bench.database().verify(&bench.file()).await.expect("still one to judge");
     assert!(!verdict.faults.is_empty());
+}
+
+/// A faithful copy of a damaged database is damaged as well, and only its judge can tell.
+async fn a_copy_is_judged_before_it_is_sealed(bench: impl DatabaseBench) {
+    for number in 1..300 {
+        bench.write(number);
+    }
+    for (run, damaged) in [(1, false), (2, true)] {
+        if damaged && !bench.damage(&bench.file()) {
+            return;
+        }
+        let mut copying = prepare(&bench, run).await;
+        copying.copy.pin().await.expect("pinned");
+        let dump = copying.copy.finish().await.expect("finished");
+        let place = copying.staging.place(&rel(PLACE)).expect("it lies on this machine");
+        let verdict = bench.database().judge(&place).await.expect("judged");
+        assert_eq!(!verdict.faults.is_empty(), damaged, "{verdict:?}");
+        let walk = copying.staging.walk().await.expect("walked");
+        assert_eq!(
+            walk.iter().filter(|entry| entry.stat.kind == FileKind::File).count(),
+            1,
+            "nothing is left beside it"
+        );
+        seal(copying.staging.as_ref(), super::run(run), &[]).await;
+        let snapshot = bench.destination().open(super::run(run)).await.expect("sealed");
+        let content = content_of(&snapshot, &rel(PLACE)).await.expect("it is there");
+        assert_eq!(ContentHash::of(&content), dump.hash, "no byte has changed");
+    }
 }

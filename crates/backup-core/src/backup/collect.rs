@@ -25,6 +25,12 @@ use crate::writers::DatabaseWriter;
 /// Files named one by one in the findings; the rest is counted.
 const NAMED_FILES: usize = 20;
 
+/// Faults of a database named one by one.
+const NAMED_FAULTS: usize = 5;
+
+const DAMAGED_HINT: &str =
+    "the site itself has it so: repair the database, or recover it from an older snapshot, which is kept";
+
 /// A snapshot on its way: what is known of it before it is sealed.
 pub(super) struct Draft {
     staging: Arc<dyn Staging>,
@@ -109,7 +115,38 @@ impl Run<'_> {
             None => text_origin(Part::Database, &facts.name, writer.place().clone()),
         });
         self.log.line(&format!("Copied component database {} to {}", facts.name, writer.place()));
+        self.judge_database(draft, facts, writer.place()).await;
         Ok(())
+    }
+
+    /// A faithful copy of a damaged database is no good snapshot: it is told before it is sealed, so that it never takes a good one's place.
+    async fn judge_database(&mut self, draft: &Draft, facts: &DatabaseFacts, place: &RelPath) {
+        let (Some(database), name) = (&self.ports.database, &facts.name) else { return };
+        let Some(copy) = draft.staging.place(place) else {
+            let message = format!("the copy of database {name} was not judged: it does not lie on this machine");
+            let finding = Finding::new(Gravity::Note, Cause::Database, message);
+            self.log.finding(finding.hint("`sitebackup rehearse` judges it"));
+            return;
+        };
+        self.phase(Phase::Verifying);
+        let verdict = database.judge(&copy).await;
+        self.phase(Phase::Copying);
+        match verdict {
+            Ok(verdict) => {
+                for fault in verdict.faults.iter().take(NAMED_FAULTS) {
+                    let finding = Finding::error(Cause::Database, format!("database {name} is damaged: {fault}"));
+                    self.log.finding(finding.hint(DAMAGED_HINT));
+                }
+                if let Some(more) = verdict.faults.len().checked_sub(NAMED_FAULTS).filter(|more| *more > 0) {
+                    let message = format!("database {name} is damaged: and {more} more faults");
+                    self.log.finding(Finding::error(Cause::Database, message).hint(DAMAGED_HINT));
+                }
+            }
+            Err(error) => {
+                let message = format!("the copy of database {name} could not be judged: {}", chain(&error));
+                self.log.finding(Finding::error(Cause::Database, message));
+            }
+        }
     }
 
     /// The metadata of the database's file. A walk only looks at it: to open it is its adapter's alone.

@@ -249,6 +249,10 @@ impl Staging for MemoryStaging {
         })
     }
 
+    fn place(&self, path: &RelPath) -> Option<SitePath> {
+        Some(site_path(ROOT).join(&RelPath::parse(working_name(self.run)).expect("a plain name")).join(path))
+    }
+
     async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError> {
         self.edit(|_, folder| walk(folder))
     }

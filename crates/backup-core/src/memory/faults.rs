@@ -275,6 +275,9 @@ impl Staging for Faulty<dyn Staging> {
     async fn remove(&self, paths: Vec<RelPath>) -> Result<(), DestinationError> {
         self.faults.call("Staging::remove", destination_error, self.inner.remove(paths)).await
     }
+    fn place(&self, path: &RelPath) -> Option<SitePath> {
+        self.inner.place(path)
+    }
     async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError> {
         self.faults.call("Staging::walk", destination_error, self.inner.walk()).await
     }
@@ -338,6 +341,9 @@ impl SiteDatabase for Faulty<dyn SiteDatabase> {
     ) -> Result<(), DatabaseError> {
         let restore = self.inner.restore(from, record, target);
         self.faults.call("SiteDatabase::restore", database_error, restore).await
+    }
+    async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
+        self.faults.call("SiteDatabase::judge", database_error, self.inner.judge(copy)).await
     }
     async fn verify(&self, file: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
         self.faults.call("SiteDatabase::verify", database_error, self.inner.verify(file)).await

@@ -12,7 +12,7 @@ use super::world::{World, site_path};
 use crate::copy::{BLOCK, read_once};
 use crate::event::{Event, EventSink};
 use crate::manifest::{ContentHash, FileRecord};
-use crate::path::SitePath;
+use crate::path::{RelPath, SitePath};
 use crate::ports::Ports;
 use crate::ports::clock::{Clock, UnknownZone};
 use crate::ports::commands::{AfterBackupContext, CommandEnd, CommandError, CommandLine, CommandOutcome, Commands};
@@ -262,9 +262,18 @@ impl SiteDatabase for World {
         Ok(())
     }
 
+    async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
+        let state = self.step();
+        let is_staged = state.folders.iter().any(|(name, folder)| {
+            let root = site_path("/backup").join(&RelPath::parse(name).expect("a plain name"));
+            copy.strip_prefix(&root).is_some_and(|path| folder.manifest.is_none() && folder.files.contains_key(&path))
+        });
+        assert!(is_staged, "`{copy}` is judged before it is sealed");
+        Ok(DatabaseVerdict { faults: state.database_faults.clone() })
+    }
+
     async fn verify(&self, _file: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
-        drop(self.step());
-        Ok(DatabaseVerdict::default())
+        Ok(DatabaseVerdict { faults: self.step().database_faults.clone() })
     }
 }
 

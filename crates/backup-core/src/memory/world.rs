@@ -98,6 +98,8 @@ pub struct WorldState {
     pub(crate) scratch: BTreeSet<SitePath>,
     /// The database's content.
     pub database: Vec<u8>,
+    /// What is wrong with the database, and so with every copy of it.
+    pub database_faults: Vec<String>,
     /// The journal.
     pub journal: Vec<JournalRecord>,
     /// Whether a living process holds the journal.
@@ -150,6 +152,7 @@ impl World {
             stubborn: BTreeSet::new(),
             scratch: BTreeSet::new(),
             database: Vec::new(),
+            database_faults: Vec::new(),
             journal: Vec::new(),
             locked: false,
             status: Vec::new(),

@@ -139,6 +139,9 @@ pub trait SiteDatabase: Debug + Send + Sync {
         record: &FileRecord,
         target: &SitePath,
     ) -> Result<(), DatabaseError>;
-    /// Judges the database at `file` with the engine's own check.
+    /// Judges a copy that nobody uses, in one pass over its pages: whether the source itself was damaged when it was copied. Changes no
+    /// byte and leaves nothing beside it. What takes longer, such as whether indexes agree with their tables, is left to `verify`.
+    async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError>;
+    /// Judges the database at `file` with all of the engine's own checks.
     async fn verify(&self, file: &SitePath) -> Result<DatabaseVerdict, DatabaseError>;
 }

@@ -179,6 +179,8 @@ pub trait Staging: Debug + Send + Sync {
     async fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError>;
     /// Removes entries with all below them; one that is not there is no error.
     async fn remove(&self, paths: Vec<RelPath>) -> Result<(), DestinationError>;
+    /// Where on this machine a staged file can be looked at before it is sealed; `None` where it lies elsewhere.
+    fn place(&self, path: &RelPath) -> Option<SitePath>;
     /// All that lies in the folder but our own marker, sorted.
     async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError>;
     /// Makes all staged data durable, then the list of files, then the manifest, whose appearance is the commit.

@@ -124,6 +124,24 @@ fn a_damaged_snapshot_is_told_never_removed_and_takes_no_good_ones_place() {
 }
 
 #[test]
+fn a_damaged_database_makes_the_snapshot_weaker_and_keeps_the_good_one() {
+    let world = World::new();
+    let good = backup(&world);
+    world.lock().database_faults = (0..9).map(|page| format!("page {page} is not a page")).collect();
+    for _ in 0..2 {
+        let report = backup(&world);
+        assert_eq!(report.outcome, Outcome::Incomplete);
+        let told = |text: &str| report.findings.iter().any(|f| f.cause == Cause::Database && f.message.contains(text));
+        assert!(told("database CM_P01 is damaged: page 0") && told("and 4 more faults"), "{:?}", report.findings);
+        assert!(!report.snapshot.expect("it is kept").manifest.weaker.is_empty());
+        assert!(snapshots(&world.ports()).iter().any(|snapshot| snapshot.run == good.run), "the good one stays");
+    }
+    world.lock().database_faults.clear();
+    assert_eq!(backup(&world).outcome, Outcome::Done);
+    assert_eq!(snapshots(&world.ports()).len(), 1);
+}
+
+#[test]
 fn a_full_destination_is_found_before_anything_is_stopped() {
     let world = World::new();
     world.lock().free = 1000;

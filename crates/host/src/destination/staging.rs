@@ -132,6 +132,10 @@ impl Staging for LocalStaging {
         .await
     }
 
+    fn place(&self, path: &RelPath) -> Option<SitePath> {
+        Some(self.0.folder.path.join(path))
+    }
+
     async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError> {
         self.work(|staging| walk_own(&staging.folder)).await
     }

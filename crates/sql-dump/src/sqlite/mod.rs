@@ -108,6 +108,11 @@ impl SiteDatabase for SqliteDatabase {
         blocking("restore", target.clone(), move || restore::restore(&*from, &record, &place)).await
     }
 
+    async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
+        let path = copy.clone();
+        blocking("judge the copy of", copy.clone(), move || verify::judge(&Files::locate(&path)?)).await
+    }
+
     async fn verify(&self, file: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
         let path = file.clone();
         blocking("verify", file.clone(), move || verify::verify(&Files::locate(&path)?)).await

@@ -221,6 +221,10 @@ impl Staging for StrictStaging {
         Ok(())
     }
 
+    fn place(&self, _path: &RelPath) -> Option<SitePath> {
+        unreachable!("the provider judges no copy")
+    }
+
     async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError> {
         unreachable!("the provider knows what it staged")
     }
