@@ -1,5 +1,7 @@
 //! The one decorator that injects faults: an error or a kill, before or after the effect, at the n-th call of any port.
 
+mod destination;
+
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -7,16 +9,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use crate::manifest::{FileRecord, Manifest};
-use crate::path::{RelPath, SitePath};
+use crate::manifest::FileRecord;
+use crate::path::SitePath;
 use crate::ports::Ports;
 use crate::ports::clock::{Clock, UnknownZone};
 use crate::ports::commands::{AfterBackupContext, CommandError, CommandLine, CommandOutcome, Commands};
 use crate::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseVerdict, SiteDatabase};
-use crate::ports::destination::{
-    DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, StageError,
-    StageItem, StagedContent, StagedFile, Staging, StoredSnapshot,
-};
+use crate::ports::destination::{DestinationError, SnapshotFiles, StagedFile};
 use crate::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal};
 use crate::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
 use crate::ports::registry::{ImportMode, Registry, RegistryError, RegistryKey};
@@ -24,9 +23,8 @@ use crate::ports::services::{ServiceControl, ServiceError, ServiceState};
 use crate::ports::shadow_copies::{
     PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId,
 };
-use crate::ports::site_files::{Attributes, FileSource, OpenFile, SiteFiles, SiteFilesError, Walk, WalkEntry};
+use crate::ports::site_files::{Attributes, FileSource, OpenFile, SiteFiles, SiteFilesError, Walk};
 use crate::ports::status_log::{StatusLog, StatusLogError};
-use crate::snapshot::RunId;
 use crate::status::StatusMessage;
 
 /// What happens at a call.
@@ -216,73 +214,6 @@ impl SiteFiles for Faulty<dyn SiteFiles> {
     }
     fn attributes(&self, path: &SitePath) -> Result<Attributes, SiteFilesError> {
         self.inner.attributes(path)
-    }
-}
-
-#[async_trait]
-impl Destination for Faulty<dyn Destination> {
-    async fn hold(&self, run: Option<RunId>) -> Result<Box<dyn DestinationHold>, DestinationError> {
-        self.faults.call("Destination::hold", destination_error, self.inner.hold(run)).await
-    }
-    async fn inspect(&self) -> Result<DestinationFacts, DestinationError> {
-        self.faults.call("Destination::inspect", destination_error, self.inner.inspect()).await
-    }
-    async fn list(&self) -> Result<Vec<StoredSnapshot>, DestinationError> {
-        self.faults.call("Destination::list", destination_error, self.inner.list()).await
-    }
-    async fn damaged(&self) -> Result<Vec<DamagedSnapshot>, DestinationError> {
-        self.faults.call("Destination::damaged", destination_error, self.inner.damaged()).await
-    }
-    async fn begin(&self, run: RunId, previous: Option<RunId>) -> Result<Arc<dyn Staging>, DestinationError> {
-        let staging =
-            self.faults.call("Destination::begin", destination_error, self.inner.begin(run, previous)).await?;
-        Ok(Arc::new(Faulty { faults: self.faults.clone(), inner: staging }))
-    }
-    async fn publish(&self, run: RunId) -> Result<StoredSnapshot, DestinationError> {
-        self.faults.call("Destination::publish", destination_error, self.inner.publish(run)).await
-    }
-    async fn amend(&self, manifest: &Manifest) -> Result<(), DestinationError> {
-        self.faults.call("Destination::amend", destination_error, self.inner.amend(manifest)).await
-    }
-    async fn open(&self, run: RunId) -> Result<Arc<dyn SnapshotFiles>, DestinationError> {
-        self.faults.call("Destination::open", destination_error, self.inner.open(run)).await
-    }
-    async fn remove(&self, run: RunId) -> Result<(), DestinationError> {
-        self.faults.call("Destination::remove", destination_error, self.inner.remove(run)).await
-    }
-    async fn sweep(&self) -> Result<usize, DestinationError> {
-        self.faults.call("Destination::sweep", destination_error, self.inner.sweep()).await
-    }
-    async fn keep_log(&self, run: Option<RunId>, log: &[u8]) -> Result<(), DestinationError> {
-        self.faults.call("Destination::keep_log", destination_error, self.inner.keep_log(run, log)).await
-    }
-}
-
-#[async_trait]
-impl Staging for Faulty<dyn Staging> {
-    async fn stage(&self, items: Vec<StageItem>, from: Arc<dyn SiteFiles>) -> Vec<Result<StagedContent, StageError>> {
-        let count = items.len();
-        let stage = async { Ok(self.inner.stage(items, from).await) };
-        let result = self.faults.call("Staging::stage", destination_error, stage).await;
-        result.unwrap_or_else(|_| (0..count).map(|_| Err(destination_error().into())).collect())
-    }
-    async fn write(&self, path: &RelPath, data: &[u8], modified: Timestamp) -> Result<(), DestinationError> {
-        self.faults.call("Staging::write", destination_error, self.inner.write(path, data, modified)).await
-    }
-    async fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
-        self.faults.call("Staging::create", destination_error, self.inner.create(path)).await
-    }
-    async fn remove(&self, paths: Vec<RelPath>) -> Result<(), DestinationError> {
-        self.faults.call("Staging::remove", destination_error, self.inner.remove(paths)).await
-    }
-    fn place(&self, path: &RelPath) -> Option<SitePath> {
-        self.inner.place(path)
-    }
-    async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError> {
-        self.faults.call("Staging::walk", destination_error, self.inner.walk()).await
-    }
-    async fn seal(&self, manifest: &Manifest, list: &[u8]) -> Result<(), DestinationError> {
-        self.faults.call("Staging::seal", destination_error, self.inner.seal(manifest, list)).await
     }
 }
 
