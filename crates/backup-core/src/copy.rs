@@ -234,24 +234,35 @@ impl Copier {
 
     /// An entry that stands in the list only.
     fn unstaged(&self, entry: &PlacedEntry) -> Copied {
-        let record = match &entry.stat.kind {
+        match &entry.stat.kind {
             FileKind::Symlink(target) => {
                 let mut record = record_of(RecordKind::Symlink, entry, &entry.stat);
                 record.target = Some(target.clone());
-                record.attributes = self.files.attributes(&entry.source).unwrap_or_default();
-                Some(record)
+                self.without_content(record, entry)
             }
-            _ => None,
-        };
-        Copied { record, stat: entry.stat.clone(), problem: None, moved: false }
+            _ => Copied { record: None, stat: entry.stat.clone(), problem: None, moved: false },
+        }
+    }
+
+    /// What has attributes and no content. Where these cannot be read, it is backed up without them, and that is said.
+    fn without_content(&self, mut record: FileRecord, entry: &PlacedEntry) -> Copied {
+        let mut problem = None;
+        match self.files.attributes(&entry.source) {
+            Ok(attributes) => record.attributes = attributes,
+            // Gone since the walk: whoever looks next sees that.
+            Err(SiteFilesError::Missing(_)) => {}
+            Err(error) => {
+                let message = format!("backed up without its attributes: {}", chain(&error));
+                problem = Some(FileProblem { path: entry.source.clone(), message });
+            }
+        }
+        Copied { record: Some(record), stat: entry.stat.clone(), problem, moved: false }
     }
 
     fn copied(&self, entry: &PlacedEntry, content: StagedContent) -> Copied {
         if entry.stat.kind == FileKind::Directory {
-            let mut record = record_of(RecordKind::Directory, entry, &entry.stat);
-            record.size = 0;
-            record.attributes = self.files.attributes(&entry.source).unwrap_or_default();
-            return Copied { record: Some(record), stat: entry.stat.clone(), problem: None, moved: false };
+            let record = FileRecord { size: 0, ..record_of(RecordKind::Directory, entry, &entry.stat) };
+            return self.without_content(record, entry);
         }
         let Some(stat) = content.before else {
             // Taken over unread: what was known of it then holds now, its attributes too, for they change its time.

@@ -123,7 +123,7 @@ async fn run(mut command: Command, limit: Duration) -> io::Result<CommandOutcome
     // One pipe for both, so that the output keeps the order in which it was written.
     let (reader, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    let mut output = Output { pipe: async_reader(reader)?, kept: Vec::new() };
+    let mut output = Output { pipe: async_reader(reader)?, kept: Vec::new(), cut: false };
     let mut group = Group::spawn(&mut command)?;
     // The command holds two ends of the pipe; with them open here the output would have no end.
     drop(command);
@@ -138,12 +138,13 @@ async fn run(mut command: Command, limit: Duration) -> io::Result<CommandOutcome
         }
         None => group.wait(deadline).await?,
     };
-    Ok(CommandOutcome { end, output: output.kept })
+    Ok(CommandOutcome { end, output: output.kept, cut: output.cut })
 }
 
 struct Output {
     pipe: ChildStdout,
     kept: Vec<u8>,
+    cut: bool,
 }
 
 impl Output {
@@ -154,6 +155,7 @@ impl Output {
         while let Ok(read @ 1..) = self.pipe.read(&mut buffer).await {
             let kept = read.min(KEPT_OUTPUT - self.kept.len());
             self.kept.extend_from_slice(&buffer[..kept]);
+            self.cut |= kept < read;
         }
     }
 }
@@ -202,7 +204,7 @@ mod tests {
     #[tokio::test]
     async fn long_output_is_cut_and_never_stops_the_command() {
         let outcome = HostCommands::new("/").run(&line("head -c 3000000 /dev/zero; exit 5")).await.expect("it starts");
-        assert_eq!((outcome.end, outcome.output.len()), (CommandEnd::Exit(5), KEPT_OUTPUT));
+        assert_eq!((outcome.end, outcome.output.len(), outcome.cut), (CommandEnd::Exit(5), KEPT_OUTPUT, true));
     }
 
     #[tokio::test]

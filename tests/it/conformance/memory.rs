@@ -200,7 +200,7 @@ impl CommandsBench for Memory {
     }
 
     fn put_hook(&self, code: i32) {
-        let outcome = CommandOutcome { end: CommandEnd::Exit(code), output: b"/backup/P01Backup".to_vec() };
+        let outcome = CommandOutcome { end: CommandEnd::Exit(code), output: b"/backup/P01Backup".to_vec(), cut: false };
         self.0.lock().after_backup = Some(outcome);
     }
 

@@ -93,7 +93,7 @@ async fn much_output_is_cut_and_stops_nobody(bench: impl CommandsBench) {
         return;
     }
     let outcome = run(&bench, "head -c 3000000 /dev/zero; exit 6").await;
-    assert_eq!((outcome.end, outcome.output.len()), (CommandEnd::Exit(6), 1 << 20));
+    assert_eq!((outcome.end, outcome.output.len(), outcome.cut), (CommandEnd::Exit(6), 1 << 20, true));
 }
 
 /// A line that starts a child, says its own number and the child's, and waits for it.

@@ -245,6 +245,13 @@ impl Run<'_> {
             for line in String::from_utf8_lossy(&outcome.output).lines() {
                 self.log.line(line);
             }
+            if outcome.cut {
+                // Only where the output is kept does the snapshot lack something.
+                let gravity = if task.output.is_some() { Gravity::Error } else { Gravity::Warning };
+                let message = format!("the output of command line '{}' was longer than 1 MiB and is cut", task.line);
+                let hint = "let the command write its output to a file of its own";
+                self.log.finding(Finding::new(gravity, Cause::Command, message).hint(hint));
+            }
             match outcome.end {
                 CommandEnd::Exit(0) => {
                     self.log.line(&format!("Successfully ran command line '{}' (exit status 0).", task.line));

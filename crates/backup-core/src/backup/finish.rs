@@ -89,6 +89,9 @@ impl Run<'_> {
                 for line in String::from_utf8_lossy(&outcome.output).lines() {
                     self.log.line(line);
                 }
+                if outcome.cut {
+                    self.log.line("The output of AfterBackup was longer than 1 MiB and is cut.");
+                }
                 match outcome.end {
                     CommandEnd::Exit(code) if self.plan.after_backup.success.contains(&code) => {
                         self.log.line(&format!("AfterBackup ended with exit code {code}."));

@@ -72,8 +72,13 @@ impl SiteFiles for World {
         Ok(Box::new(OpenMemory { stat: file.stat(links), content: Arc::new(file.content) }))
     }
 
-    fn attributes(&self, _path: &SitePath) -> Result<Attributes, SiteFilesError> {
-        Ok(Vec::new())
+    fn attributes(&self, path: &SitePath) -> Result<Attributes, SiteFilesError> {
+        let (file, _) = find(&self.lock(), path)?;
+        if !file.unreadable {
+            return Ok(Vec::new());
+        }
+        let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied).into();
+        Err(SiteFilesError::Failed { action: "read the attributes of", path: path.clone(), source })
     }
 }
 

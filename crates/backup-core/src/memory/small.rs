@@ -179,7 +179,8 @@ impl Commands for World {
         let mut state = self.step();
         state.commands.push(command.text.clone());
         let code = i32::from(command.text.starts_with("false"));
-        Ok(CommandOutcome { end: CommandEnd::Exit(code), output: format!("ran {}\n", command.text).into_bytes() })
+        let (end, cut) = (CommandEnd::Exit(code), command.text.starts_with("endless"));
+        Ok(CommandOutcome { end, output: format!("ran {}\n", command.text).into_bytes(), cut })
     }
 
     async fn after_backup(&self, _context: &AfterBackupContext) -> Result<Option<CommandOutcome>, CommandError> {

@@ -33,8 +33,10 @@ pub enum CommandEnd {
 pub struct CommandOutcome {
     /// How it ended.
     pub end: CommandEnd,
-    /// Its output, standard output and error in the order of arrival; cut at 1 MiB.
+    /// The first 1 MiB of its output, standard output and error in the order of arrival.
     pub output: Vec<u8>,
+    /// Whether there was more of it.
+    pub cut: bool,
 }
 
 /// What AfterBackup is told.

@@ -264,7 +264,7 @@ fn a_cancelled_run_sets_the_site_going() {
 fn with_hook(code: i32, edit: Option<(&str, Option<&[u8]>)>) -> (World, BackupReport) {
     let world = World::new();
     backup(&world);
-    let outcome = CommandOutcome { end: CommandEnd::Exit(code), output: b"hook\n".to_vec() };
+    let outcome = CommandOutcome { end: CommandEnd::Exit(code), output: b"hook\n".to_vec(), cut: false };
     world.lock().after_backup = Some(outcome);
     if let Some((path, content)) = edit {
         world.edit_in_hook(path, content);
@@ -325,6 +325,31 @@ fn commands_run_in_order_and_a_failing_one_is_loud() {
     assert_eq!(report.outcome, Outcome::Incomplete);
     assert_eq!(world.lock().commands, ["one", "false"]);
     assert_all_good(&world, "with commands");
+}
+
+#[test]
+fn attributes_that_cannot_be_read_are_told() {
+    for entry in ["/site/data/empty", "/site/data/link"] {
+        let world = World::new();
+        world.lock().files.get_mut(&path(entry)).expect("it is there").unreadable = true;
+        let report = backup(&world);
+        assert_eq!(report.outcome, Outcome::Incomplete, "{entry}");
+        let told = format!("`{entry}`: backed up without its attributes");
+        assert!(report.findings.iter().any(|finding| finding.message.starts_with(&told)), "{:?}", report.findings);
+        assert_all_good(&world, "without attributes");
+    }
+}
+
+#[test]
+fn output_that_is_cut_is_told_and_a_kept_one_makes_the_result_weaker() {
+    for (kept, outcome) in [(Some(place("endless.txt")), Outcome::Incomplete), (None, Outcome::Done)] {
+        let world = World::new();
+        let task = crate::plan::CommandTask { line: "endless".to_owned(), output: kept };
+        let plan = BackupPlan { commands: vec![task], ..plan() };
+        let report = block_on(run_backup(&world.ports(), &plan, &RunContext::default()));
+        assert_eq!(report.outcome, outcome);
+        assert!(report.findings.iter().any(|finding| finding.message.contains("and is cut")), "{:?}", report.findings);
+    }
 }
 
 #[test]

@@ -208,6 +208,17 @@ async fn what_cannot_be_read_is_a_problem_and_no_record() {
     assert_eq!(made.set.consistency, Consistency::Application);
 }
 
+/// Found by a pass already, and told all the same: the window looks again.
+#[tokio::test(start_paused = true)]
+async fn a_folder_whose_attributes_cannot_be_read_is_told() {
+    let site = small_site();
+    site.tree.set_unreadable("/site/d");
+    let made = site.backup(Acts::default()).await;
+    let told: Vec<String> = made.problems.iter().map(|problem| problem.path.to_string()).collect();
+    assert_eq!(told, ["/site/d"]);
+    assert!(made.records.iter().any(|record| record.path.to_string() == "S/d"), "it is backed up all the same");
+}
+
 /// The small site with a first backup, whose files `store` puts into the previous snapshot.
 async fn after_a_backup(store: impl Fn(&FileRecord, Vec<u8>) -> (Vec<u8>, FileTime)) -> Site {
     let mut site = small_site();

@@ -373,8 +373,12 @@ impl SiteFiles for Tree {
         })
     }
 
-    fn attributes(&self, _path: &SitePath) -> Result<Attributes, SiteFilesError> {
+    fn attributes(&self, path: &SitePath) -> Result<Attributes, SiteFilesError> {
         self.with(State::call);
+        if self.with(|state| state.unreadable.contains(path)) {
+            let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied).into();
+            return Err(SiteFilesError::Failed { action: "read the attributes of", path: path.clone(), source });
+        }
         Ok(Vec::new())
     }
 }

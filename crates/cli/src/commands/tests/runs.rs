@@ -178,7 +178,7 @@ fn a_backup_that_fails_says_that_nothing_is_lost() {
 fn a_hook_that_fails_changes_no_result() {
     let _filters = without_seconds();
     let world = World::new();
-    world.lock().after_backup = Some(CommandOutcome { end: CommandEnd::Exit(8), output: Vec::new() });
+    world.lock().after_backup = Some(CommandOutcome { end: CommandEnd::Exit(8), output: Vec::new(), cut: false });
     insta::assert_snapshot!(Printer::shown("backup", &back_up(&world)), @"
     $ sitebackup backup
     note: pipes, sockets and devices have no content and are left out: 1, such as `/site/data/pipe`

@@ -184,13 +184,16 @@ impl Copying {
         let mut problems = Vec::new();
         let mut done = overall.before.lock().unwrap_or_else(PoisonError::into_inner);
         for (((number, index), placed), mut copied) in positions.iter().zip(&entries).zip(results) {
-            problems.extend(copied.problem.take());
+            let problem = copied.problem.take();
+            // A problem of a pass is told only if the window has it too, so the window looks again.
+            let is_right = copied.record.is_some() && problem.is_none();
+            problems.extend(problem);
             let staged = match todo {
                 Todo::Update => lies(&copied, false),
                 _ => lies(&copied, linked || is_reused(&previous, &placed.place, &placed.stat)),
             };
             done.add(&placed.stat);
-            let clean = copied.record.is_some() && rule.allows(placed.stat.changed);
+            let clean = is_right && rule.allows(placed.stat.changed);
             self.branches[*number].entries[*index].take(copied, staged, clean || matches!(rule, Rule::Window));
         }
         Ok(problems)
