@@ -320,3 +320,20 @@ fn a_rotten_database_is_told_and_keeps_the_good_snapshot() {
         assert_eq!((snapshots.len(), &snapshots[0]["id"]), (2, &good[0]["id"]), "the good one stays");
     }
 }
+
+#[test]
+fn a_map_moves_registry_stores_too() {
+    let test = site();
+    test.backup(0);
+    test.workload.stop_all().expect("the site stops");
+    let moved = test.site.dir().join("moved");
+    fs::create_dir(&moved).expect("a new folder");
+    let map = format!("{}={}", test.site.site_dir().display(), moved.display());
+    let before = tree_hash(&test.site.site_dir()).expect("it can be read");
+    let ran = test.run(&["recover", "--map", &map]);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert_eq!(tree_hash(&test.site.site_dir()).expect("it can be read"), before, "the site itself is left alone");
+    let store = test.site.registry_file();
+    let store = moved.join(store.strip_prefix(test.site.site_dir()).expect("it lies in the site"));
+    assert!(store.is_file(), "{} is not there", store.display());
+}

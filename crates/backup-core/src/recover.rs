@@ -78,6 +78,8 @@ pub struct RecoverRequest {
     pub to: Option<SitePath>,
     /// Original roots and the places that they go to.
     pub map: Vec<(SitePath, SitePath)>,
+    /// Where the site's registry keys live, before any map: a map may name these places too, and `ports` have to heed it.
+    pub stores: Vec<SitePath>,
     /// Whether files that were changed after the snapshot are overwritten.
     pub overwrite_newer: bool,
     /// What becomes of registry keys and values that the snapshot does not hold.

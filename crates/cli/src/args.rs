@@ -233,7 +233,7 @@ pub(crate) struct RecoverArgs {
     /// Recover below this folder instead of to the original places; registry keys become files in it
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) to: Option<PathBuf>,
-    /// Put what was below OLD below NEW
+    /// Put what was below OLD below NEW: files, the database, and what holds registry keys
     #[arg(long, value_name = "OLD=NEW", value_parser = map)]
     pub(crate) map: Vec<(SitePath, SitePath)>,
     /// Recover only this part; may be given more than once

@@ -273,6 +273,9 @@ impl SiteDatabase for Faulty<dyn SiteDatabase> {
         let restore = self.inner.restore(from, record, target);
         self.faults.call("SiteDatabase::restore", database_error, restore).await
     }
+    fn logs(&self, target: &SitePath) -> Vec<SitePath> {
+        self.inner.logs(target)
+    }
     async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
         self.faults.call("SiteDatabase::judge", database_error, self.inner.judge(copy)).await
     }

@@ -263,6 +263,10 @@ impl SiteDatabase for World {
         Ok(())
     }
 
+    fn logs(&self, target: &SitePath) -> Vec<SitePath> {
+        vec![site_path(&format!("{target}-wal"))]
+    }
+
     async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
         let state = self.step();
         let is_staged = state.folders.iter().any(|(name, folder)| {

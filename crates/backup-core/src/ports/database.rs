@@ -128,6 +128,9 @@ pub trait SiteDatabase: Debug + Send + Sync {
     async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError>;
     /// Does all that can be done before the freeze window, writing into `copy`.
     async fn prepare(&self, copy: Box<dyn StagedFile>) -> Result<Box<dyn DatabaseCopy>, DatabaseError>;
+    /// Files beside the database at `target`, there or not, that hold committed content which the main file does not have yet: a
+    /// write-ahead log. One that is newer than a snapshot makes the database newer.
+    fn logs(&self, target: &SitePath) -> Vec<SitePath>;
     /// Puts the file of a snapshot that `record` names back as the database at `target`, checking its hash, atomically.
     ///
     /// A target that is there keeps its owner and mode; a new one gets those of the record.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Recovery, Work};
 use crate::copy::chain;
-use crate::manifest::{Manifest, RecordKind};
-use crate::path::SitePath;
+use crate::manifest::{ContentHash, FileRecord, Manifest, RecordKind};
+use crate::path::{RelPath, SitePath};
 use crate::ports::recovery_target::{RestoreItem, Standing};
 use crate::ports::services::ServiceState;
 use crate::report::{Cause, Finding};
@@ -24,7 +24,7 @@ impl Recovery<'_> {
             self.judge_services().await;
         }
         self.judge_links(work);
-        let items: Vec<RestoreItem> = work.items().cloned().collect();
+        let items: Vec<RestoreItem> = work.items().cloned().chain(self.database_logs(work)).collect();
         let mut newer = Vec::new();
         for (item, standing) in items.iter().zip(self.ports.target.survey(&items).await) {
             let path = item.root.join(&item.path);
@@ -49,6 +49,18 @@ impl Recovery<'_> {
         if let Some(more) = newer.len().checked_sub(NAMED).filter(|more| *more > 0) {
             self.error(Cause::Recovery, format!("and {more} more files"), "nothing was written");
         }
+    }
+
+    /// The logs beside the database's file, as if the snapshot had them empty: content in one that is younger is newer than the snapshot.
+    fn database_logs(&self, work: &Work) -> Vec<RestoreItem> {
+        let (Some(database), Some((item, path))) = (&self.ports.database, &work.database) else { return Vec::new() };
+        let log = |log: SitePath| {
+            let name = log.name().and_then(|name| RelPath::root().try_join(name).ok())?;
+            let place = item.path.parent().unwrap_or_default().join(&name);
+            let record = FileRecord { hash: Some(ContentHash::of(b"")), size: 0, ..item.record.clone() };
+            Some(RestoreItem { path: place, record, ..item.clone() })
+        };
+        database.logs(path).into_iter().filter_map(log).collect()
     }
 
     fn judge_ports(&mut self, work: &Work) {
@@ -97,8 +109,9 @@ impl Recovery<'_> {
                 );
             }
         }
-        let originals: Vec<SitePath> =
+        let mut originals: Vec<SitePath> =
             manifest.origins.iter().filter_map(|origin| SitePath::parse(&origin.original).ok()).collect();
+        originals.extend(self.request.stores.iter().cloned());
         for (from, _) in self.request.map.clone() {
             if !originals.iter().any(|original| original.starts_with(&from)) {
                 let message = format!("nothing in the snapshot lies at or below `{from}`");

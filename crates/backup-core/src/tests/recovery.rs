@@ -187,6 +187,22 @@ fn what_is_newer_is_kept_unless_told() {
     assert_eq!(recovered(&world, &snapshot, &told).end(), RecoveryEnd::Whole);
 }
 
+/// The site may have committed to the log alone, and the old file would take its place.
+#[test]
+fn a_newer_log_beside_an_old_database_is_newer() {
+    let log = path("/site/db/CM_P01.db-wal");
+    for (content, end) in [(&b"committed"[..], RecoveryEnd::Refused), (b"", RecoveryEnd::Whole)] {
+        let (world, snapshot) = wrecked();
+        world.lock().put(&log.to_string(), crate::ports::site_files::FileKind::File, content);
+        let report = recovered(&world, &snapshot, &RecoverRequest::default());
+        assert_eq!(report.end(), end, "{:?}", report.findings);
+        let told = |text: &str| report.findings.iter().any(|finding| finding.message.contains(text));
+        assert_eq!(told("`/site/db/CM_P01.db-wal` was changed after the snapshot"), end == RecoveryEnd::Refused);
+        let request = RecoverRequest { overwrite_newer: true, ..RecoverRequest::default() };
+        assert_eq!(recovered(&world, &snapshot, &request).end(), RecoveryEnd::Whole);
+    }
+}
+
 #[test]
 fn a_running_service_refuses_a_recovery_in_place() {
     let world = World::new();

@@ -45,6 +45,7 @@ pub(super) fn request(session: &Session, args: &RecoverArgs) -> Result<RecoverRe
         parts: args.part.iter().map(|part| (*part).into()).collect(),
         to: args.to.as_deref().map(site_path).transpose()?,
         map: args.map.clone(),
+        stores: Vec::new(),
         overwrite_newer: args.overwrite_newer,
         registry: if args.merge_registry { ImportMode::Merge } else { ImportMode::Exact },
         on_windows: cfg!(windows),
@@ -58,12 +59,29 @@ async fn from_destination(
     request: &RecoverRequest,
 ) -> Result<Answer, CommandError> {
     let site = Site::load(&session.global)?;
+    let request = &RecoverRequest { stores: stores(Some(&site.config)), ..request.clone() };
+    let site = Site { config: with_mapped_stores(site.config, &request.map), ..site };
     let ports = ports::wire(&site, Arc::clone(&session.screen) as _);
     let services = site.config.services.iter().map(|service| service.name.clone()).collect();
     let chosen = open(&ports, args.id.as_deref()).await?;
     let ports = RecoveryPorts::of(&ports, services);
     let answer = carry_out(args, &ports, chosen.files, request, Some(&site.config)).await?;
     Ok(answer.after(chosen.findings.into_iter().map(Into::into).collect()))
+}
+
+/// Where registry keys live as the configuration says.
+fn stores(config: Option<&SiteConfig>) -> Vec<SitePath> {
+    config.into_iter().flat_map(|config| &config.registry).map(|root| root.store.path().clone()).collect()
+}
+
+/// The configuration with what holds registry keys where `--map` puts it, as it does with files and the database.
+fn with_mapped_stores(mut config: SiteConfig, map: &[(SitePath, SitePath)]) -> SiteConfig {
+    for root in &mut config.registry {
+        let path = root.store.path_mut();
+        let mapped = map.iter().find_map(|(from, to)| Some(to.join(&path.strip_prefix(from)?)));
+        *path = mapped.unwrap_or_else(|| path.clone());
+    }
+    config
 }
 
 /// On a bare machine: nothing is needed but the folder. What its site.toml says of services is told, never run.
@@ -76,6 +94,8 @@ async fn from_folder(
     let files: Arc<dyn SnapshotFiles> = Arc::new(LocalSnapshot::open(folder).map_err(no_snapshot)?);
     let manifest = Manifest::parse(&files.manifest().await.map_err(no_snapshot)?).map_err(no_snapshot)?;
     let (config, findings) = bare::configuration(files.as_ref(), request);
+    let request = &RecoverRequest { stores: stores(config.as_ref()), ..request.clone() };
+    let config = config.map(|config| with_mapped_stores(config, &request.map));
     // Where the site is configured all the same, its timer must not back it up in between.
     let here = site::find(&session.global).and_then(|file| Site::read(&file).ok());
     let here = here.filter(|site| site.config.code.as_str() == manifest.site);

@@ -90,6 +90,12 @@ impl SiteDatabase for SqliteDatabase {
         Ok(Box::new(copy?))
     }
 
+    fn logs(&self, target: &SitePath) -> Vec<SitePath> {
+        let log = [target.to_bytes(), b"-wal".to_vec()].concat();
+        // A database that has no name has no log either.
+        SitePath::parse(log).into_iter().collect()
+    }
+
     /// See the port. The target's permissions and owner stay; a new one gets those of the record, and without any is for its owner only.
     ///
     /// A crash before the rename leaves the old database, whole, and a file `.NAME.restoring` that the next attempt replaces;

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use backup_core::config::{DatabaseConfig, SiteConfig};
+use backup_core::config::SiteConfig;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{DestinationError, SnapshotFiles};
 use backup_core::recover::RecoverRequest;
@@ -16,7 +16,7 @@ use crate::plan::{KEPT_FOLDER, KEPT_SITE, KEPT_SITE_PATH};
 /// More than any site.toml has; a hostile snapshot must not fill the memory.
 const LARGEST: u64 = 4 << 20;
 
-/// What the kept site.toml says, its paths mapped as the request says, and what the user should know of it.
+/// What the kept site.toml says, without its services, and what the user should know of it.
 pub(super) fn configuration(files: &dyn SnapshotFiles, request: &RecoverRequest) -> (Option<SiteConfig>, Vec<Finding>) {
     let Ok(text) = document(files, KEPT_SITE) else {
         return (None, vec![note("the snapshot keeps no site.toml: files and a SQLite database can be recovered")]);
@@ -26,7 +26,7 @@ pub(super) fn configuration(files: &dyn SnapshotFiles, request: &RecoverRequest)
     match site_toml::parse(&String::from_utf8_lossy(&text), &folder) {
         Ok(config) => {
             let findings = services_note(&config, request);
-            (Some(mapped(config, request)), findings)
+            (Some(SiteConfig { services: Vec::new(), ..config }), findings)
         }
         Err(errors) => {
             let first = errors.first().map(ToString::to_string).unwrap_or_default();
@@ -47,19 +47,6 @@ fn services_note(config: &SiteConfig, request: &RecoverRequest) -> Vec<Finding> 
     let message = format!("whether services run is not asked: {}", names.join(", "));
     let hint = "commands from a snapshot are never run; keep these services stopped until the recovery is done";
     vec![note(&message).hint(hint)]
-}
-
-fn mapped(mut config: SiteConfig, request: &RecoverRequest) -> SiteConfig {
-    let map = |path: &mut SitePath| {
-        let found = request.map.iter().find_map(|(from, to)| Some(to.join(&path.strip_prefix(from)?)));
-        *path = found.unwrap_or_else(|| path.clone());
-    };
-    config.registry.iter_mut().for_each(|root| map(root.store.path_mut()));
-    if let Some(DatabaseConfig::Sqlite { path }) = &mut config.database {
-        map(path);
-    }
-    config.services.clear();
-    config
 }
 
 fn document(files: &dyn SnapshotFiles, name: &str) -> Result<Vec<u8>, DestinationError> {
