@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use backup_core::ports::database::DatabaseError;
 use rusqlite::config::DbConfig;
@@ -31,7 +33,7 @@ impl Held {
             Err(error) if is_busy(&error) => return Err(refusal(files, "lock", error)),
             Err(error) => return Err(files.failed("lock", error)),
         };
-        match other_program(files) {
+        match settled_program(files) {
             Some(program) => {
                 let source = format!("{program} has it open").into();
                 Err(DatabaseError::Locked { name: files.label(), source })
@@ -70,6 +72,19 @@ fn lock(files: &Files) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.execute_batch("BEGIN EXCLUSIVE; COMMIT")?;
     Ok(connection)
+}
+
+/// Another process that has one of the files open, and keeps it so: a child that this process has just forked holds copies of all that is
+/// open here, until it becomes another program a moment later.
+fn settled_program(files: &Files) -> Option<String> {
+    let since = Instant::now();
+    loop {
+        let program = other_program(files);
+        if program.is_none() || since.elapsed() >= HARDLY {
+            return program;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Another process that has one of the files open. A connection that is idle holds no lock with a rollback journal, and would go on
