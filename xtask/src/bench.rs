@@ -1,4 +1,6 @@
-//! Measures beside `cp -a && sync -f` and `rsync -a`, in alternating rounds; medians, ratios, never a pass or a failure.
+//! Measures beside `cp -a && sync -f`, `rsync -a` and hivexregedit, in alternating rounds; medians, ratios, never a pass or a failure.
+
+pub(crate) mod registry;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,19 +15,51 @@ use crate::shell;
 
 type Measured<T> = Result<T, Box<dyn std::error::Error>>;
 
+/// Parts that can be measured by name; without a name all are.
+const SECTIONS: [&str; 3] = ["backup", "window", "registry"];
+
 pub(crate) fn run(args: &[String]) -> Chore {
     let rounds = args.iter().skip_while(|arg| *arg != "--rounds").nth(1).map_or(Ok(5), |n| n.parse())?;
-    let programs = shell::build(true)?;
+    let named: Vec<&String> = args.iter().take_while(|arg| *arg != "--rounds").collect();
+    if let Some(unknown) = named.iter().find(|name| !SECTIONS.contains(&name.as_str())) {
+        return Err(format!("`{unknown}` is none of {SECTIONS:?}").into());
+    }
+    let wanted = |section: &str| named.is_empty() || named.iter().any(|name| *name == section);
     let place = shell::root().join("target/bench");
-    println!("backup of a quiet site, 1.3 GB in 22,000 files, medians of {rounds} alternating rounds");
-    whole_run(&programs, &fresh(&place)?, rounds)?;
+    let of_programs = wanted("backup") || wanted("window");
+    let programs = if of_programs { shell::build(true)? } else { PathBuf::new() };
+    if wanted("backup") {
+        println!("backup of a quiet site, 1.3 GB in 22,000 files, medians of {rounds} alternating rounds");
+        whole_run(&programs, &fresh(&place)?, rounds)?;
+    }
+    if wanted("window") {
+        freeze_windows(&programs, &place, rounds)?;
+    }
+    if wanted("registry") {
+        // Measured in a process of its own, which is built as what is measured will be.
+        fresh(&place)?;
+        shell::run(&mut shell::cargo(&[
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "xtask",
+            "--",
+            registry::VERB,
+            &rounds.to_string(),
+        ]))?;
+    }
+    Ok(fs::remove_dir_all(&place)?)
+}
+
+fn freeze_windows(programs: &Path, place: &Path, rounds: usize) -> Chore {
     println!("\nfreeze window under write load (workload and 50 more files written all the time), medians of {rounds}");
     println!("{:>9} {:>9} {:>12} {:>12} {:>9}", "files", "MB", "window ms", "outage ms", "stop+cp s");
     let mb = 1_000_000;
     for (files, bytes) in [(2_200, 130 * mb), (22_000, 130 * mb), (22_000, 1_300 * mb)] {
-        freeze_window(&programs, &fresh(&place)?, SiteSize { files, bytes }, rounds)?;
+        freeze_window(programs, &fresh(place)?, SiteSize { files, bytes }, rounds)?;
     }
-    Ok(fs::remove_dir_all(&place)?)
+    Ok(())
 }
 
 fn fresh(place: &Path) -> std::io::Result<PathBuf> {

@@ -17,7 +17,7 @@ type Chore = Result<(), Box<dyn std::error::Error>>;
 const USAGE: &str = "\
 cargo xtask demo      watch a site under write load being backed up, killed, wrecked and recovered
 cargo xtask test      run every suite; installs what it lacks after asking, with --yes without asking
-cargo xtask bench     measure beside cp and rsync; [--rounds N]
+cargo xtask bench     measure beside cp, rsync and hivexregedit; [backup] [window] [registry] [--rounds N]
 cargo xtask tidy      check the layers, ARCHITECTURE.md and file sizes
 cargo xtask codegen   write the generated pages of docs/";
 
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         "demo" => demo::run(rest),
         "test" => test::run(rest),
         "bench" => bench::run(rest),
+        bench::registry::VERB => bench::registry::run(rest),
         "tidy" => tidy::run(),
         "codegen" => codegen::run(),
         _ => {
