@@ -51,6 +51,7 @@ pub mod status;
 pub mod trace;
 pub mod verify;
 mod writers;
+pub mod wtf8;
 
 #[cfg(test)]
 mod tests;

@@ -176,6 +176,14 @@ impl SitePath {
     pub fn parse(bytes: impl AsRef<[u8]>) -> Result<Self, PathError> {
         let bytes = bytes.as_ref();
         match bytes {
+            // A verbatim path is another spelling of a share's or a drive's.
+            [b'\\', b'\\', b'?', b'\\', b'U' | b'u', b'N' | b'n', b'C' | b'c', b'\\', rest @ ..] => {
+                Self::parse_share(bytes, rest)
+            }
+            [b'\\', b'\\', b'?', b'\\', drive, b':', ..] if drive.is_ascii_alphabetic() => Self::parse(&bytes[4..]),
+            [b'\\', b'\\', b'?' | b'.', b'\\', ..] => {
+                Err(PathError::NotAbsolute(String::from_utf8_lossy(bytes).into_owned()))
+            }
             [b'\\', b'\\', rest @ ..] => Self::parse_share(bytes, rest),
             [drive, b':', rest @ ..] if drive.is_ascii_alphabetic() => {
                 let anchor = Anchor::Drive(drive.to_ascii_uppercase());
@@ -269,6 +277,16 @@ impl SitePath {
             self.below.as_bytes().iter().map(|byte| if *byte == b'/' { b'\\' } else { *byte }).collect();
         [start.as_bytes(), &below].concat()
     }
+
+    /// The path's bytes behind `\\?\`, so that Windows takes it as it is; a path of another platform as that writes it.
+    pub fn to_verbatim_bytes(&self) -> Vec<u8> {
+        let plain = self.to_bytes();
+        match &self.anchor {
+            Anchor::Unix => plain,
+            Anchor::Drive(_) => [br"\\?\".as_slice(), &plain].concat(),
+            Anchor::Share { .. } => [br"\\?\UNC\".as_slice(), &plain[2..]].concat(),
+        }
+    }
 }
 
 fn windows_rel(bytes: &[u8]) -> Result<RelPath, PathError> {
@@ -344,6 +362,20 @@ mod tests {
         assert!(SitePath::parse(r"\\SERVER\Share").expect("a share's root").is_root());
         assert!(SitePath::parse(r"C:").expect("a drive's root").is_root());
         assert!(SitePath::parse("x/y").is_err());
+    }
+
+    #[test]
+    fn a_verbatim_path_is_the_same_path() {
+        for (verbatim, plain) in
+            [(r"\\?\C:\a", r"C:\a"), (r"\\?\UNC\server\share\a", r"\\server\share\a"), (r"\\?\C:\", r"C:\")]
+        {
+            let path = SitePath::parse(verbatim).expect("absolute");
+            assert_eq!(path, SitePath::parse(plain).expect("absolute"));
+            assert_eq!(path.to_verbatim_bytes(), verbatim.as_bytes());
+        }
+        assert!(SitePath::parse(r"\\?\Volume{1}\a").is_err());
+        assert!(SitePath::parse(r"\\.\pipe\a").is_err());
+        assert_eq!(SitePath::parse("/a").expect("absolute").to_verbatim_bytes(), b"/a");
     }
 
     #[test]

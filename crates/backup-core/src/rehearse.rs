@@ -63,7 +63,9 @@ async fn in_scratch(
 ) -> Result<RehearsalReport, SnapshotError> {
     let began = ports.clock.now();
     let recovery_ports = RecoveryPorts { services: None, ..RecoveryPorts::of(ports, Vec::new()) };
-    let recover_request = RecoverRequest { to: Some(scratch.clone()), map: Vec::new(), ..request.recover.clone() };
+    let place =
+        RecoverRequest { to: Some(scratch.clone()), on_windows: scratch.is_windows(), ..request.recover.clone() };
+    let recover_request = RecoverRequest { map: Vec::new(), ..place };
     let recovery = recover(&recovery_ports, Arc::clone(&files), &recover_request).await?;
     let took = ports.clock.now().duration_since(began).unsigned_abs();
     let (manifest, _) = read_snapshot(files.as_ref()).await?;

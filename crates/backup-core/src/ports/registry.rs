@@ -99,7 +99,8 @@ pub trait Registry: Debug + Send + Sync {
     async fn export(&self, key: &RegistryKey) -> Result<Vec<u8>, RegistryError>;
     /// Puts the export at `key`; `mode` says what becomes of what it does not hold.
     ///
-    /// Atomic: after a crash the tree is the old or the new one. Repeating it changes nothing.
+    /// Atomic: after a crash the tree is the old or the new one. The live registry of Windows cannot be changed so: there a crash leaves
+    /// a tree between the two, which repeating the import puts right. Repeating it changes nothing.
     async fn import(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<(), RegistryError>;
     /// Tells what [`import`](Self::import) would change, one line a change in the order of the names, and changes nothing.
     async fn preview(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<Vec<String>, RegistryError>;
