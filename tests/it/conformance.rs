@@ -4,6 +4,8 @@ mod database;
 mod local;
 mod memory;
 mod registries;
+#[cfg(unix)]
+mod shell;
 mod small;
 
 use tests::JournalMode;
@@ -13,7 +15,9 @@ use database::Sqlite;
 use local::Local;
 use memory::Memory;
 use registries::FileRegistry;
-use small::{Host, Services};
+#[cfg(unix)]
+use shell::Services;
+use small::Host;
 
 macro_rules! conforms {
     ($($name:ident: $suite:ident on $make:expr;)*) => {$(
@@ -22,6 +26,14 @@ macro_rules! conforms {
             conformance::$suite::suite($make).await;
         }
     )*};
+}
+
+// Their benches are written for a Unix shell.
+#[cfg(unix)]
+conforms! {
+    host_commands: commands on Host::new;
+    command_services: services on Services::plain;
+    watched_services: services on Services::watched;
 }
 
 conforms! {
@@ -47,11 +59,8 @@ conforms! {
     in_process_shadow_copies: shadow_copies on Local::new;
 
     system_clock: clock on Host::new;
-    host_commands: commands on Host::new;
     file_journal: journal on Host::new;
     file_status_log: status_log on Host::new;
-    command_services: services on Services::plain;
-    watched_services: services on Services::watched;
     reg_file_registry: registry on FileRegistry::reg;
     hive_file_registry: registry on FileRegistry::hive;
     wine_prefix_registry: registry on FileRegistry::wine;

@@ -6,7 +6,11 @@ use tests::{JournalMode, poll_until};
 
 use crate::site::TestSite;
 
-const KILLS: u32 = if cfg!(feature = "servers") { 24 } else { 4 };
+const KILLS: u32 = match () {
+    () if cfg!(windows) => 1,
+    () if cfg!(feature = "servers") => 24,
+    () => 4,
+};
 
 #[test]
 fn a_kill_at_any_moment_loses_nothing() {
@@ -35,7 +39,9 @@ fn a_kill_at_any_moment_loses_nothing() {
     assert!(test.recover_to("after").agree());
     let stray = std::fs::read_dir(test.site.destination()).expect("the destination is there");
     let stray = stray.filter(|entry| {
-        entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(".sitebackup"))
+        let name = entry.as_ref().map(|entry| entry.file_name().to_string_lossy().into_owned()).unwrap_or_default();
+        // The empty file that holds locks on Windows stays.
+        name.starts_with(".sitebackup") && !(cfg!(windows) && name == ".sitebackup.lock")
     });
     assert_eq!(stray.count(), 0, "leftovers at the destination");
 }

@@ -6,9 +6,11 @@ mod conformance;
 mod consistency;
 #[cfg(feature = "servers")]
 mod hives;
+#[cfg(unix)]
 mod holes;
 #[cfg(feature = "servers")]
 mod judges;
 mod kills;
 mod site;
+mod whole;
 mod workload;

@@ -20,6 +20,33 @@ pub(crate) fn workload_program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_workload"))
 }
 
+/// Before Windows 10, and under Wine, a read-only file stays where it is.
+#[cfg(windows)]
+fn allow_removal(folder: &Path) {
+    for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("listed")) {
+        let facts = entry.metadata().expect("examined");
+        if facts.is_dir() {
+            allow_removal(&entry.path());
+        } else if facts.permissions().readonly() {
+            let mut permissions = facts.permissions();
+            #[expect(clippy::permissions_set_readonly_false, reason = "Windows has a bit for it")]
+            permissions.set_readonly(false);
+            std::fs::set_permissions(entry.path(), permissions).expect("set");
+        }
+    }
+}
+
+/// Where an entry goes in a recovery to another place.
+fn place_of(path: &Path) -> PathBuf {
+    use std::path::Component;
+    let place = |component: Component<'_>| match component {
+        Component::Normal(name) => Some(PathBuf::from(name)),
+        Component::Prefix(drive) => Some(PathBuf::from(drive.as_os_str().to_string_lossy().trim_end_matches(':'))),
+        _ => None,
+    };
+    path.components().filter_map(place).collect()
+}
+
 impl TestSite {
     /// The site with its workload running.
     pub(crate) fn running(journal_mode: JournalMode, extra_files: u32) -> Self {
@@ -55,7 +82,7 @@ impl TestSite {
         std::fs::create_dir(&to).expect("a new folder");
         let ran = self.run(&["recover", "--to", to.to_str().expect("a Unicode path")]);
         assert_eq!(ran.code, 0, "{ran:#?}");
-        let below = |path: &Path| to.join(path.strip_prefix("/").expect("an absolute path"));
+        let below = |path: &Path| to.join(place_of(path));
         let registry = to.join("registry/SMSbkSiteRegSMS.dat");
         let counters = read_counters(&below(&self.site.install_dir()), &below(&self.site.database()), &registry);
         counters.expect("the recovered numbers can be read")
@@ -63,7 +90,10 @@ impl TestSite {
 
     /// Removes what `recover_to` made.
     pub(crate) fn forget(&self, name: &str) {
-        std::fs::remove_dir_all(self.scratch.path().join(name)).expect("the recovered tree goes");
+        let tree = self.scratch.path().join(name);
+        #[cfg(windows)]
+        allow_removal(&tree);
+        std::fs::remove_dir_all(tree).expect("the recovered tree goes");
     }
 
     /// Waits until the services run, as the watchdog promises: a start that was cut off before it could be issued is waited for up to

@@ -46,12 +46,17 @@ impl Program {
     pub fn build() -> Self {
         static BUILT: OnceLock<PathBuf> = OnceLock::new();
         let path = BUILT.get_or_init(|| {
-            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let status = Command::new(cargo).args(["build", "--quiet", "--package", "cli"]).status();
-            assert!(status.is_ok_and(|status| status.success()), "`cargo build --package cli` failed");
+            // Under Wine there is no Cargo; `cargo xtask windows` has built it.
+            if cfg!(not(windows)) {
+                let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+                let status = Command::new(cargo).args(["build", "--quiet", "--package", "cli"]).status();
+                assert!(status.is_ok_and(|status| status.success()), "`cargo build --package cli` failed");
+            }
             let test = std::env::current_exe().expect("a test knows where it is");
             let debug = test.parent().and_then(Path::parent).expect("tests lie in target/debug/deps");
-            debug.join("sitebackup")
+            let program = debug.join("sitebackup").with_extension(std::env::consts::EXE_EXTENSION);
+            assert!(program.exists(), "`{}` is missing: cargo xtask windows", program.display());
+            program
         });
         Self { path: path.clone() }
     }

@@ -109,7 +109,9 @@ impl SampleSite {
     pub fn build(dir: &Path, options: &SampleSiteOptions) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         // Services are started from anywhere, so site.toml holds absolute paths only.
-        let site = Self::at(&fs::canonicalize(dir)?);
+        // Windows canonicalises to `\\?\` paths, which nobody writes into a configuration.
+        let dir = if cfg!(windows) { std::path::absolute(dir) } else { fs::canonicalize(dir) };
+        let site = Self::at(&dir?);
         fs::create_dir(site.site_dir())?;
         for folder in [site.install_dir(), site.destination(), site.state_dir(), site.control_dir()] {
             fs::create_dir(folder)?;

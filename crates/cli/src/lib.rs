@@ -41,6 +41,7 @@ const DRIVERS: usize = 2;
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    host::process::keep_streams();
     let args: Vec<OsString> = args.into_iter().collect();
     match Cli::try_parse_from(&args) {
         // A panic is a bug of ours. It is told by the hook already; what is left is a code that scripts know.

@@ -138,9 +138,20 @@ pub(crate) fn local(path: &SitePath) -> PathBuf {
         use std::os::unix::ffi::OsStringExt;
         PathBuf::from(std::ffi::OsString::from_vec(path.to_bytes()))
     }
-    #[cfg(not(unix))]
-    PathBuf::from(path.to_string())
+    #[cfg(windows)]
+    {
+        use std::os::windows::ffi::OsStringExt;
+        let wide = |bytes: &[u8]| backup_core::wtf8::to_wide(bytes).unwrap_or_default();
+        let plain = wide(&path.to_bytes());
+        // Longer paths are understood behind a prefix only, with which no shell can begin in a folder.
+        let wide = if plain.len() < LONGEST_PLAIN { plain } else { wide(&path.to_verbatim_bytes()) };
+        PathBuf::from(std::ffi::OsString::from_wide(&wide))
+    }
 }
+
+/// What Windows takes as a folder without a prefix.
+#[cfg(windows)]
+const LONGEST_PLAIN: usize = 248;
 
 #[cfg(test)]
 mod tests {
@@ -150,11 +161,18 @@ mod tests {
     fn paths_become_absolute_and_plain() {
         let path = |text: &str| site_path(Path::new(text)).expect("a path").to_string();
         let here = std::env::current_dir().expect("a current folder").display().to_string();
-        assert_eq!(path("a/./b/"), format!("{here}/a/b"));
+        let slash = std::path::MAIN_SEPARATOR;
+        assert_eq!(path("a/./b/"), format!("{here}{slash}a{slash}b"));
         assert_eq!(path("."), here);
-        assert_eq!(path("/x/"), "/x");
-        assert_eq!(path("/usr/../usr"), "/usr");
-        assert_eq!(path("/usr/../usr/not/there"), "/usr/not/there");
+        if cfg!(windows) {
+            assert_eq!(path(r"C:\x\"), r"C:\x");
+            assert_eq!(path(r"\\?\C:\x"), r"C:\x");
+            assert_eq!(path(r"c:\windows\..\windows\not there").to_lowercase(), r"c:\windows\not there");
+        } else {
+            assert_eq!(path("/x/"), "/x");
+            assert_eq!(path("/usr/../usr"), "/usr");
+            assert_eq!(path("/usr/../usr/not/there"), "/usr/not/there");
+        }
         assert!(site_path(Path::new("/no/such/../x")).is_err());
     }
 

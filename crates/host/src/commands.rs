@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backup_core::ports::commands::{AfterBackupContext, CommandError, CommandLine, CommandOutcome, Commands};
-use tokio::io::AsyncReadExt;
-use tokio::process::{ChildStdout, Command};
+use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
 use crate::jsonl::none_if_missing;
-use crate::process::Group;
+use crate::process::{Group, Reader};
 
 /// The hook's name.
 pub const AFTER_BACKUP: &str = if cfg!(windows) { "AfterBackup.bat" } else { "AfterBackup" };
@@ -123,7 +122,7 @@ async fn run(mut command: Command, limit: Duration) -> io::Result<CommandOutcome
     // One pipe for both, so that the output keeps the order in which it was written.
     let (reader, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    let mut output = Output { pipe: async_reader(reader)?, kept: Vec::new(), cut: false };
+    let mut output = Output { pipe: Reader::new(reader)?, kept: Vec::new(), cut: false };
     let mut group = Group::spawn(&mut command)?;
     // The command holds two ends of the pipe; with them open here the output would have no end.
     drop(command);
@@ -142,7 +141,7 @@ async fn run(mut command: Command, limit: Duration) -> io::Result<CommandOutcome
 }
 
 struct Output {
-    pipe: ChildStdout,
+    pipe: Reader,
     kept: Vec<u8>,
     cut: bool,
 }
@@ -150,23 +149,16 @@ struct Output {
 impl Output {
     /// Reads to the end, so that the command never waits for us, and keeps the first part. Cancelling loses nothing.
     async fn read_to_end(&mut self) {
-        let mut buffer = vec![0; 16 * 1024];
-        // A pipe that cannot be read is at its end as far as anybody can tell.
-        while let Ok(read @ 1..) = self.pipe.read(&mut buffer).await {
-            let kept = read.min(KEPT_OUTPUT - self.kept.len());
-            self.kept.extend_from_slice(&buffer[..kept]);
-            self.cut |= kept < read;
+        while let Some(piece) = self.pipe.next().await {
+            let kept = piece.len().min(KEPT_OUTPUT - self.kept.len());
+            self.kept.extend_from_slice(&piece[..kept]);
+            self.cut |= kept < piece.len();
         }
     }
 }
 
-fn async_reader(reader: io::PipeReader) -> io::Result<ChildStdout> {
-    #[cfg(unix)]
-    let handle = std::os::fd::OwnedFd::from(reader);
-    #[cfg(windows)]
-    let handle = std::os::windows::io::OwnedHandle::from(reader);
-    ChildStdout::from_std(handle.into())
-}
+#[cfg(all(test, windows))]
+mod windows_tests;
 
 #[cfg(all(test, unix))]
 mod tests {

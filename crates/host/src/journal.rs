@@ -46,7 +46,7 @@ impl FileJournal {
         let path = self.folder.join("lock");
         let mut file =
             private_options().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
-        match file.try_lock() {
+        match crate::os::try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { holder: holder(file) }),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -116,6 +116,7 @@ impl RunJournal for FileJournal {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::process::{Command, Stdio};
 
     use backup_core::snapshot::RunId;

@@ -142,13 +142,27 @@ pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
     }
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_folder(parent)?;
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are a Unix matter"))]
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     match builder.create(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => sync_folder(parent),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => {
+            made?;
+            #[cfg(windows)]
+            close_to_others(folder)?;
+        }
     }
+    sync_folder(parent)
+}
+
+/// What is made in the folder later is closed with it.
+#[cfg(windows)]
+fn close_to_others(folder: &Path) -> io::Result<()> {
+    use crate::os::fs::{Mode, OFlags, close_to_others, open};
+    let folder = std::path::absolute(folder)?;
+    Ok(close_to_others(open(&folder, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?, true)?)
 }
 
 /// Options under which a new file belongs to its owner only.
@@ -176,22 +190,14 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Windows cannot sync a folder; NTFS keeps the order of its own changes.
 #[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "on Unix it can fail")]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
 /// Whether `path` still names `file`, which may have been renamed while we waited for its lock.
-#[cfg(unix)]
 pub(crate) fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let held = file.metadata()?;
-    let named = none_if_missing(fs::metadata(path))?;
-    Ok(named.is_some_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())))
-}
-
-#[cfg(not(unix))]
-pub(crate) fn is_still_at(_: &File, _: &Path) -> io::Result<bool> {
-    Ok(true)
+    Ok(none_if_missing(crate::os::is_named(file, path))? == Some(true))
 }
 
 #[cfg(test)]

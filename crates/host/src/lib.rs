@@ -27,6 +27,7 @@ pub mod destination;
 pub mod files;
 pub mod journal;
 pub mod machine;
+pub mod process;
 pub mod recovery;
 pub mod services;
 pub mod site_toml;
@@ -36,6 +37,7 @@ pub mod watchdog;
 
 mod blocking;
 mod jsonl;
-mod process;
-#[cfg(all(test, unix))]
+mod os;
+
+#[cfg(test)]
 mod testing;

@@ -20,6 +20,8 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::process::detach;
+
 pub use child::{Ending, serve};
 use protocol::{Order, Reply};
 
@@ -196,8 +198,9 @@ impl Link {
         let (reader, orders) = io::pipe()?;
         // No group of its own: a group's leader could not begin the session of its own that the child begins. Of what it says beside its
         // answers nobody would know whose it is, and an inherited terminal or pipe would be kept open by a child that outlives us.
-        let mut child =
-            Command::new(program).args(arguments).stdin(reader).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(reader).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = detach(command)?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("its standard output is not a pipe"))?;
         Ok(Self { child, orders, replies: BufReader::new(stdout).lines(), last_arm: 0 })
     }

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 /// Replaces a file, or the one that a link points to, in one step.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = match fs::canonicalize(path) {
@@ -19,8 +21,34 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     // The bytes must be on disk before the name is: after a power cut the name would lead to an empty file.
     file.as_file().sync_all()?;
-    file.persist(&target)?;
+    persist(file, &target)?;
     sync_folder(folder)
+}
+
+#[cfg(unix)]
+fn persist(file: NamedTempFile, target: &Path) -> io::Result<()> {
+    file.persist(target)?;
+    Ok(())
+}
+
+/// Windows replaces no file that somebody reads at this moment, and readers are done soon.
+#[cfg(not(unix))]
+fn persist(mut file: NamedTempFile, target: &Path) -> io::Result<()> {
+    use std::time::{Duration, Instant};
+    let began = Instant::now();
+    loop {
+        match file.persist(target) {
+            Ok(_) => return Ok(()),
+            Err(refused)
+                if refused.error.kind() == io::ErrorKind::PermissionDenied
+                    && began.elapsed() < Duration::from_secs(5) =>
+            {
+                file = refused.file;
+            }
+            Err(refused) => return Err(refused.error),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[cfg(unix)]
@@ -38,11 +66,13 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 // Windows passes the folder's access rights on to new files, and cannot flush a folder.
 #[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "on Unix it can fail")]
 fn keep_owner_and_mode(_file: &File, _metadata: &fs::Metadata) -> io::Result<()> {
     Ok(())
 }
 
 #[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "on Unix it can fail")]
 fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }

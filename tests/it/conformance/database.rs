@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::fs;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use tests::JournalMode;
 use tests::conformance::SITE;
 use tests::conformance::database::DatabaseBench;
 
-use super::local::site_path;
+use super::local::{machine, site_path, system_path};
 
 /// A database file in a scratch folder; its copies go to a folder beside it.
 #[derive(Debug)]
@@ -56,10 +55,6 @@ fn connect(file: &Path) -> Connection {
     // What a power cut would leave is not what is tried here.
     connection.pragma_update(None, "synchronous", "OFF").expect("set");
     connection
-}
-
-fn system_path(path: &SitePath) -> PathBuf {
-    String::from_utf8(path.to_bytes()).expect("scratch paths are text").into()
 }
 
 impl DatabaseBench for Sqlite {
@@ -111,7 +106,7 @@ impl DatabaseBench for Sqlite {
     fn damage(&self, file: &SitePath) -> bool {
         let file = fs::OpenOptions::new().write(true).open(system_path(file)).expect("opened");
         // The header stays, so that it is still a database.
-        file.write_all_at(&[0xa5; 5 * 4096], 10 * 4096).expect("written");
+        machine::write_at(&file, &[0xa5; 5 * 4096], 10 * 4096);
         true
     }
 }

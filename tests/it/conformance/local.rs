@@ -1,10 +1,12 @@
 //! Files, destination, recovery and shadow copies of this machine.
 
-use std::ffi::OsStr;
+#[cfg(unix)]
+pub(super) mod unix;
+#[cfg(windows)]
+pub(super) mod windows;
+
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use backup_core::path::{RelPath, SitePath};
@@ -17,13 +19,19 @@ use host::destination::LocalDestination;
 use host::files::LocalSiteFiles;
 use host::machine::SystemClock;
 use host::recovery::LocalRecoveryTarget;
-use rustix::fs::{CWD, FileType, Mode, XattrFlags, mknodat, setxattr};
 use tempfile::TempDir;
 use tests::conformance::destination::DestinationBench;
 use tests::conformance::recovery_target::RecoveryBench;
 use tests::conformance::shadow_copies::ShadowCopiesBench;
 use tests::conformance::{Models, SITE, SiteBench};
 use vss::{InProcessCoordinator, PreCopy};
+
+#[cfg(unix)]
+pub(super) use self::unix as machine;
+#[cfg(windows)]
+pub(super) use self::windows as machine;
+
+pub(super) use machine::{site_path, system_path};
 
 /// What a foreign folder holds.
 const FOREIGN: &[u8] = b"the product's own";
@@ -32,14 +40,6 @@ const FOREIGN: &[u8] = b"the product's own";
 #[derive(Debug)]
 pub(super) struct Local {
     scratch: TempDir,
-}
-
-pub(super) fn site_path(path: &Path) -> SitePath {
-    SitePath::parse(path.as_os_str().as_bytes()).expect("scratch paths are absolute")
-}
-
-fn system_path(path: &SitePath) -> PathBuf {
-    PathBuf::from(OsStr::from_bytes(&path.to_bytes()))
 }
 
 impl Local {
@@ -60,7 +60,7 @@ impl Local {
 
     /// Where an entry of the site goes; the folders above it are made.
     fn place(&self, path: &RelPath) -> PathBuf {
-        let place = self.site().join(OsStr::from_bytes(path.as_bytes()));
+        let place = system_path(&self.root().join(path));
         fs::create_dir_all(place.parent().expect("below the site")).expect("made");
         place
     }
@@ -83,31 +83,34 @@ impl SiteBench for Local {
         fs::create_dir_all(self.place(path)).expect("made");
     }
 
-    fn put_symlink(&self, path: &RelPath, target: &[u8]) {
-        symlink(OsStr::from_bytes(target), self.place(path)).expect("linked");
+    fn put_symlink(&self, path: &RelPath, target: &[u8]) -> bool {
+        machine::symlink(target, &self.place(path))
     }
 
     fn put_hard_link(&self, path: &RelPath, first: &RelPath) {
         fs::hard_link(self.place(first), self.place(path)).expect("linked");
     }
 
-    fn put_special(&self, path: &RelPath) {
-        mknodat(CWD, self.place(path), FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
+    fn put_special(&self, path: &RelPath) -> bool {
+        machine::special(&self.place(path))
     }
 
     fn put_sparse(&self, path: &RelPath, size: u64, data_at: u64) -> bool {
         let file = fs::File::create(self.place(path)).expect("made");
         file.set_len(size).expect("extended");
-        file.write_all_at(b"x", data_at).expect("written");
-        true
+        machine::write_at(&file, b"x", data_at);
+        machine::keeps_holes(&file)
     }
 
     fn put_attribute(&self, path: &RelPath, name: &str, value: &[u8]) -> bool {
-        setxattr(self.place(path), name, value, XattrFlags::empty()).is_ok()
+        machine::set_attribute(&self.place(path), name, value)
     }
 
     fn models(&self) -> Models {
-        Models { metadata: true, hard_links: true, patterns: true, snapshot_logs: true }
+        let probe = self.scratch.path().join("probe");
+        let symlinks = machine::symlink(b"nowhere", &probe) && fs::remove_file(&probe).is_ok();
+        let modes = cfg!(unix);
+        Models { metadata: true, modes, symlinks, hard_links: true, patterns: true, snapshot_logs: true }
     }
 }
 
@@ -133,8 +136,7 @@ impl DestinationBench for Local {
     }
 
     fn plant_link(&self, folder: &SitePath, name: &str, target: &str) -> bool {
-        symlink(target, system_path(folder).join(name)).expect("linked");
-        true
+        machine::symlink(target.as_bytes(), &system_path(folder).join(name))
     }
 
     fn rename(&self, folder: &SitePath, name: &str) -> bool {

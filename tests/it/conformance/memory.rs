@@ -104,8 +104,9 @@ impl SiteBench for Memory {
         self.put(path, FileKind::Directory, b"");
     }
 
-    fn put_symlink(&self, path: &RelPath, target: &[u8]) {
+    fn put_symlink(&self, path: &RelPath, target: &[u8]) -> bool {
         self.put(path, FileKind::Symlink(target.to_vec()), b"");
+        true
     }
 
     fn put_hard_link(&self, place: &RelPath, first: &RelPath) {
@@ -115,8 +116,9 @@ impl SiteBench for Memory {
         state.files.insert(path(ROOT).join(place), file);
     }
 
-    fn put_special(&self, path: &RelPath) {
+    fn put_special(&self, path: &RelPath) -> bool {
         self.put(path, FileKind::Special, b"");
+        true
     }
 
     fn put_sparse(&self, _path: &RelPath, _size: u64, _data_at: u64) -> bool {
@@ -128,7 +130,14 @@ impl SiteBench for Memory {
     }
 
     fn models(&self) -> Models {
-        Models { metadata: false, hard_links: false, patterns: false, snapshot_logs: false }
+        Models {
+            metadata: false,
+            modes: false,
+            symlinks: true,
+            hard_links: false,
+            patterns: false,
+            snapshot_logs: false,
+        }
     }
 }
 

@@ -43,8 +43,12 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// What an adapter keeps of the files that pass through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Models {
-    /// Times and modes of what was written.
+    /// Times of what was written.
     pub metadata: bool,
+    /// Modes and owners.
+    pub modes: bool,
+    /// Symbolic links that a recovery makes.
+    pub symlinks: bool,
     /// Several names of one file in a snapshot.
     pub hard_links: bool,
     /// The patterns of what a walk leaves out.
@@ -63,12 +67,12 @@ pub trait SiteBench: Debug + Send + Sync + 'static {
     fn put_file(&self, path: &RelPath, content: &[u8]);
     /// Makes a folder.
     fn put_folder(&self, path: &RelPath);
-    /// Makes a symbolic link.
-    fn put_symlink(&self, path: &RelPath, target: &[u8]);
+    /// Makes a symbolic link; `false` where there are none.
+    fn put_symlink(&self, path: &RelPath, target: &[u8]) -> bool;
     /// Gives the file `first` another name.
     fn put_hard_link(&self, path: &RelPath, first: &RelPath);
-    /// Makes an entry that is neither file nor folder nor link.
-    fn put_special(&self, path: &RelPath);
+    /// Makes an entry that is neither file nor folder nor link; `false` where there are none.
+    fn put_special(&self, path: &RelPath) -> bool;
     /// Writes a file of `size` zeros with one `x` at `data_at`; `false` where there are no holes.
     fn put_sparse(&self, path: &RelPath, size: u64, data_at: u64) -> bool;
     /// Gives a file an extended attribute; `false` where there are none.
@@ -141,21 +145,16 @@ pub(crate) fn moment(second: i64) -> Timestamp {
 
 /// Names that a careless program gets wrong, sorted as paths sort.
 pub(crate) fn hard_names() -> Vec<RelPath> {
-    let mut names: Vec<RelPath> = [
-        &b"-rf"[..],
-        b" leading space",
-        b"new\nline",
-        b"back\\slash",
-        b"quote\"'",
-        b"*?[x]",
-        b"...",
-        b".hidden",
-        "Größe \u{1f4be}".as_bytes(),
-        b"not \xff\xfe Unicode",
-        &[b'l'; 255],
-    ]
-    .map(rel)
-    .into();
+    let mut names: Vec<RelPath> =
+        [&b"-rf"[..], b" leading space", b"quote'", b"[x]", b".hidden", "Größe \u{1f4be}".as_bytes(), &[b'l'; 255]]
+            .map(rel)
+            .into();
+    // Windows has no such names.
+    if cfg!(not(windows)) {
+        names.extend(
+            [&b"new\nline"[..], b"back\\slash", b"quote\"'", b"*?[x]", b"...", b"not \xff\xfe Unicode"].map(rel),
+        );
+    }
     names.sort();
     names
 }

@@ -389,8 +389,11 @@ async fn one_set_at_a_time(bench: impl ShadowCopiesBench) {
 async fn a_failed_set_leaves_room_for_the_next(bench: impl ShadowCopiesBench) {
     let failing = Session::failing_at(&bench, "database Freeze").await;
     failing.make().await.expect_err("a veto");
+    let shadow_copies = Arc::clone(&failing.shadow_copies);
+    // With it goes the staging folder's last user.
+    drop(failing);
     bench.destination().remove(run(1)).await.expect("room for the next");
-    let next = Session { shadow_copies: Arc::clone(&failing.shadow_copies), ..Session::quiet(&bench).await };
+    let next = Session { shadow_copies, ..Session::quiet(&bench).await };
     next.prepare().await.expect("there is room").abort().await;
     let last = next.make().await.expect("and after an abort");
     assert_eq!(last.consistency, Consistency::Application);

@@ -123,9 +123,12 @@ async fn files_are_skipped_under_whatever_name(bench: impl SiteBench) {
 
 async fn links_are_not_followed(bench: impl SiteBench) {
     bench.put_file(&rel("d/x"), b"x");
-    bench.put_symlink(&rel("to folder"), b"d");
-    bench.put_symlink(&rel("d/up"), b"..");
-    bench.put_symlink(&rel("dangling"), b"no/such \xff");
+    if !bench.put_symlink(&rel("to folder"), b"d")
+        || !bench.put_symlink(&rel("d/up"), b"..")
+        || !bench.put_symlink(&rel("dangling"), b"no/such \xff")
+    {
+        return;
+    }
     assert_eq!(site_paths(&bench).await, ["d", "d/up", "d/x", "dangling", "to folder"].map(rel));
     let kind = async |path: &str| site_stat(&bench, &rel(path)).await.kind;
     assert_eq!(kind("to folder").await, FileKind::Symlink(b"d".to_vec()));
@@ -144,15 +147,18 @@ async fn names_of_one_file_are_told(bench: impl SiteBench) {
 }
 
 async fn special_entries_are_told(bench: impl SiteBench) {
-    bench.put_special(&rel("pipe"));
+    if !bench.put_special(&rel("pipe")) {
+        return;
+    }
     assert_eq!(site_stat(&bench, &rel("pipe")).await.kind, FileKind::Special);
 }
 
 async fn only_regular_files_open(bench: impl SiteBench) {
     bench.put_file(&rel("d/file"), b"content");
-    bench.put_symlink(&rel("link"), b"d/file");
-    bench.put_special(&rel("pipe"));
-    for name in ["d", "link", "pipe"] {
+    let mut others = vec!["d"];
+    others.extend(bench.put_symlink(&rel("link"), b"d/file").then_some("link"));
+    others.extend(bench.put_special(&rel("pipe")).then_some("pipe"));
+    for name in others {
         let error = open(&bench, &rel(name)).await.map(drop).expect_err("not a regular file");
         assert!(matches!(error, SiteFilesError::Failed { .. }), "{name}: {error}");
     }
@@ -246,7 +252,7 @@ async fn a_change_shows_in_the_metadata(bench: impl SiteBench) {
 async fn attributes_are_those_of_the_entry(bench: impl SiteBench) {
     bench.put_file(&rel("plain"), b"");
     bench.put_file(&rel("f"), b"");
-    bench.put_symlink(&rel("link"), b"f");
+    let is_linked = bench.put_symlink(&rel("link"), b"f");
     let attributes = async |name: &str| {
         let (files, path): (Arc<dyn SiteFiles>, _) = (bench.files(), bench.root().join(&rel(name)));
         let all = blocking(move || files.attributes(&path)).await.expect("told");
@@ -258,7 +264,7 @@ async fn attributes_are_those_of_the_entry(bench: impl SiteBench) {
     }
     let expected = [(b"user.a".to_vec(), Vec::new()), (b"user.b".to_vec(), b"\0\xff".to_vec())];
     assert_eq!(attributes("f").await, expected, "by name");
-    assert_eq!(attributes("link").await, [], "the link's own, not the file's");
+    assert!(!is_linked || attributes("link").await.is_empty(), "the link's own, not the file's");
 }
 
 async fn a_sync_returns(bench: impl SiteBench) {

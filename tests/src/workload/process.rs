@@ -1,6 +1,10 @@
 //! Tells a process from another one that got the same number later, and kills only the one that is meant.
 
+#[cfg(windows)]
+mod windows;
+
 use std::io;
+use std::process::{Child, Command};
 
 /// A process for certain: its number and, where the system tells, the moment of its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +58,14 @@ impl ProcessIdentity {
         }
     }
 
+    /// Kills exactly this process; `Ok` also when it has ended already.
+    #[cfg(windows)]
+    pub(super) fn kill(self) -> io::Result<()> {
+        windows::kill(self.pid, self.started)
+    }
+
     /// Without a handle that cannot be confused nothing is killed; the process ends when its owner is gone.
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(any(target_os = "linux", windows)))]
     pub(super) fn kill(self) -> io::Result<()> {
         Err(io::Error::from(io::ErrorKind::Unsupported))
     }
@@ -69,7 +79,10 @@ fn start_time(pid: u32) -> Option<u64> {
     fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
+use windows::start_time;
+
+#[cfg(not(any(target_os = "linux", windows)))]
 fn start_time(_pid: u32) -> Option<u64> {
     None
 }
@@ -81,8 +94,21 @@ pub(super) fn leave_session() {
     rustix::process::setsid().ok();
 }
 
+/// It was started apart already.
 #[cfg(not(unix))]
 pub(super) fn leave_session() {}
+
+/// Starts a service's process where no key and no closing of a window reaches it.
+pub(super) fn spawn_apart(command: &mut Command) -> io::Result<Child> {
+    #[cfg(windows)]
+    {
+        use std::os::windows::process::CommandExt;
+        use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, DETACHED_PROCESS};
+        windows::keep_streams();
+        command.creation_flags(CREATE_NEW_PROCESS_GROUP | DETACHED_PROCESS);
+    }
+    command.spawn()
+}
 
 #[cfg(test)]
 mod tests {

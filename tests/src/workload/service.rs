@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::control::Control;
+use super::process::spawn_apart;
 use super::{Fault, ServiceName};
 use crate::poll::poll_until;
 use crate::site::SampleSite;
@@ -138,12 +139,13 @@ fn spawn(
     extra_files: u32,
 ) -> io::Result<Child> {
     let log = OpenOptions::new().create(true).append(true).open(control.file("log"))?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(["run", "--detach", "--service", name.as_str(), "--site"])
         .arg(site.dir())
         .args(["--extra-files", &extra_files.to_string()])
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()
+        .stderr(log);
+    spawn_apart(&mut command)
 }

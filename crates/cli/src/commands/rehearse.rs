@@ -27,11 +27,7 @@ pub(super) async fn run(session: &Session, args: &RehearseArgs) -> Result<Answer
 pub(super) async fn judge(ports: &Ports, session: &Session, args: &RehearseArgs) -> Result<Answer, CommandError> {
     let chosen = open(ports, args.id.as_deref()).await?;
     let request = RehearseRequest {
-        recover: RecoverRequest {
-            on_windows: cfg!(windows),
-            cancel: session.cancel.clone(),
-            ..RecoverRequest::default()
-        },
+        recover: RecoverRequest { cancel: session.cancel.clone(), ..RecoverRequest::default() },
         scratch: args.scratch.as_deref().map(site_path).transpose()?,
         probes: args.probe.clone(),
         limit: args.probe_limit,

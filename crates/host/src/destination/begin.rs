@@ -2,14 +2,14 @@
 
 use std::io;
 
+use crate::os::fd::OwnedFd;
+use crate::os::fs::{AtFlags, Mode, fsync, mkdirat, renameat, unlinkat};
 use backup_core::ports::destination::DestinationError;
 use backup_core::snapshot::RunId;
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FlockOperation, Mode, flock, fsync, mkdirat, renameat, unlinkat};
-use rustix::io::Errno;
 
 use super::LocalDestination;
 use super::folder::{Folder, Marker, write_new};
+use super::locks::{InUse, hold};
 use super::names::{MARKER_NAME, failed, temp_name, working_name};
 use super::staging::LocalStaging;
 
@@ -23,7 +23,7 @@ impl LocalDestination {
         mkdirat(&root, &name, Mode::RWXU).map_err(failed("make a staging folder in", &self.root))?;
         let marker = Marker::new(run, self.site.as_str());
         let made = Folder::open(&root, &self.root, name.as_bytes()).and_then(|folder| {
-            let in_use = mark(&folder, &marker)?;
+            let in_use = mark(&root, &folder, &marker)?;
             fsync(&root)?;
             Ok((folder, in_use))
         });
@@ -39,26 +39,16 @@ impl LocalDestination {
 }
 
 /// Writes the marker and locks it for as long as the folder is in use. It is locked before it has its name.
-fn mark(folder: &Folder, marker: &Marker) -> io::Result<OwnedFd> {
+fn mark(root: &OwnedFd, folder: &Folder, marker: &Marker) -> io::Result<Option<InUse>> {
     let temp = temp_name(MARKER_NAME);
     let marked = write_new(&folder.fd, &temp, &marker.to_json()).and_then(|file| {
-        lock(&file)?;
+        let in_use = hold(root, file, marker.run)?;
         renameat(&folder.fd, &temp, &folder.fd, MARKER_NAME)?;
         fsync(&folder.fd)?;
-        Ok(file)
+        Ok(in_use)
     });
     if marked.is_err() {
         let _ = unlinkat(&folder.fd, &temp, AtFlags::empty());
     }
     marked
-}
-
-/// Locks an open marker; `false` when somebody else has it.
-pub(super) fn lock(marker: &OwnedFd) -> Result<bool, Errno> {
-    match flock(marker, FlockOperation::NonBlockingLockExclusive) {
-        // Where the file system has no locks, runs of one site exclude each other by other means.
-        Ok(()) | Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::INVAL) => Ok(true),
-        Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(error),
-    }
 }

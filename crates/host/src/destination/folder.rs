@@ -5,14 +5,14 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+use crate::os::fd::{AsFd, OwnedFd};
+use crate::os::fs::{AtFlags, Mode, OFlags, fstat, fsync, futimens, openat, renameat, statat, unlinkat};
+use crate::os::io::Errno;
 use backup_core::copy::chain;
 use backup_core::manifest::{ContentHash, LIST_NAME, MANIFEST_NAME, Manifest};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::snapshot::RunId;
 use jiff::Timestamp;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, fsync, futimens, openat, renameat, statat, unlinkat};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::names::{MARKER_NAME, temp_name};

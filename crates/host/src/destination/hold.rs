@@ -45,7 +45,7 @@ impl LocalDestination {
 fn lock(path: &Path) -> io::Result<Result<File, String>> {
     loop {
         let file = options().read(true).write(true).create(true).truncate(false).open(path)?;
-        match file.try_lock() {
+        match crate::os::try_lock(&file) {
             // The one before us may have removed the file after we had opened it.
             Ok(()) if !is_still_at(&file, path)? => {}
             Ok(()) => return Ok(Ok(file)),

@@ -9,6 +9,7 @@
 mod begin;
 mod folder;
 mod hold;
+mod locks;
 mod names;
 mod publish;
 mod remove;
@@ -22,6 +23,9 @@ mod update;
 use std::io;
 use std::sync::Arc;
 
+use crate::os::fd::OwnedFd;
+use crate::os::fs::{AtFlags, Mode, OFlags, fstat, fstatvfs, open, openat, statat, unlinkat};
+use crate::os::io::Errno;
 use async_trait::async_trait;
 use backup_core::manifest::{MANIFEST_NAME, Manifest};
 use backup_core::path::{RelPath, SitePath};
@@ -31,9 +35,6 @@ use backup_core::ports::destination::{
 };
 use backup_core::site::SiteCode;
 use backup_core::snapshot::RunId;
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, fstatvfs, open, openat, statat, unlinkat};
-use rustix::io::{Errno, retry_on_intr};
 
 use self::folder::{Folder, Marker};
 use self::names::{LOG_NAME, failed, temp_name};
@@ -77,13 +78,8 @@ impl LocalDestination {
     }
 
     /// Opens the root and keeps other processes from changing names in it until the result is dropped.
-    fn lock_root(&self) -> Result<OwnedFd, DestinationError> {
-        let root = self.open_root()?;
-        match retry_on_intr(|| flock(&root, FlockOperation::LockExclusive)) {
-            // Network file systems may lock no folders. Runs of one site exclude each other anyway.
-            Ok(()) | Err(Errno::BADF | Errno::NOLCK | Errno::OPNOTSUPP | Errno::INVAL) => Ok(root),
-            Err(error) => Err(failed("lock", &self.root)(error)),
-        }
+    fn lock_root(&self) -> Result<locks::LockedRoot, DestinationError> {
+        locks::lock_root(self.open_root()?).map_err(failed("lock", &self.root))
     }
 
     /// The folders with a marker of this site.
@@ -256,5 +252,5 @@ impl Destination for LocalDestination {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

@@ -2,12 +2,12 @@
 
 use std::io;
 
+use crate::os::io::Errno;
 use backup_core::manifest::{LIST_NAME, MANIFEST_NAME};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::DestinationError;
 use backup_core::site::SiteCode;
 use backup_core::snapshot::RunId;
-use rustix::io::Errno;
 
 /// The marker: whatever folder does not hold it is not ours.
 pub(super) const MARKER_NAME: &str = ".sitebackup";

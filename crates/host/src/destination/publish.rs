@@ -5,13 +5,13 @@
 
 use std::io;
 
+use crate::os::fd::OwnedFd;
+use crate::os::fs::{RenameFlags, fsync, renameat, renameat_with};
+use crate::os::io::Errno;
 use backup_core::path::SitePath;
 use backup_core::ports::destination::{DestinationError, StoredSnapshot};
 use backup_core::site::SiteCode;
 use backup_core::snapshot::RunId;
-use rustix::fd::OwnedFd;
-use rustix::fs::{RenameFlags, fsync, renameat, renameat_with};
-use rustix::io::Errno;
 
 use super::folder::Folder;
 use super::names::{damaged_name, failed, is_working_name, working_name};

@@ -6,17 +6,17 @@
 
 use std::io;
 
+use crate::os::fd::OwnedFd;
+use crate::os::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
+use crate::os::io::Errno;
 use backup_core::manifest::MANIFEST_NAME;
 use backup_core::path::RelPath;
 use backup_core::ports::destination::DestinationError;
 use backup_core::snapshot::RunId;
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
-use rustix::io::Errno;
 
 use super::LocalDestination;
-use super::begin::lock;
 use super::folder::{Folder, Marker};
+use super::locks::{InUse, hold};
 use super::names::{MARKER_NAME, REMOVING_NAME, failed, is_working_name, temp_name, working_run};
 use super::publish::rename_to_working;
 use super::scan::names;
@@ -55,7 +55,7 @@ impl LocalDestination {
         let mut leftovers = Vec::new();
         for (folder, marker) in self.ours(&root)? {
             if is_leftover(&folder, &marker)
-                && let Some(in_use) = claim(&folder)
+                && let Some(in_use) = claim(&root, &folder, marker.run)
             {
                 leftovers.push(Leftover { folder, marker, _in_use: in_use });
             }
@@ -67,7 +67,7 @@ impl LocalDestination {
 struct Leftover {
     folder: Folder,
     marker: Marker,
-    _in_use: OwnedFd,
+    _in_use: InUse,
 }
 
 /// Whether it was never sealed, or its removal was begun. A folder from which somebody else took the manifest is neither.
@@ -76,10 +76,10 @@ pub(super) fn is_leftover(folder: &Folder, marker: &Marker) -> bool {
 }
 
 /// The locked marker; `None` when a run has it.
-fn claim(folder: &Folder) -> Option<OwnedFd> {
+fn claim(root: &OwnedFd, folder: &Folder, run: RunId) -> Option<InUse> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let marker = openat(&folder.fd, MARKER_NAME, flags, Mode::empty()).ok()?;
-    lock(&marker).ok()?.then_some(marker)
+    hold(root, marker, run).ok()?
 }
 
 /// What a crash left of a folder before its marker stood, or after it went: nothing, or an unfinished marker.
@@ -110,10 +110,15 @@ fn remove_folder(root: &OwnedFd, folder: &Folder, run: RunId) -> io::Result<()> 
         true => String::from_utf8_lossy(folder.name()).into_owned(),
         false => rename_to_working(root, folder.name(), run)?,
     };
-    empty(&folder.fd, &Filter::own(tells_whose))?;
-    ignore_missing(unlinkat(&folder.fd, REMOVING_NAME, AtFlags::empty()))?;
-    fsync(&folder.fd)?;
-    ignore_missing(unlinkat(&folder.fd, MARKER_NAME, AtFlags::empty()))?;
+    // Opened anew under that name: Wine loses a folder that is renamed while it is open.
+    let renamed =
+        openat(root, &name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let Some(folder) = present(renamed)? else { return Ok(()) };
+    empty(&folder, &Filter::own(tells_whose))?;
+    ignore_missing(unlinkat(&folder, REMOVING_NAME, AtFlags::empty()))?;
+    fsync(&folder)?;
+    ignore_missing(unlinkat(&folder, MARKER_NAME, AtFlags::empty()))?;
+    drop(folder);
     ignore_missing(unlinkat(root, &name, AtFlags::REMOVEDIR))?;
     Ok(fsync(root)?)
 }
@@ -122,9 +127,13 @@ fn tells_whose(path: &RelPath) -> bool {
     [MARKER_NAME, REMOVING_NAME].iter().any(|name| name.as_bytes() == path.as_bytes())
 }
 
-fn ignore_missing(result: Result<(), Errno>) -> Result<(), Errno> {
+fn present<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
     match result {
-        Err(Errno::NOENT) => Ok(()),
-        result => result,
+        Err(Errno::NOENT) => Ok(None),
+        result => result.map(Some),
     }
+}
+
+fn ignore_missing(result: Result<(), Errno>) -> Result<(), Errno> {
+    present(result).map(drop)
 }

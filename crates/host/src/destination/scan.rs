@@ -2,9 +2,9 @@
 
 use std::io;
 
+use crate::os::fd::OwnedFd;
+use crate::os::fs::{FileType, Mode, OFlags, RawDir, openat};
 use backup_core::path::SitePath;
-use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Mode, OFlags, RawDir, openat};
 
 use super::folder::Folder;
 use super::names::MARKER_NAME;

@@ -3,15 +3,15 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use crate::os::fd::AsFd;
+use crate::os::fs::{Mode, OFlags, open};
+use crate::os::io::Errno;
 use async_trait::async_trait;
 use backup_core::copy::{BLOCK, read_once};
 use backup_core::manifest::{ContentHash, LIST_NAME, MANIFEST_NAME};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{DestinationError, SnapshotFiles};
 use backup_core::ports::site_files::{OpenFile, SiteFilesError, Walk, WalkEntry};
-use rustix::fd::AsFd;
-use rustix::fs::{Mode, OFlags, open};
-use rustix::io::Errno;
 
 use super::folder::Folder;
 use super::names::{failed, is_own};

@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::os::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, ftruncate, futimens, ioctl_ficlone, linkat, statat};
+use crate::os::io::{Errno, pwrite, retry_on_intr};
 use backup_core::copy::{BLOCK, read_once};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{DestinationError, StageContent, StageError, StageItem, StagedContent};
 use backup_core::ports::site_files::{FileTime, OpenFile, SiteFiles, SiteFilesError};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, ftruncate, futimens, ioctl_ficlone, linkat, statat};
-use rustix::io::{Errno, pwrite, retry_on_intr};
 
 use super::staging::StagingFolder;
 use super::tree;

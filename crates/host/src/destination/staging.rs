@@ -3,6 +3,9 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
+use crate::os::fd::{AsFd, OwnedFd};
+use crate::os::fs::{ftruncate, futimens, syncfs};
+use crate::os::io::{Errno, pread, retry_on_intr};
 use async_trait::async_trait;
 use backup_core::manifest::{ContentHash, LIST_NAME, MANIFEST_NAME, Manifest};
 use backup_core::path::{RelPath, SitePath};
@@ -11,11 +14,9 @@ use backup_core::ports::destination::{
 };
 use backup_core::ports::site_files::{SiteFiles, WalkEntry};
 use jiff::Timestamp;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{ftruncate, futimens, syncfs};
-use rustix::io::{pread, retry_on_intr};
 
 use super::folder::Folder;
+use super::locks::InUse;
 use super::names::{failed, is_own};
 use super::snapshot::walk_own;
 use super::stage::{Stager, write_all_at};
@@ -39,7 +40,7 @@ pub(super) struct StagingFolder {
     pub(super) buffers: Mutex<Vec<Vec<u8>>>,
     manifest_of: (backup_core::snapshot::RunId, String),
     /// Tells [`sweep`](backup_core::ports::destination::Destination::sweep), here and in other processes, that the folder is in use.
-    _in_use: OwnedFd,
+    _in_use: Option<InUse>,
 }
 
 impl StagingFolder {
@@ -62,7 +63,7 @@ impl LocalStaging {
         folder: Folder,
         previous: Option<Folder>,
         marker: &super::folder::Marker,
-        in_use: OwnedFd,
+        in_use: Option<InUse>,
     ) -> Self {
         Self(Arc::new(StagingFolder {
             folder,
@@ -147,7 +148,7 @@ impl Staging for LocalStaging {
         self.work(move |staging| {
             refuse_other(staging, &manifest, &list)?;
             let folder = &staging.folder;
-            syncfs(&folder.fd).map_err(failed("sync", &folder.path))?;
+            sync_content(folder).map_err(failed("sync", &folder.path))?;
             let packed =
                 zstd::encode_all(list.as_slice(), LEVEL).map_err(failed("compress the list of", &folder.path))?;
             folder.replace(LIST_NAME, &packed).map_err(failed("write the list of", &folder.path))?;
@@ -157,6 +158,15 @@ impl Staging for LocalStaging {
             folder.date(manifest.started).map_err(failed("date", &folder.path))
         })
         .await
+    }
+}
+
+/// Makes all that lies in the folder durable.
+fn sync_content(folder: &Folder) -> Result<(), Errno> {
+    match syncfs(&folder.fd) {
+        // Windows writes whole volumes back for administrators only.
+        Err(Errno::PERM) if cfg!(windows) => tree::sync_each(&folder.fd),
+        synced => synced,
     }
 }
 

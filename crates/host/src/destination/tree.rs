@@ -1,10 +1,10 @@
 //! Folders and files inside a staging folder, which is ours alone: what stands in the way gives way.
 
+use crate::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::os::fs::{AtFlags, Mode, OFlags, fsync, mkdirat, openat, unlinkat};
+use crate::os::io::Errno;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::site_files::{FileKind, Walk};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
-use rustix::io::Errno;
 
 use crate::files::beneath::open_beneath;
 use crate::files::walk::{Filter, walk_folder};
@@ -84,6 +84,17 @@ pub(super) fn empty(folder: &OwnedFd, filter: &Filter) -> Result<(), Errno> {
         gone(unlinkat(folder, entry.path.as_bytes(), flags))?;
     }
     Ok(())
+}
+
+/// Makes each file in `folder` durable by itself.
+pub(super) fn sync_each(folder: &OwnedFd) -> Result<(), Errno> {
+    let mut walk = Walk::default();
+    walk_folder(folder.as_fd(), &SitePath::parse("/").expect("the root is absolute"), &Filter::default(), &mut walk);
+    for entry in walk.entries.iter().filter(|entry| entry.stat.kind == FileKind::File) {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        fsync(openat(folder, entry.path.as_bytes(), flags, Mode::empty())?)?;
+    }
+    if walk.problems.is_empty() { Ok(()) } else { Err(Errno::IO) }
 }
 
 fn gone(result: Result<(), Errno>) -> Result<(), Errno> {

@@ -2,12 +2,12 @@
 
 use std::io;
 
+use crate::os::fd::OwnedFd;
+use crate::os::fs::{FallocateFlags, fallocate, ftruncate};
+use crate::os::io::{Errno, pread, retry_on_intr};
 use backup_core::copy::read_once;
 use backup_core::ports::destination::{DestinationError, StageError, StagedContent};
 use backup_core::ports::site_files::OpenFile;
-use rustix::fd::OwnedFd;
-use rustix::fs::{FallocateFlags, fallocate, ftruncate};
-use rustix::io::{Errno, pread, retry_on_intr};
 
 use super::stage::write_all_at;
 

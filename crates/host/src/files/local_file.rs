@@ -3,12 +3,12 @@
 use std::io;
 use std::ops::Range;
 
+use crate::os::fd::{AsFd, OwnedFd};
+use crate::os::fs::{FileType, Mode, OFlags, SeekFrom, Stat, fstat, openat, seek};
+use crate::os::io::{Errno, pread, retry_on_intr};
+use crate::os::path::Arg;
 use backup_core::path::SitePath;
 use backup_core::ports::site_files::{FileKind, FileStat, OpenFile, SiteFilesError};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat, fstat, openat, seek};
-use rustix::io::{Errno, pread, retry_on_intr};
-use rustix::path::Arg;
 
 use super::failed;
 use super::stat::{file_stat, may_hold_holes, size_of};

@@ -10,18 +10,17 @@ pub(crate) mod parallel;
 pub(crate) mod stat;
 pub(crate) mod walk;
 
+#[cfg(unix)]
 mod mounts;
 mod sync;
 
-use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use crate::os::fs::CWD;
 use async_trait::async_trait;
-use backup_core::path::SitePath;
+use backup_core::path::{PathError, SitePath};
 use backup_core::ports::site_files::{Attributes, FileSource, OpenFile, SiteFiles, SiteFilesError, Walk};
-use rustix::fs::CWD;
 
 use self::local_file::LocalFile;
 use crate::blocking::blocking;
@@ -68,12 +67,42 @@ impl SiteFiles for LocalSiteFiles {
 }
 
 /// The path as this system writes it.
+#[cfg(unix)]
 pub(crate) fn local(path: &SitePath) -> io::Result<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
     if path.is_windows() {
         let reason = "this is a Windows path: say in [paths] where its root lies on this machine";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     }
-    Ok(PathBuf::from(OsString::from_vec(path.to_bytes())))
+    Ok(PathBuf::from(std::ffi::OsString::from_vec(path.to_bytes())))
+}
+
+/// The path behind `\\?\`, so that Windows takes it as it is: of any length, with any name.
+#[cfg(windows)]
+pub(crate) fn local(path: &SitePath) -> io::Result<PathBuf> {
+    use std::os::windows::ffi::OsStringExt;
+    let refused = |reason| io::Error::new(io::ErrorKind::InvalidInput, reason);
+    if !path.is_windows() {
+        return Err(refused("this is no Windows path: say in [paths] where its root lies on this machine"));
+    }
+    let verbatim = path.to_verbatim_bytes();
+    let wide = backup_core::wtf8::to_wide(&verbatim).ok_or_else(|| refused("it is not a name of Windows"))?;
+    Ok(PathBuf::from(std::ffi::OsString::from_wide(&wide)))
+}
+
+/// The domain's path of one of this machine's.
+#[cfg(unix)]
+pub(crate) fn site_path(path: &std::path::Path) -> Result<SitePath, PathError> {
+    use std::os::unix::ffi::OsStrExt;
+    SitePath::parse(path.as_os_str().as_bytes())
+}
+
+/// The domain's path of one of this machine's.
+#[cfg(windows)]
+pub(crate) fn site_path(path: &std::path::Path) -> Result<SitePath, PathError> {
+    use std::os::windows::ffi::OsStrExt;
+    let wide: Vec<u16> = path.as_os_str().encode_wide().collect();
+    SitePath::parse(backup_core::wtf8::from_wide(&wide))
 }
 
 /// Turns a system's refusal into the port's error.
@@ -87,5 +116,5 @@ pub(crate) fn failed<E: Into<io::Error>>(action: &'static str, path: &SitePath) 
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

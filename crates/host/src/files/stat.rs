@@ -1,11 +1,11 @@
 //! From the system's metadata to the domain's, and times back.
 
+use crate::os::fd::AsFd;
+use crate::os::fs::{FileType, Nsecs, Stat, Timespec, Timestamps, UTIME_OMIT, readlinkat};
+use crate::os::io::Errno;
+use crate::os::path::Arg;
 use backup_core::ports::site_files::{FileId, FileKind, FileStat, FileTime};
 use jiff::Timestamp;
-use rustix::fd::AsFd;
-use rustix::fs::{FileType, Nsecs, Stat, Timespec, Timestamps, UTIME_OMIT, readlinkat};
-use rustix::io::Errno;
-use rustix::path::Arg;
 
 /// What the entry `name` of `folder` is, whose metadata is `stat`.
 pub(crate) fn kind_of(folder: impl AsFd, name: impl Arg, stat: &Stat) -> Result<FileKind, Errno> {

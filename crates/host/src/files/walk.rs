@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
+use crate::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::os::fs::{AtFlags, CWD, Mode, OFlags, RawDir, open, openat, stat, statat};
+use crate::os::io::Errno;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::site_files::{
     FileId, FileKind, FileProblem, FileSource, FileStat, SiteFilesError, Walk, WalkEntry,
 };
 use globset::{Candidate, GlobBuilder, GlobSet, GlobSetBuilder};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, open, openat, stat, statat};
-use rustix::io::Errno;
 
 use super::stat::{file_stat, id_of, kind_of};
 use super::{failed, local};

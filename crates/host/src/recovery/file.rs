@@ -1,13 +1,13 @@
 //! Restoring regular files.
 
+use crate::os::fd::OwnedFd;
+use crate::os::fs::{AtFlags, FileType, Mode, OFlags, ftruncate, openat, renameat, unlinkat};
+use crate::os::io::Errno;
 use backup_core::copy::read_once;
 use backup_core::manifest::ContentHash;
 use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::recovery_target::{RecoveryError, RestoreItem, Restored};
 use backup_core::ports::site_files::{OpenFile, SiteFilesError};
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ftruncate, openat, renameat, unlinkat};
-use rustix::io::Errno;
 
 use super::place::{Place, failed};
 use super::{Restorer, metadata};
@@ -79,11 +79,13 @@ impl Restorer {
         let content = from.open(&item.record.path)?;
         let beside = Beside::new(&place).map_err(failed("write", item))?;
         let file = beside.file().map_err(failed("write", item))?;
+        metadata::prepare(&file, &item.record).map_err(failed("write", item))?;
         let (size, read) = self.copy(item, content.as_ref(), &file)?;
         if (size, read) != (item.record.size, hash) {
             return Err(wrong());
         }
         metadata::set_on(&file, &item.record).map_err(failed("set the metadata of", item))?;
+        metadata::settle_file(&file).map_err(failed("sync", item))?;
         beside.rename().map_err(failed("write", item))?;
         Ok(Restored::Written(size))
     }

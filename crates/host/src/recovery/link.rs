@@ -2,8 +2,8 @@
 
 use std::io;
 
+use crate::os::fs::{AtFlags, FileType, linkat, readlinkat};
 use backup_core::ports::recovery_target::{RecoveryError, RestoreItem, Restored};
-use rustix::fs::{AtFlags, FileType, linkat, readlinkat, symlinkat};
 
 use super::file::Beside;
 use super::place::{Place, failed};
@@ -22,7 +22,7 @@ impl Restorer {
             return Ok(Restored::Already);
         }
         let beside = Beside::new(&place).map_err(failed("link", item))?;
-        symlinkat(target, &place.folder, &beside.name).map_err(failed("link", item))?;
+        metadata::make_link(&item.record, target, &place.folder, &beside.name).map_err(failed("link", item))?;
         let named = Place { folder: place.folder.clone(), name: beside.name.clone().into_bytes() };
         metadata::set_on_link(&named, &item.record).map_err(failed("set the metadata of", item))?;
         beside.rename().map_err(failed("link", item))?;

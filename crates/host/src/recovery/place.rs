@@ -3,14 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::os::fd::{AsFd, OwnedFd};
+use crate::os::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, mkdirat, open, openat, readlinkat, statat};
+use crate::os::io::Errno;
 use backup_core::copy::{BLOCK, read_once};
 use backup_core::manifest::RecordKind;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::recovery_target::{RecoveryError, RestoreItem, Restored, Standing};
 use backup_core::ports::site_files::SiteFilesError;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, mkdirat, open, openat, readlinkat, statat};
-use rustix::io::Errno;
 
 use super::{Touched, is_folder, local};
 use crate::files::beneath::open_beneath;

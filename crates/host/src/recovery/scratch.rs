@@ -1,9 +1,7 @@
 //! Scratch folders of rehearsals: made here, and only such removed.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use backup_core::path::SitePath;
@@ -11,6 +9,8 @@ use backup_core::ports::recovery_target::RecoveryError;
 use uuid::Uuid;
 
 use super::local;
+use crate::files::site_path;
+use crate::os::fs::{CWD, Mode, mkdirat};
 
 const PREFIX: &str = "sitebackup-rehearsal-";
 const MARKER: &str = ".sitebackup-rehearsal";
@@ -25,11 +25,11 @@ pub(super) fn make(parent: Option<&SitePath>) -> Result<SitePath, RecoveryError>
     let inner = outer.join(INNER);
     let made = build(&outer).and_then(|()| fs::write(outer.join(MARKER), &name)).and_then(|()| build(&inner));
     made.map_err(failed("make", &outer))?;
-    SitePath::parse(inner.as_os_str().as_bytes()).map_err(|error| failed("make", &outer)(io::Error::other(error)))
+    site_path(&inner).map_err(|error| failed("make", &outer)(io::Error::other(error)))
 }
 
 fn build(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().mode(0o700).create(folder)
+    Ok(mkdirat(CWD, folder, Mode::RWXU)?)
 }
 
 /// Removes what [`make`] made. The marker goes last, so that an interrupted removal can be repeated.
@@ -48,11 +48,11 @@ pub(super) fn remove(scratch: &SitePath) -> Result<(), RecoveryError> {
 /// The folder that holds `inner` and the marker.
 fn ours(inner: &Path) -> Option<PathBuf> {
     let outer = inner.parent()?;
-    let name = outer.file_name()?.as_bytes();
+    let name = outer.file_name()?.to_str()?;
     let marker = outer.join(MARKER);
     let is_file = fs::symlink_metadata(&marker).ok()?.is_file();
-    let ours = inner.file_name()? == INNER && name.starts_with(PREFIX.as_bytes()) && is_file;
-    (ours && fs::read(marker).ok()? == name).then(|| outer.to_owned())
+    let ours = inner.file_name()? == INNER && name.starts_with(PREFIX) && is_file;
+    (ours && fs::read(marker).ok()? == name.as_bytes()).then(|| outer.to_owned())
 }
 
 fn remove_content(inner: &Path) -> io::Result<()> {
@@ -68,7 +68,7 @@ fn remove_content(inner: &Path) -> io::Result<()> {
 }
 
 fn unlock(folder: &Path) -> io::Result<()> {
-    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    open_to_owner(folder)?;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
@@ -78,7 +78,19 @@ fn unlock(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+#[cfg(unix)]
+fn open_to_owner(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+}
+
+/// Gives the owner all rights to the folder, and to what inherits from it.
+#[cfg(windows)]
+fn open_to_owner(folder: &Path) -> io::Result<()> {
+    use crate::os::fs::{OFlags, close_to_others, open};
+    Ok(close_to_others(open(folder, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?, true)?)
+}
+
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecoveryError {
-    let path = SitePath::parse(path.as_os_str().as_bytes()).unwrap_or_else(|_| SitePath::parse("/").expect("absolute"));
+    let path = site_path(path).unwrap_or_else(|_| SitePath::parse("/").expect("absolute"));
     move |error| RecoveryError::Failed { action, path, source: error.into() }
 }

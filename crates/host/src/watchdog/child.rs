@@ -79,7 +79,9 @@ fn detach() -> io::Result<()> {
     Ok(())
 }
 
+/// The parent has given this process a console of its own, which no key and no closing of a window reaches.
 #[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "on Unix it can fail")]
 fn detach() -> io::Result<()> {
     Ok(())
 }

@@ -114,9 +114,12 @@ fn local_path(path: &SitePath) -> Option<PathBuf> {
     (!path.is_windows()).then(|| OsString::from_vec(path.to_bytes()).into())
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 fn local_path(path: &SitePath) -> Option<PathBuf> {
-    path.is_windows().then(|| String::from_utf8(path.to_bytes()).ok().map(PathBuf::from)).flatten()
+    use std::os::windows::ffi::OsStringExt;
+    // SQLite takes names in UTF-8, which a lone surrogate is not.
+    let wide = String::from_utf8(path.to_bytes()).ok()?.encode_utf16().collect::<Vec<_>>();
+    path.is_windows().then(|| OsString::from_wide(&wide).into())
 }
 
 #[cfg(unix)]
@@ -125,10 +128,9 @@ fn site_path(path: &Path) -> Option<SitePath> {
     SitePath::parse(path.as_os_str().as_bytes()).ok()
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 fn site_path(path: &Path) -> Option<SitePath> {
-    let text = path.to_str()?;
-    SitePath::parse(text.strip_prefix(r"\\?\").unwrap_or(text)).ok()
+    SitePath::parse(path.to_str()?).ok()
 }
 
 /// The identity of what a path leads to.
@@ -139,8 +141,11 @@ pub(super) fn file_id(path: &Path) -> Option<FileId> {
     Some(FileId { device: stat.dev(), inode: stat.ino() })
 }
 
-// Elsewhere the standard library tells no identity without opening the file.
-#[cfg(not(unix))]
-pub(super) fn file_id(_path: &Path) -> Option<FileId> {
-    None
+/// The identity of what a path leads to, as every adapter tells it. The file is opened without any right to it, and Windows' locks belong
+/// to the handle that took them: those of a connection stay.
+#[cfg(windows)]
+pub(super) fn file_id(path: &Path) -> Option<FileId> {
+    let handle = winapi_util::Handle::from_path_any(path).ok()?;
+    let told = winapi_util::file::information(&handle).ok()?;
+    Some(FileId { device: told.volume_serial_number(), inode: told.file_index() })
 }

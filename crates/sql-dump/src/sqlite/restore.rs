@@ -26,9 +26,7 @@ pub(super) fn restore(from: &dyn SnapshotFiles, record: &FileRecord, target: &Si
     new.fill(from, record, &files)?;
     new.dress(&files, record).map_err(|error| files.failed("set owner and permissions of", error))?;
     new.file.sync_all().map_err(|error| files.failed("make durable the copy of", error))?;
-    held.clear_side_files(&files)?;
-    // The lock is held across the rename, except where a file that is open cannot be replaced.
-    let _held = if cfg!(windows) { None } else { Some(held) };
+    let _held = held.clear_side_files(&files)?;
     new.rename(&files)?;
     sync_folder(&files)
 }

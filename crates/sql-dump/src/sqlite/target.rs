@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::connection::{HARDLY, is_busy, is_damage, refusal, wait_for_locks};
-use super::locate::{Files, file_id};
+use super::locate::Files;
 use super::pump::Wanted;
 
 /// An old database that nobody else can open as long as this lives; or nothing that could be opened.
@@ -44,11 +44,14 @@ impl Held {
 
     /// Brings what the log holds into the old file, then removes all that stands beside it.
     ///
-    /// The order keeps the old database whole at every instant, and leaves nothing that could be taken for the new one's.
-    pub(super) fn clear_side_files(&self, files: &Files) -> Result<(), DatabaseError> {
+    /// The order keeps the old database whole at every instant, and leaves nothing that could be taken for the new one's. The lock is
+    /// held on, except on Windows, where SQLite lets nobody remove or replace a file that it has open: whoever opens the old database
+    /// from then on makes the replacement fail.
+    pub(super) fn clear_side_files(self, files: &Files) -> Result<Option<Self>, DatabaseError> {
         if let Some(old) = &self.old {
             empty_log(old, files)?;
         }
+        let held = Some(self).filter(|_| cfg!(not(windows)));
         for path in files.side_files() {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -57,7 +60,8 @@ impl Held {
                 _ => (),
             }
         }
-        sync_folder(files)
+        sync_folder(files)?;
+        Ok(held)
     }
 }
 
@@ -91,6 +95,7 @@ fn settled_program(files: &Files) -> Option<String> {
 /// writing to the file that has lost its name.
 #[cfg(target_os = "linux")]
 fn other_program(files: &Files) -> Option<String> {
+    use super::locate::file_id;
     let ids = files.ids();
     let own = std::process::id().to_string();
     let processes = fs::read_dir("/proc").ok()?.flatten();

@@ -2,8 +2,6 @@
 //!
 //! It is as little trusted as the rest of the folder: it says where things were, and no command in it is ever run.
 
-use std::path::Path;
-
 use backup_core::config::SiteConfig;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{DestinationError, SnapshotFiles};
@@ -50,7 +48,7 @@ fn services_note(config: &SiteConfig, request: &RecoverRequest) -> Vec<Finding> 
 }
 
 fn document(files: &dyn SnapshotFiles, name: &str) -> Result<Vec<u8>, DestinationError> {
-    let path = RelPath::parse(Path::new(KEPT_FOLDER).join(name).as_os_str().as_encoded_bytes()).expect("plain names");
+    let path = RelPath::parse(format!("{KEPT_FOLDER}/{name}")).expect("plain names");
     let open = files.open(&path)?;
     let damaged = |error: backup_core::ports::site_files::SiteFilesError| DestinationError::Damaged {
         path: SitePath::parse("/").expect("the root is absolute").join(&path),

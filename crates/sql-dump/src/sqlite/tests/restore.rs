@@ -172,7 +172,7 @@ fn the_old_one_is_whole_when_a_restore_ends_before_the_rename() {
     writer.crash();
     let files = Files::place(&site_path(&scratch.file())).expect("a place");
     let held = Held::take(&files).expect("nobody has it");
-    held.clear_side_files(&files).expect("cleared");
+    let held = held.clear_side_files(&files).expect("cleared");
     assert_eq!(scratch.names(), ["CM_P01.db"]);
     drop(held);
     assert_eq!(number(&scratch.file()), 100);

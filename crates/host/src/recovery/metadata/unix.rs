@@ -1,4 +1,4 @@
-//! Metadata of recovered entries. What is right already is not set again.
+//! Owners, extended attributes, modes and times.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -10,19 +10,42 @@ use backup_core::ports::site_files::Attributes;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
     AtFlags, Gid, Mode, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr,
-    fstat, futimens, lgetxattr, llistxattr, lremovexattr, lsetxattr, utimensat,
+    fstat, futimens, lgetxattr, llistxattr, lremovexattr, lsetxattr, symlinkat, utimensat,
 };
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::place::Place;
+use super::super::place::Place;
 use crate::files::attributes;
 use crate::files::stat::{modified, timestamps};
+
+/// Readies a new file for the content of `record`: nothing is needed here.
+#[expect(clippy::unnecessary_wraps, reason = "on Windows it can fail")]
+pub(in super::super) fn prepare(_file: &OwnedFd, _record: &FileRecord) -> io::Result<()> {
+    Ok(())
+}
+
+/// A file becomes durable with its file system, when all is settled.
+#[expect(clippy::unnecessary_wraps, reason = "on Windows it can fail")]
+pub(in super::super) fn settle_file(_file: &OwnedFd) -> io::Result<()> {
+    Ok(())
+}
+
+/// Makes the symbolic link `name` to `target`.
+pub(in super::super) fn make_link(
+    _record: &FileRecord,
+    target: &[u8],
+    folder: &OwnedFd,
+    name: &str,
+) -> Result<(), Errno> {
+    symlinkat(target, folder, name)
+}
 
 /// Gives an open file or folder the owner, attributes, mode and time of `record`.
 ///
 /// The order must stand: a new owner takes capabilities and the bits that run a program as its owner away, an access control list
 /// changes the mode, and all of them the time.
-pub(super) fn set_on(file: &OwnedFd, record: &FileRecord) -> io::Result<()> {
+pub(in super::super) fn set_on(file: &OwnedFd, record: &FileRecord) -> io::Result<()> {
     let stat = fstat(file)?;
     let mut changed = false;
     if geteuid().is_root() && (stat.st_uid, stat.st_gid) != (record.owner, record.group) {
@@ -48,7 +71,7 @@ pub(super) fn set_on(file: &OwnedFd, record: &FileRecord) -> io::Result<()> {
 }
 
 /// Gives a symbolic link its owner, attributes and time; its mode means nothing.
-pub(super) fn set_on_link(place: &Place, record: &FileRecord) -> io::Result<()> {
+pub(in super::super) fn set_on_link(place: &Place, record: &FileRecord) -> io::Result<()> {
     let (folder, name) = (place.folder.as_fd(), place.name.as_slice());
     if geteuid().is_root() {
         let (owner, group) = (Uid::from_raw(record.owner), Gid::from_raw(record.group));

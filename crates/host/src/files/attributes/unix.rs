@@ -11,7 +11,7 @@ use rustix::io::Errno;
 const LONGEST: usize = 64 << 10;
 
 /// All attributes of the entry at `path`, sorted by name, a link not followed; none where the file system keeps none.
-pub(super) fn of_path(path: &Path) -> io::Result<Attributes> {
+pub(crate) fn of_path(path: &Path) -> io::Result<Attributes> {
     all(|buffer| llistxattr(path, buffer), |name, buffer| lgetxattr(path, name, buffer))
 }
 

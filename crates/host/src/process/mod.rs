@@ -1,5 +1,10 @@
 //! Child processes under a time limit, each in a group of its own that ends as one.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -7,6 +12,14 @@ use std::time::Duration;
 use backup_core::ports::commands::CommandEnd;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout, timeout_at};
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
+
+pub use system::keep_streams;
+pub(crate) use system::{Reader, detach};
 
 /// How long a killed process may take to leave; one that hangs in the kernel is not waited for.
 const REAPING: Duration = Duration::from_secs(5);
@@ -17,15 +30,15 @@ const REAPING: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Group {
     child: Child,
+    members: system::Members,
     timed_out: bool,
 }
 
 impl Group {
     /// Starts the command in a new group, so that neither a terminal's signals nor those for this program reach it.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
-        #[cfg(unix)]
-        command.process_group(0);
-        Ok(Self { child: command.spawn()?, timed_out: false })
+        let (child, members) = system::spawn(command)?;
+        Ok(Self { child, members, timed_out: false })
     }
 
     /// Waits for the child, and kills the group at `deadline`. A wait that is cancelled can be taken up again.
@@ -44,12 +57,9 @@ impl Group {
 
     fn kill(&mut self) {
         // The number is there until the child is reaped; only so long can nobody else have it.
-        #[cfg(unix)]
-        if let Some(group) = self.child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?)) {
-            let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        if self.child.id().is_some() {
+            self.members.kill(&mut self.child);
         }
-        #[cfg(not(unix))]
-        let _gone = self.child.start_kill();
     }
 }
 
@@ -61,9 +71,5 @@ impl Drop for Group {
 
 /// The code that a shell would show: a signal counts as 128 plus its number.
 fn exit_code(status: ExitStatus) -> i32 {
-    #[cfg(unix)]
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    #[cfg(not(unix))]
-    let signal = None;
-    status.code().or_else(|| signal.map(|signal: i32| 128 + signal)).unwrap_or(-1)
+    status.code().or_else(|| system::signal(status).map(|signal| 128 + signal)).unwrap_or(-1)
 }
