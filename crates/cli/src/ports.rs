@@ -76,7 +76,8 @@ pub(crate) fn bare(
     events: Arc<dyn EventSink>,
 ) -> RecoveryPorts {
     let names = |config: &SiteConfig| config.services.iter().map(|service| service.name.clone()).collect();
-    let registry = config.filter(|config| !config.registry.is_empty());
+    // On Windows keys without a root are the live registry's.
+    let registry = config.filter(|config| cfg!(windows) || !config.registry.is_empty());
     RecoveryPorts {
         target: Arc::new(LocalRecoveryTarget::new()),
         // Restoring takes its place from the caller, so any name will do for a database that no configuration describes.

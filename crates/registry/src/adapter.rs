@@ -99,7 +99,7 @@ impl Registry for WinePrefixRegistry {
 }
 
 /// Runs `work` where it may block. Dropping the future does not stop it, which the port allows.
-async fn run<T: Send + 'static>(
+pub(crate) async fn run<T: Send + 'static>(
     action: &'static str,
     key: &RegistryKey,
     work: impl FnOnce(&KeyPath) -> Result<T, StoreError> + Send + 'static,

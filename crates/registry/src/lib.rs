@@ -44,6 +44,8 @@ mod replace;
 mod store;
 mod tree;
 mod value;
+#[cfg(windows)]
+mod windows;
 mod wine;
 
 pub use adapter::{FileRegistry, HiveFileRegistry, RegFileRegistry, WinePrefixRegistry, verify_export};
@@ -57,4 +59,6 @@ pub use reg_text::Encoding;
 pub use store::{FileStore, Format, StoreError, read_export, write_export};
 pub use tree::Key;
 pub use value::{Value, ValueType};
+#[cfg(windows)]
+pub use windows::{LiveKeys, LiveRegistry, Means};
 pub use wine::{WineFile, WineFormat, WineRest};

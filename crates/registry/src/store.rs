@@ -98,6 +98,26 @@ pub enum StoreError {
     /// The data to import do not hold the key that they are to replace exactly.
     #[error("data to import do not hold key `{0}`")]
     KeyNotInData(KeyPath),
+    /// Windows refused a call on a key of the live registry.
+    #[error("failed to {action} `{key}` in the live registry")]
+    Live {
+        /// What was tried, such as `open`.
+        action: &'static str,
+        /// The key.
+        key: KeyPath,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Windows called an import a success, and the live registry is not as it was to be.
+    #[error("`{key}` in the live registry is not what was imported: {count} differences, such as {first}")]
+    NotKept {
+        /// The key.
+        key: KeyPath,
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: String,
+    },
     /// The format has no room for the tree.
     #[error("the keys cannot be written")]
     Write(#[source] Source),
@@ -158,16 +178,7 @@ impl<F: Format> FileStore<F> {
             store => store?,
         };
         let mut after = before.clone();
-        match mode {
-            ImportMode::Merge => data.merge(key, &mut after),
-            ImportMode::Exact => {
-                let mut new = data.exact(key)?;
-                if let Some(old) = before.get(key) {
-                    new.inherit(old);
-                }
-                after.replace(key, new);
-            }
-        }
+        data.put(key, &mut after, mode)?;
         Ok(Import { changes: diff(&before, &after), after, rest })
     }
 
@@ -203,13 +214,13 @@ pub fn read_export(key: &KeyPath, data: &[u8]) -> Result<Key, StoreError> {
 }
 
 /// What is to be imported.
-enum Data {
+pub(crate) enum Data {
     Tree(Key),
     Script(RegText),
 }
 
 impl Data {
-    fn read(key: &KeyPath, data: &[u8]) -> Result<Self, StoreError> {
+    pub(crate) fn read(key: &KeyPath, data: &[u8]) -> Result<Self, StoreError> {
         if regf::is_hive(data) {
             let hive = regf::read(data).map_err(|fault| StoreError::Data(fault.into()))?;
             return Ok(Self::Tree(hive.root));
@@ -219,6 +230,21 @@ impl Data {
             Some(outside) => Err(StoreError::OutsideKey { key: key.clone(), outside: outside.clone() }),
             None => Ok(Self::Script(script)),
         }
+    }
+
+    /// Puts it into the tree at `key`.
+    pub(crate) fn put(self, key: &KeyPath, root: &mut Key, mode: ImportMode) -> Result<(), StoreError> {
+        match mode {
+            ImportMode::Merge => self.merge(key, root),
+            ImportMode::Exact => {
+                let mut new = self.exact(key)?;
+                if let Some(old) = root.get(key) {
+                    new.inherit(old);
+                }
+                root.replace(key, new);
+            }
+        }
+        Ok(())
     }
 
     fn merge(self, key: &KeyPath, root: &mut Key) {

@@ -12,7 +12,11 @@ use crate::site::local;
 
 /// Sends each key to what holds its root. Roots in one place share one adapter, whose imports wait for each other.
 #[derive(Debug)]
-pub(super) struct RegistryRoots(Vec<Root>);
+pub(super) struct RegistryRoots {
+    roots: Vec<Root>,
+    /// What serves the keys that no root holds: on Windows the live registry.
+    live: Option<Arc<dyn Registry>>,
+}
 
 #[derive(Debug)]
 struct Root {
@@ -28,15 +32,30 @@ impl RegistryRoots {
             let adapter = known.map_or_else(|| adapter(root), |known| Arc::clone(&known.adapter));
             all.push(Root { root: root.clone(), adapter });
         }
-        Self(all)
+        Self { roots: all, live: live() }
     }
 
     /// The longest root that holds the key.
-    fn root(&self, key: &RegistryKey) -> Result<&Root, RegistryError> {
-        let holding = self.0.iter().filter(|root| key.starts_with(&root.root.key));
-        let found = holding.max_by_key(|root| root.root.key.as_str().len());
-        found.ok_or_else(|| RegistryError::NoStore(key.clone()))
+    fn root(&self, key: &RegistryKey) -> Option<&Root> {
+        let holding = self.roots.iter().filter(|root| key.starts_with(&root.root.key));
+        holding.max_by_key(|root| root.root.key.as_str().len())
     }
+
+    fn serving(&self, key: &RegistryKey) -> Result<&Arc<dyn Registry>, RegistryError> {
+        let serving = self.root(key).map(|root| &root.adapter).or(self.live.as_ref());
+        serving.ok_or_else(|| RegistryError::NoStore(key.clone()))
+    }
+}
+
+#[cfg(windows)]
+#[expect(clippy::unnecessary_wraps, reason = "other platforms have none")]
+fn live() -> Option<Arc<dyn Registry>> {
+    Some(Arc::new(registry::LiveRegistry::new()))
+}
+
+#[cfg(not(windows))]
+fn live() -> Option<Arc<dyn Registry>> {
+    None
 }
 
 /// A hive stands for one root, and for another only by mistake.
@@ -71,17 +90,18 @@ fn make_folder(root: &RegistryRoot, key: &RegistryKey) -> Result<(), RegistryErr
 #[async_trait]
 impl Registry for RegistryRoots {
     async fn export(&self, key: &RegistryKey) -> Result<Vec<u8>, RegistryError> {
-        self.root(key)?.adapter.export(key).await
+        self.serving(key)?.export(key).await
     }
 
     async fn import(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<(), RegistryError> {
-        let root = self.root(key)?;
-        make_folder(&root.root, key)?;
-        root.adapter.import(key, export, mode).await
+        if let Some(root) = self.root(key) {
+            make_folder(&root.root, key)?;
+        }
+        self.serving(key)?.import(key, export, mode).await
     }
 
     async fn preview(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<Vec<String>, RegistryError> {
-        self.root(key)?.adapter.preview(key, export, mode).await
+        self.serving(key)?.preview(key, export, mode).await
     }
 
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
@@ -122,6 +142,13 @@ mod tests {
             assert_eq!(roots.verify(&key, &export).await.expect("judged"), 1);
         }
         assert!(roots.verify(&RegistryKey::new(r"HKU\X"), b"nothing").await.is_err());
-        assert!(matches!(roots.export(&RegistryKey::new(r"HKU\X")).await, Err(RegistryError::NoStore(_))));
+        let unserved = roots.export(&RegistryKey::new(r"HKU\X")).await;
+        let is_unserved = match unserved {
+            Err(RegistryError::NoStore(_)) => cfg!(not(windows)),
+            // The live registry has no such key.
+            Err(RegistryError::NoKey(_)) => cfg!(windows),
+            _ => false,
+        };
+        assert!(is_unserved);
     }
 }

@@ -38,6 +38,14 @@ pub(super) fn read(file: Option<&Path>) -> Result<ProductSite, CommandError> {
     })
 }
 
+#[cfg(windows)]
+fn live() -> Result<ProductSite, CommandError> {
+    let sms = registry::LiveKeys::new().read(&SMS.parse().expect("a path of a key"));
+    let sms = sms.map_err(|error| CommandError::new(Exit::REGISTRY, error))?;
+    site(&sms).map_err(|error| CommandError::usage(error).hint("name a file: --from-registry SMSbkSiteRegSMS.dat"))
+}
+
+#[cfg(not(windows))]
 fn live() -> Result<ProductSite, CommandError> {
     let message = "this machine has no registry";
     Err(CommandError::usage(message).hint("name a hive or a .reg file: --from-registry SMSbkSiteRegSMS.dat"))
