@@ -1,4 +1,4 @@
-//! The chores of this repository: `cargo xtask demo | test | bench | tidy | codegen`.
+//! The chores of this repository: `cargo xtask demo | test | windows | bench | tidy | codegen`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
 mod bench;
@@ -8,6 +8,7 @@ mod packages;
 mod shell;
 mod test;
 mod tidy;
+mod windows;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,7 @@ const USAGE: &str = "\
 cargo xtask demo      watch a site under write load being backed up, killed, wrecked and recovered
 cargo xtask test      run every suite; installs what it lacks after asking, with --yes without asking
 cargo xtask bench     measure beside cp, rsync and hivexregedit; [backup] [window] [registry] [--rounds N]
+cargo xtask windows   build and lint for Windows and run the tests under Wine; --yes, then arguments of `cargo test`
 cargo xtask tidy      check the layers, ARCHITECTURE.md and file sizes
 cargo xtask codegen   write the generated pages of docs/";
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let done = match verb {
         "demo" => demo::run(rest),
         "test" => test::run(rest),
+        "windows" => windows::run(rest),
         "bench" => bench::run(rest),
         bench::registry::VERB => bench::registry::run(rest),
         "tidy" => tidy::run(),

@@ -1,39 +1,77 @@
-//! Programs that the suites use as judges and peers, and the packages that bring them.
+//! Programs from outside that the chores use, and the Debian packages that bring them.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 use std::process::Command;
 
 use crate::shell::{has, run};
 
-/// A program, the Debian package that holds it, and its installed size in MB, rounded up.
-const NEEDED: &[(&str, &str, u32)] = &[
-    ("sqlite3", "sqlite3", 1),
-    ("rsync", "rsync", 1),
-    ("b3sum", "b3sum", 2),
-    ("hivexml", "libhivex-bin", 1),
-    ("hivexregedit", "libwin-hivex-perl", 1),
-    ("reglookup", "reglookup", 1),
+/// A package, what shows that it is there (a program, or a file by its whole path), and its installed size in MB with what it
+/// depends on, rounded up.
+pub(crate) struct Package {
+    name: &'static str,
+    brings: &'static str,
+    megabytes: u32,
+}
+
+const fn package(name: &'static str, brings: &'static str, megabytes: u32) -> Package {
+    Package { name, brings, megabytes }
+}
+
+/// Stock programs that judge what the suites make.
+pub(crate) const JUDGES: &[Package] = &[
+    package("sqlite3", "sqlite3", 1),
+    package("rsync", "rsync", 1),
+    package("b3sum", "b3sum", 2),
+    package("libhivex-bin", "hivexml", 1),
+    package("libwin-hivex-perl", "hivexregedit", 1),
+    package("reglookup", "reglookup", 1),
 ];
 
-/// Installs what is missing, after asking unless `yes`.
-pub(crate) fn ensure(yes: bool) -> Result<(), String> {
-    let missing: Vec<_> = NEEDED.iter().filter(|(program, ..)| !has(program)).collect();
+/// What builds for Windows and runs what was built.
+pub(crate) const WINDOWS: &[Package] = &[
+    package("rustc-web", "/usr/bin/rustc", 275),
+    package("cargo-web", "/usr/bin/cargo", 28),
+    package("rust-web-src", "/usr/lib/rustlib/src/rust/library/Cargo.lock", 350),
+    package("rust-web-clippy", "/usr/bin/cargo-clippy", 16),
+    package("gcc-mingw-w64-x86-64-win32", "/usr/bin/x86_64-w64-mingw32-gcc", 290),
+    package("wine64", "/usr/lib/wine/wine64", 690),
+    package("wine", "/usr/bin/wineserver", 1),
+];
+
+/// Installs what is missing of `set`, after asking unless `yes`; `purpose` says what for.
+pub(crate) fn ensure(purpose: &str, set: &[Package], yes: bool) -> Result<(), String> {
+    let missing: Vec<_> = set.iter().filter(|package| !is_here(package.brings)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    println!("The suites use these programs as judges, which are not here:");
-    for (program, package, size) in &missing {
-        println!("  {program:10} Debian package {package}, about {size} MB");
+    println!("{purpose} needs what is not here:");
+    for Package { name, brings, megabytes } in &missing {
+        println!("  Debian package {name:28} about {megabytes:4} MB, for {brings}");
     }
-    let names: Vec<&str> = missing.iter().map(|(_, package, _)| *package).collect();
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
     let by_hand = format!("apt-get install {}", names.join(" "));
     if !yes && !asked(&by_hand)? {
         return Err(format!("install them first: {by_hand}"));
     }
-    run(Command::new("apt-get").args(["update", "-qq"])).map_err(|error| format!("{error}; by hand: {by_hand}"))?;
+    let told = |error: String| format!("{error}; by hand: {by_hand}");
+    run(Command::new("apt-get").args(["update", "-qq"])).map_err(told)?;
+    // Once more after a failure: another run of apt may have emptied the folder of fetched packages.
+    install(&names).or_else(|_| install(&names)).map_err(told)?;
+    match missing.iter().find(|package| !is_here(package.brings)) {
+        None => Ok(()),
+        Some(package) => Err(format!("{} was installed and brought no {}", package.name, package.brings)),
+    }
+}
+
+fn install(names: &[&str]) -> Result<(), String> {
     let mut install = Command::new("apt-get");
-    install.args(["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]).args(&names);
-    run(install.env("DEBIAN_FRONTEND", "noninteractive")).map_err(|error| format!("{error}; by hand: {by_hand}"))
+    install.args(["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]).args(names);
+    run(install.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn is_here(brings: &str) -> bool {
+    if brings.starts_with('/') { Path::new(brings).exists() } else { has(brings) }
 }
 
 fn asked(command: &str) -> Result<bool, String> {

@@ -23,6 +23,9 @@ const OWNERS: &[(&str, &str)] = &[
     ("rustix", "host"),
 ];
 
+/// Outside systems that several crates know, each in modules of its own: Windows' calls on files and processes, on the registry.
+const SHARED: &[(&str, &[&str])] = &[("windows-sys", &["host", "registry"]), ("winapi-util", &["sql-dump"])];
+
 /// Crates that see more than one outside system, because they test or run all of them.
 const ABOVE_ALL: &[&str] = &["tests", "xtask"];
 
@@ -80,6 +83,12 @@ fn layers(graph: &Graph) -> Vec<String> {
         for (system, owner) in OWNERS {
             if dependencies.contains(*system) && name != owner && !ABOVE_ALL.contains(&name.as_str()) {
                 faults.push(format!("{name} must not depend on {system}: it belongs to {owner}"));
+            }
+        }
+        for (system, owners) in SHARED {
+            if dependencies.contains(*system) && !owners.contains(&name.as_str()) && !ABOVE_ALL.contains(&name.as_str())
+            {
+                faults.push(format!("{name} must not depend on {system}: it belongs to {}", owners.join(" and ")));
             }
         }
         let forbidden = NOT_IN_CORE.iter().filter(|_| name == "backup-core");
