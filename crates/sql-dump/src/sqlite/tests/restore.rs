@@ -186,7 +186,8 @@ fn nobody_gets_in_while_the_old_one_is_held() {
         let held = Held::take(&files).expect("nobody has it");
         let mut other = scratch.child();
         assert_eq!(other.sql("SELECT v FROM a"), "busy");
-        held.clear_side_files(&files).expect("cleared");
+        let held = held.clear_side_files(&files).expect("cleared");
         assert_eq!(other.sql("SELECT v FROM a"), "busy", "{mode}");
+        drop(held);
     }
 }
