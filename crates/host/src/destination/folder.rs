@@ -15,7 +15,7 @@ use backup_core::snapshot::RunId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::names::{MARKER_NAME, temp_name};
+use super::names::{MARKER_NAME, SEALED_NAME, temp_name};
 use crate::files::local_file::open_quietly;
 use crate::files::stat::{file_time, id_of, timestamps};
 
@@ -100,6 +100,11 @@ impl Folder {
             return Err(format!("`{LIST_NAME}` does not have the hash in `{MANIFEST_NAME}`"));
         }
         Ok(manifest)
+    }
+
+    /// Notes durably that it was sealed.
+    pub(super) fn note_sealed(&self) -> io::Result<()> {
+        self.replace(SEALED_NAME, b"a sealed snapshot: never swept, whatever becomes of its manifest\n")
     }
 
     /// Whether it still has the name under which it was opened.

@@ -3,7 +3,8 @@
 //! What this program keeps lies directly below the root: `<SiteCode>Backup`, the published snapshot; `.sitebackup-<run>`, a staging
 //! folder, or a snapshot that is not or no longer the published one; `<SiteCode>Backup.damaged-<run>`, one that was published and is not
 //! whole any more; `smsbkup.log`; `.<SiteCode>Backup.lock` while a run works here. A folder is ours by its marker `.sitebackup`
-//! alone, and a snapshot by marker, `sitebackup.json` and `files.jsonl.zst` that belong together; names decide nothing.
+//! alone, and a snapshot by marker, `sitebackup.json` and `files.jsonl.zst` that belong together; names decide nothing. One that was
+//! sealed says so in `sitebackup.sealed`, and is told from a staging folder even when its manifest is lost.
 //! Folders are made for their owner only (mode 0700, files 0600).
 
 mod begin;

@@ -13,6 +13,8 @@ use backup_core::snapshot::RunId;
 pub(super) const MARKER_NAME: &str = ".sitebackup";
 /// The manifest's name once its snapshot is being removed.
 pub(super) const REMOVING_NAME: &str = "sitebackup.removing";
+/// The note that a snapshot was sealed: its folder is no staging folder any more, whatever it loses.
+pub(super) const SEALED_NAME: &str = "sitebackup.sealed";
 /// The run's log.
 pub(super) const LOG_NAME: &str = "smsbkup.log";
 
@@ -49,7 +51,7 @@ pub(super) fn temp_name(name: &str) -> String {
 
 /// Whether `path` in a snapshot's folder is this program's own and no part of the site.
 pub(super) fn is_own(path: &RelPath) -> bool {
-    let own = [MARKER_NAME, MANIFEST_NAME, LIST_NAME, LOG_NAME, REMOVING_NAME];
+    let own = [MARKER_NAME, MANIFEST_NAME, LIST_NAME, LOG_NAME, REMOVING_NAME, SEALED_NAME];
     own.iter().any(|name| name.as_bytes() == path.as_bytes())
         || (path.as_bytes().starts_with(TEMP_PREFIX.as_bytes()) && !path.as_bytes().contains(&b'/'))
 }

@@ -1,8 +1,8 @@
 //! Removing snapshots, and what interrupted runs left.
 //!
 //! The order of a removal: the manifest gets another name, from when on the snapshot is not listed; the folder gets its working name, so
-//! that the final one is free whatever happens; the content goes; the marker goes last, so that a folder that still holds anything can
-//! be told to be ours.
+//! that the final one is free whatever happens; the content goes, and with it the note that it was sealed; the marker goes last, so that a
+//! folder that still holds anything can be told to be ours.
 
 use std::io;
 
@@ -17,7 +17,7 @@ use backup_core::snapshot::RunId;
 use super::LocalDestination;
 use super::folder::{Folder, Marker};
 use super::locks::{InUse, hold};
-use super::names::{MARKER_NAME, REMOVING_NAME, failed, is_working_name, temp_name, working_run};
+use super::names::{MARKER_NAME, REMOVING_NAME, SEALED_NAME, failed, is_working_name, temp_name, working_run};
 use super::publish::rename_to_working;
 use super::scan::names;
 use super::snapshot::holds_nothing_but;
@@ -54,10 +54,15 @@ impl LocalDestination {
         let swept = sweep_unmarked(&root, self).map_err(failed("sweep", &self.root))?;
         let mut leftovers = Vec::new();
         for (folder, marker) in self.ours(&root)? {
-            if is_leftover(&folder, &marker)
-                && let Some(in_use) = claim(&root, &folder, marker.run)
-            {
+            let (leftover, unnoted) = (is_leftover(&folder, &marker), lacks_note(&folder, &marker));
+            if !leftover && !unnoted {
+                continue;
+            }
+            let Some(in_use) = claim(&root, &folder, marker.run) else { continue };
+            if leftover {
                 leftovers.push(Leftover { folder, marker, _in_use: in_use });
+            } else {
+                folder.note_sealed().map_err(failed("complete", &folder.path))?;
             }
         }
         Ok((swept, leftovers))
@@ -72,7 +77,13 @@ struct Leftover {
 
 /// Whether it was never sealed, or its removal was begun. A folder from which somebody else took the manifest is neither.
 pub(super) fn is_leftover(folder: &Folder, marker: &Marker) -> bool {
-    !folder.has(MANIFEST_NAME) && (folder.has(REMOVING_NAME) || is_working_name(folder.name(), marker.run))
+    let is_unsealed = || is_working_name(folder.name(), marker.run) && !folder.has(SEALED_NAME);
+    !folder.has(MANIFEST_NAME) && (folder.has(REMOVING_NAME) || is_unsealed())
+}
+
+/// Whether it is a whole snapshot whose seal was cut short before the note, and whose name does not save it.
+fn lacks_note(folder: &Folder, marker: &Marker) -> bool {
+    is_working_name(folder.name(), marker.run) && !folder.has(SEALED_NAME) && folder.judge(marker).is_ok()
 }
 
 /// The locked marker; `None` when a run has it.
@@ -115,6 +126,8 @@ fn remove_folder(root: &OwnedFd, folder: &Folder, run: RunId) -> io::Result<()> 
         openat(root, &name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
     let Some(folder) = present(renamed)? else { return Ok(()) };
     empty(&folder, &Filter::own(tells_whose))?;
+    // The note is gone before what tells of the removal.
+    fsync(&folder)?;
     ignore_missing(unlinkat(&folder, REMOVING_NAME, AtFlags::empty()))?;
     fsync(&folder)?;
     ignore_missing(unlinkat(&folder, MARKER_NAME, AtFlags::empty()))?;

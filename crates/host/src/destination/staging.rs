@@ -141,8 +141,9 @@ impl Staging for LocalStaging {
         self.work(|staging| walk_own(&staging.folder)).await
     }
 
-    /// The order must stand: content, then the list that names it, then the manifest that names the list. Each is on the disk before
-    /// the next is written, so whatever a power cut leaves, a manifest that is there tells of a snapshot that is whole.
+    /// The order must stand: content, then the list that names it, then the manifest that names the list, then the note that keeps a
+    /// sealed snapshot from the sweep. Each is on the disk before the next is written, so whatever a power cut leaves, a manifest that is
+    /// there tells of a snapshot that is whole, and a note of one that was. A cut just before the note is made good by the next sweep.
     async fn seal(&self, manifest: &Manifest, list: &[u8]) -> Result<(), DestinationError> {
         let (manifest, list) = (manifest.clone(), list.to_vec());
         self.work(move |staging| {
@@ -155,6 +156,8 @@ impl Staging for LocalStaging {
             folder
                 .replace(MANIFEST_NAME, &manifest.to_json())
                 .map_err(failed("write the manifest of", &folder.path))?;
+            // The commit was the manifest: a note that cannot be written is the next sweep's to write.
+            let _ = folder.note_sealed();
             folder.date(manifest.started).map_err(failed("date", &folder.path))
         })
         .await

@@ -102,6 +102,7 @@ async fn a_removal_is_finished_from_wherever_it_was_cut_short() {
         |bench| {
             fs::remove_file(bench.staged(run(1), "a")).expect("removed");
             fs::remove_file(bench.staged(run(1), "files.jsonl.zst")).expect("removed");
+            fs::remove_file(bench.staged(run(1), "sitebackup.sealed")).expect("removed");
         },
         |bench| fs::remove_file(bench.staged(run(1), "sitebackup.removing")).expect("removed"),
         |bench| fs::remove_file(bench.staged(run(1), ".sitebackup")).expect("removed"),
@@ -143,6 +144,35 @@ async fn a_folder_whose_manifest_somebody_took_is_not_swept() {
     bench.published(run(3), "three").await;
     assert_eq!(bench.destination.sweep().await.expect("swept"), 0, "also under its new name");
     assert!(bench.root.path().join(format!("P01Backup.damaged-{}/a", run(1))).exists());
+}
+
+#[tokio::test]
+async fn a_kept_snapshot_whose_manifest_somebody_took_is_told_and_not_swept() {
+    let bench = Bench::new();
+    bench.published(run(1), "one").await;
+    bench.published(run(2), "two").await;
+    assert_eq!(bench.runs().await, [run(1), run(2)]);
+    fs::remove_file(bench.staged(run(1), "sitebackup.json")).expect("removed");
+    assert_eq!(bench.destination.sweep().await.expect("swept"), 0);
+    let damaged = bench.destination.damaged().await.expect("looked at");
+    assert_eq!(damaged.iter().map(|damaged| damaged.run).collect::<Vec<_>>(), [run(1)]);
+    assert!(bench.staged(run(1), "a").exists());
+    bench.destination.remove(run(1)).await.expect("what is asked for goes");
+    assert_eq!(bench.names(), ["P01Backup"]);
+}
+
+#[tokio::test]
+async fn a_seal_that_was_cut_short_is_swept_or_completed() {
+    let bench = Bench::new();
+    // Each step of a seal, the last one first.
+    for run in [run(1), run(2)] {
+        bench.sealed(run, "x").await;
+        fs::remove_file(bench.staged(run, "sitebackup.sealed")).expect("the note comes last");
+    }
+    fs::remove_file(bench.staged(run(1), "sitebackup.json")).expect("and before it the manifest");
+    assert_eq!(bench.destination.sweep().await.expect("swept"), 1);
+    assert_eq!(bench.runs().await, [run(2)]);
+    assert!(bench.staged(run(2), "sitebackup.sealed").exists(), "what is whole gets the note that it lacks");
 }
 
 fn rename(bench: &Bench, from: &str, to: &str) {
