@@ -13,12 +13,30 @@ use crate::path::{RelPath, SitePath};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct FileTime(pub i64, pub u32);
 
+/// In nanoseconds, the steps below a second in which file systems keep times: 100 ns (NTFS), 1 us (UDF), 1 ms (shares), 10 ms (exFAT).
+const STEPS: [u32; 5] = [1, 100, 1_000, 1_000_000, 10_000_000];
+/// Every file system keeps the times from here on: FAT begins with 1980 in local time, which is a day later at the latest.
+const FIRST_SECOND: i64 = 315_532_800 + 24 * 60 * 60;
+/// Every file system keeps the times up to here: where they are numbers of 32 bits, they end in 2038.
+const LAST_SECOND: i64 = i32::MAX as i64;
+
 impl FileTime {
-    /// Whether this is `time` as a file system keeps it whose times may be coarser: in steps of 100 ns (NTFS), 1 s or 2 s (FAT).
+    /// Whether this is `time` as a file system keeps it, whose steps may be coarser (up to the 2 s of FAT) and whose years may be fewer.
     pub fn is_kept(self, time: FileTime) -> bool {
-        let (seconds, nanoseconds) = (time.0 - self.0, self.1);
-        let to_second = nanoseconds == 0 && (seconds == 0 || (seconds == 1 && self.0 % 2 == 0));
-        self == time || to_second || (seconds == 0 && nanoseconds == time.1 / 100 * 100)
+        let to_step = |step: &u32| self == FileTime(time.0, time.1 / step * step);
+        let to_second = match time.0.checked_sub(self.0) {
+            Some(seconds) => self.1 == 0 && (seconds == 0 || (seconds == 1 && self.0 % 2 == 0)),
+            None => false,
+        };
+        STEPS.iter().any(to_step) || to_second || self.is_nearest(time)
+    }
+
+    /// Whether this may be the first or the last moment of a file system that cannot say `time`. Which one it is depends on the file
+    /// system; what matters is that no time of today is taken for it.
+    fn is_nearest(self, time: FileTime) -> bool {
+        let first = time < self && self.0 <= FIRST_SECOND;
+        let last = self < time && self.0 >= LAST_SECOND;
+        self.1 == 0 && (first || last)
     }
 }
 
@@ -188,5 +206,29 @@ mod tests {
         assert!(!kept(1_700_000_001, 123_456_788) && !kept(1_700_000_001, 200_000_000));
         assert!(!kept(1_700_000_002, 0) && !kept(1_699_999_999, 0) && !kept(1_700_000_000, 1));
         assert!(!FileTime(1_700_000_001, 0).is_kept(FileTime(1_700_000_002, 5)), "an odd second is no step of FAT");
+    }
+
+    #[test]
+    fn each_step_of_a_file_system_is_one() {
+        let time = FileTime(1_700_000_001, 123_456_789);
+        for step in [1, 100, 1_000, 1_000_000, 10_000_000, 1_000_000_000] {
+            assert!(FileTime(time.0, time.1 / step * step).is_kept(time), "steps of {step} ns");
+        }
+        assert!(!FileTime(time.0, 100_000_000).is_kept(time), "nobody keeps tenths of a second");
+        assert!(!FileTime(time.0, 130_000_000).is_kept(time), "nobody rounds up");
+    }
+
+    #[test]
+    fn a_time_that_the_file_system_cannot_say_is_kept_as_its_first_or_last_one() {
+        let (first_of_fat, last_of_ext3, last_of_fat) = (315_532_800, i64::from(i32::MAX), 4_354_819_198);
+        let kept = |stored, time| FileTime(stored, 0).is_kept(FileTime(time, 5));
+        assert!(kept(first_of_fat, 0) && kept(i64::from(i32::MIN), -11_644_473_600) && kept(0, i64::MIN));
+        assert!(kept(last_of_ext3, 4_000_000_000) && kept(last_of_fat, 5_000_000_000) && kept(last_of_fat, i64::MAX));
+        assert!(!kept(first_of_fat, 1_700_000_000) && !kept(last_of_fat, 1_700_000_000), "every one can say this");
+        assert!(!kept(1_700_000_000, 0) && !kept(1_700_000_000, 5_000_000_000) && !kept(5_000_000_000, 4_000_000_000));
+        assert!(
+            !FileTime(i64::MIN, 0).is_kept(FileTime(i64::MAX, 0))
+                && !FileTime(i64::MAX, 1).is_kept(FileTime(i64::MIN, 1))
+        );
     }
 }
