@@ -11,6 +11,8 @@ use crate::snapshot::RunId;
 
 /// Repairs after a crash. Idempotent; with nothing to repair it only asks.
 ///
+/// On a half-recovered site no service is started and no run is told to have ended: that is left to the repair after the recovery.
+///
 /// # Errors
 /// [`JournalError`] when another run or repair is in progress, or the journal cannot be read: then nothing is touched.
 pub async fn repair(ports: &Ports) -> Result<RepairReport, JournalError> {
@@ -26,9 +28,12 @@ pub(crate) async fn repair_locked(
 ) -> Result<RepairReport, JournalError> {
     let records = ports.journal.read().await?;
     let mut report = RepairReport { unfinished: unfinished_runs(&records), ..RepairReport::default() };
-    // Services first: the site's outage is what hurts now.
-    for name in to_start(&records, &report.unfinished) {
-        start(ports, &name, &mut report).await;
+    let half_recovered = half_recovered(&records);
+    // Services first: the site's outage is what hurts now. On half a site they would write to what is still to be put back.
+    if half_recovered.is_none() {
+        for name in to_start(&records, &report.unfinished) {
+            start(ports, &name, &mut report).await;
+        }
     }
     match refused {
         None => put_destination_right(ports, &mut report).await,
@@ -37,9 +42,10 @@ pub(crate) async fn repair_locked(
             report.findings.push(finding.hint("what a run left there is put right when that has ended"));
         }
     }
+    let is_settled = half_recovered.is_none() && !has_errors(&report.findings);
     // Only an administrator or another recovery can put that right.
-    report.findings.extend(half_recovered(&records).map(|finding| Finding { gravity: Gravity::Warning, ..finding }));
-    if !has_errors(&report.findings) {
+    report.findings.extend(half_recovered.map(|finding| Finding { gravity: Gravity::Warning, ..finding }));
+    if is_settled {
         for run in report.unfinished.clone() {
             let published = report.published == Some(run);
             let at = ports.clock.now();

@@ -129,9 +129,9 @@ fn who_is_asked_tells_of_a_half_recovered_site() {
     assert_eq!(snapshots(&world.ports()).len(), 1);
 }
 
-#[test]
-fn services_stay_down_while_a_site_is_half_recovered() {
-    let (world, _) = half_recovered_world();
+/// A half-recovered site, and a run before it that was killed while it had the services stopped.
+fn half_recovered_after_a_killed_run() -> (World, StoredSnapshot) {
+    let (world, snapshot) = half_recovered_world();
     let run = crate::snapshot::RunId(uuid::Uuid::from_u128(77));
     let at = world.lock().now;
     let start = vec!["SMS_EXECUTIVE".to_owned()];
@@ -139,8 +139,29 @@ fn services_stay_down_while_a_site_is_half_recovered() {
         crate::ports::journal::JournalRecord::RunStarted { run, at },
         crate::ports::journal::JournalRecord::ServicesStopping { run, start },
     ]);
+    (world, snapshot)
+}
+
+#[test]
+fn services_stay_down_while_a_site_is_half_recovered() {
+    let (world, _) = half_recovered_after_a_killed_run();
     assert_eq!(backup(&world).outcome, Outcome::Failed(Cause::HalfRecovered));
     assert_eq!(world.lock().services["SMS_EXECUTIVE"], ServiceState::Stopped);
+}
+
+#[test]
+fn a_repair_starts_nothing_on_a_half_recovered_site() {
+    let (world, snapshot) = half_recovered_after_a_killed_run();
+    let repair = || block_on(crate::repair::repair(&world.ports())).expect("nobody holds the journal");
+    for _ in 0..2 {
+        let repaired = repair();
+        assert_eq!(repaired.started, [] as [&str; 0]);
+        assert_eq!(repaired.unfinished.len(), 1, "what was not put right stays open");
+        assert_eq!(world.lock().services["SMS_EXECUTIVE"], ServiceState::Stopped);
+    }
+    assert_eq!(recovered(&world, &snapshot, &RecoverRequest::default()).end(), RecoveryEnd::Whole);
+    assert_eq!(repair().started, ["SMS_EXECUTIVE"]);
+    assert_eq!(repair().unfinished, []);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backup_core::ports::Ports;
 use backup_core::repair::repair;
-use backup_core::report::{RepairReport, has_errors};
+use backup_core::report::{Cause, RepairReport, has_errors};
 use serde_json::json;
 
 use super::Session;
@@ -42,8 +42,10 @@ fn text(report: &RepairReport) -> String {
     if let Some(run) = report.published {
         done.push(format!("Published: the snapshot of run {run}, which was complete.\n"));
     }
+    let half_recovered = report.findings.iter().any(|finding| finding.cause == Cause::HalfRecovered);
     let verdict = match (has_errors(&report.findings), done.is_empty() && report.unfinished.is_empty()) {
         (true, _) => "Something could not be put right.\n",
+        _ if half_recovered => "The site is half recovered: no service is started before that is settled.\n",
         (false, true) => "There was nothing to repair.\n",
         (false, false) => "Everything is put right.\n",
     };

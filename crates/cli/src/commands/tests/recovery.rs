@@ -198,6 +198,14 @@ fn a_half_recovered_site_is_told_and_settled() {
       next window         open until 2026-03-01 05:00:[s] +00:00
     [incomplete]
     ");
+    let repaired = block_on(repair::judge(&world.ports())).expect("nobody holds the journal");
+    insta::assert_snapshot!(Printer::shown("repair", &repaired), @"
+    $ sitebackup repair
+    warning: a recovery of snapshot 00000000 began 2026-03-01 03:00:[s] UTC and did not end: the site may be half old, half recovered (/site/data -> /site/data)
+    hint: repeat `sitebackup recover`; if the site is as it should be, say so with `sitebackup recover --abandon`
+    The site is half recovered: no service is started before that is settled.
+    [done]
+    ");
     let settled = block_on(recover::abandon(&world.ports())).expect("nobody holds the journal");
     insta::assert_snapshot!(Printer::shown("recover --abandon", &settled), @"
     $ sitebackup recover --abandon
