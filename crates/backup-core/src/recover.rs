@@ -80,6 +80,9 @@ pub struct RecoverRequest {
     pub map: Vec<(SitePath, SitePath)>,
     /// Where the site's registry keys live, before any map: a map may name these places too, and `ports` have to heed it.
     pub stores: Vec<SitePath>,
+    /// What the configuration of this machine says is the site's, beside what the snapshot says. What lies at or below such a place, or
+    /// holds it, is recovered in place, whatever `to` and `map` say. Names are compared, links are not followed.
+    pub site: Vec<SitePath>,
     /// Whether files that were changed after the snapshot are overwritten.
     pub overwrite_newer: bool,
     /// What becomes of registry keys and values that the snapshot does not hold.
@@ -118,9 +121,10 @@ pub async fn recover(
     recovery.judge_request(&manifest);
     let work = recovery.plan(&manifest, &records);
     recovery.judge(&work).await;
-    if !has_errors(&recovery.report.findings) && recovery.record_begin(manifest.run).await {
+    let in_place = work.in_place.clone();
+    if !has_errors(&recovery.report.findings) && recovery.record_begin(manifest.run, &in_place).await {
         recovery.put_back(work).await;
-        recovery.record_end(manifest.run).await;
+        recovery.record_end(manifest.run, &in_place).await;
     }
     Ok(recovery.report)
 }
@@ -156,6 +160,8 @@ struct Work {
     links: Vec<RestoreItem>,
     database: Option<(RestoreItem, SitePath)>,
     registry: Vec<(RegistryKey, FileRecord)>,
+    /// Those of the report's places that are the site's own: while they change nothing else may write there, and no run back them up.
+    in_place: Vec<String>,
 }
 
 impl Work {
@@ -212,6 +218,14 @@ impl Recovery<'_> {
         self.request.to.as_ref().filter(|to| !to.is_root())
     }
 
+    /// Whether what is put there is put on the site: where a part of it was, or where the configuration has it now.
+    fn is_the_sites(&self, path: &SitePath, manifest: &Manifest) -> bool {
+        let originals = manifest.origins.iter().filter_map(original);
+        // A whole drive is nobody's own.
+        let configured = self.request.site.iter().filter(|own| !own.is_root()).cloned();
+        originals.chain(configured).any(|own| path.starts_with(&own) || own.starts_with(path))
+    }
+
     fn plan(&mut self, manifest: &Manifest, records: &[FileRecord]) -> Work {
         let mut work = Work::default();
         let by_path: HashMap<&RelPath, &FileRecord> = records.iter().map(|record| (&record.path, record)).collect();
@@ -228,7 +242,9 @@ impl Recovery<'_> {
                         self.error(Cause::Snapshot, message, "verify the snapshot, or choose another one");
                         continue;
                     };
-                    self.report.places.push(format!("{} -> {path}", origin.original));
+                    let place = format!("{} -> {path}", origin.original);
+                    work.in_place.extend(self.is_the_sites(&path, manifest).then(|| place.clone()));
+                    self.report.places.push(place);
                     self.plan_ground(origin, (root, below), record, &mut grounds, &mut work, manifest);
                 }
             }
@@ -238,9 +254,7 @@ impl Recovery<'_> {
     }
 
     fn local_path(&mut self, origin: &Origin) -> Option<(SitePath, RelPath)> {
-        let bytes = origin.original_hex.as_deref().and_then(from_hex);
-        let bytes = bytes.unwrap_or_else(|| origin.original.clone().into_bytes());
-        let path = SitePath::parse(bytes).and_then(|original| self.destination_of(&original));
+        let path = SitePath::parse(original_bytes(origin)).and_then(|original| self.destination_of(&original));
         match path {
             Ok((root, below)) if root.is_windows() == self.request.on_windows => Some((root, below)),
             Ok((path, _)) => {
@@ -306,7 +320,9 @@ impl Recovery<'_> {
                 work.files.push(RestoreItem { root: to, path, record, link_to: None });
             }
             (None, Some(record)) => {
-                self.report.places.push(format!("{} -> registry", origin.original));
+                let place = format!("{} -> registry", origin.original);
+                work.in_place.push(place.clone());
+                self.report.places.push(place);
                 work.registry.push((RegistryKey::new(&origin.original), (*record).clone()));
             }
         }
@@ -403,6 +419,16 @@ impl Recovery<'_> {
             Err(error) => self.error(Cause::Database, chain(&error), "repeat the recovery once the reason is gone"),
         }
     }
+}
+
+fn original_bytes(origin: &Origin) -> Vec<u8> {
+    let bytes = origin.original_hex.as_deref().and_then(from_hex);
+    bytes.unwrap_or_else(|| origin.original.clone().into_bytes())
+}
+
+/// Where a part of files or the database was.
+fn original(origin: &Origin) -> Option<SitePath> {
+    SitePath::parse(original_bytes(origin)).ok().filter(|_| origin.part != Part::Registry)
 }
 
 fn file_name(place: &RelPath) -> RelPath {

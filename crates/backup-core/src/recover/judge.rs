@@ -20,7 +20,7 @@ impl Recovery<'_> {
             self.judge_names(work);
         }
         self.judge_ports(work);
-        if self.elsewhere().is_none() {
+        if !work.in_place.is_empty() {
             self.judge_services().await;
         }
         self.judge_links(work);

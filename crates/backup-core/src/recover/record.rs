@@ -14,14 +14,14 @@ const REPEAT: &str = "repeat the recovery: only when it has ended as a whole is 
 
 impl Recovery<'_> {
     /// The journal, where the site itself is written to; another place is nobody's site.
-    fn journal(&self) -> Option<&dyn RunJournal> {
-        self.ports.journal.as_deref().filter(|_| self.elsewhere().is_none())
+    fn journal(&self, in_place: &[String]) -> Option<&dyn RunJournal> {
+        self.ports.journal.as_deref().filter(|_| !in_place.is_empty())
     }
 
-    /// Makes durable that the site is about to be changed. Without that nothing is written.
-    pub(super) async fn record_begin(&mut self, snapshot: RunId) -> bool {
-        let Some(journal) = self.journal() else { return true };
-        let (at, places) = (self.ports.clock.now(), self.report.places.clone());
+    /// Makes durable that places of the site are about to be changed. Without that nothing is written.
+    pub(super) async fn record_begin(&mut self, snapshot: RunId, in_place: &[String]) -> bool {
+        let Some(journal) = self.journal(in_place) else { return true };
+        let (at, places) = (self.ports.clock.now(), in_place.to_vec());
         match journal.append(&JournalRecord::RecoveryBegun { snapshot, at, places }).await {
             Ok(()) => true,
             Err(error) => {
@@ -32,9 +32,9 @@ impl Recovery<'_> {
     }
 
     /// What did not go well leaves the recovery open.
-    pub(super) async fn record_end(&mut self, snapshot: RunId) {
-        let Some(journal) = self.journal().filter(|_| !has_errors(&self.report.findings)) else { return };
-        let (at, places) = (self.ports.clock.now(), self.report.places.clone());
+    pub(super) async fn record_end(&mut self, snapshot: RunId, in_place: &[String]) {
+        let Some(journal) = self.journal(in_place).filter(|_| !has_errors(&self.report.findings)) else { return };
+        let (at, places) = (self.ports.clock.now(), in_place.to_vec());
         if let Err(error) = journal.append(&JournalRecord::RecoveryEnded { snapshot, at, places }).await {
             self.error(Cause::State, chain(&error), REPEAT);
         }

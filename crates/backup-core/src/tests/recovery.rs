@@ -3,6 +3,7 @@
 use super::*;
 use crate::manifest::Part;
 use crate::memory::{Fault, FaultKind, Faults, faulty, run};
+use crate::ports::journal::JournalRecord;
 use crate::ports::services::ServiceState;
 use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, recover};
 use crate::rehearse::{RehearseRequest, rehearse};
@@ -135,10 +136,10 @@ fn half_recovered_after_a_killed_run() -> (World, StoredSnapshot) {
     let run = crate::snapshot::RunId(uuid::Uuid::from_u128(77));
     let at = world.lock().now;
     let start = vec!["SMS_EXECUTIVE".to_owned()];
-    world.lock().journal.extend([
-        crate::ports::journal::JournalRecord::RunStarted { run, at },
-        crate::ports::journal::JournalRecord::ServicesStopping { run, start },
-    ]);
+    world
+        .lock()
+        .journal
+        .extend([JournalRecord::RunStarted { run, at }, JournalRecord::ServicesStopping { run, start }]);
     (world, snapshot)
 }
 
@@ -281,4 +282,44 @@ fn names_are_judged_before_a_recovery_on_windows() {
     let text: Vec<&str> = report.findings.iter().map(|finding| finding.message.as_str()).collect();
     assert!(text.iter().any(|text| text.contains("aux.txt` holds a name that Windows does not allow")), "{text:?}");
     assert!(text.iter().any(|text| text.contains("are one file on Windows")), "{text:?}");
+}
+
+/// Another place, from which a map leads back to the site.
+fn back_by_a_map() -> RecoverRequest {
+    let map = vec![(path("/site/inboxes"), path("/site/inboxes"))];
+    RecoverRequest { to: Some(path("/other")), map, overwrite_newer: true, ..RecoverRequest::default() }
+}
+
+#[test]
+fn a_map_back_to_the_site_asks_its_services() {
+    let world = World::new();
+    let snapshot = backup(&world).snapshot.expect("a snapshot");
+    let report = recovered(&world, &snapshot, &back_by_a_map());
+    assert_eq!((report.end(), report.findings[0].cause), (RecoveryEnd::Refused, Cause::ServiceStop));
+}
+
+#[test]
+fn a_map_back_to_the_site_is_in_the_journal() {
+    let (world, snapshot) = wrecked();
+    let begins = world.lock().journal.len();
+    assert_eq!(recovered(&world, &snapshot, &back_by_a_map()).end(), RecoveryEnd::Whole);
+    let journal = world.lock().journal.split_off(begins);
+    let JournalRecord::RecoveryBegun { places, .. } = &journal[0] else { panic!("{journal:?}") };
+    assert_eq!(places[..], ["/site/inboxes -> /site/inboxes"], "the rest is not the site's");
+    assert!(matches!(journal[1], JournalRecord::RecoveryEnded { .. }));
+}
+
+#[test]
+fn what_a_map_takes_away_is_not_the_sites() {
+    let world = World::new();
+    let snapshot = backup(&world).snapshot.expect("a snapshot");
+    let begins = world.lock().journal.len();
+    let map = vec![(path("/site"), path("/elsewhere"))];
+    let request = RecoverRequest { parts: vec![Part::Files, Part::Database], map, ..RecoverRequest::default() };
+    let report = recovered(&world, &snapshot, &request);
+    assert_eq!(report.end(), RecoveryEnd::Whole, "its services run on: {:?}", report.findings);
+    assert_eq!(world.lock().journal.len(), begins);
+    let request = RecoverRequest { site: vec![path("/elsewhere/data")], ..request };
+    let report = recovered(&world, &snapshot, &request);
+    assert_eq!(report.findings[0].cause, Cause::ServiceStop, "that is where the site is now");
 }

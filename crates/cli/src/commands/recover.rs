@@ -4,7 +4,7 @@ mod bare;
 
 use std::sync::Arc;
 
-use backup_core::config::SiteConfig;
+use backup_core::config::{DatabaseConfig, SiteConfig};
 use backup_core::manifest::Manifest;
 use backup_core::path::SitePath;
 use backup_core::ports::destination::SnapshotFiles;
@@ -46,6 +46,7 @@ pub(super) fn request(session: &Session, args: &RecoverArgs) -> Result<RecoverRe
         to: args.to.as_deref().map(site_path).transpose()?,
         map: args.map.clone(),
         stores: Vec::new(),
+        site: Vec::new(),
         overwrite_newer: args.overwrite_newer,
         registry: if args.merge_registry { ImportMode::Merge } else { ImportMode::Exact },
         on_windows: cfg!(windows),
@@ -59,7 +60,7 @@ async fn from_destination(
     request: &RecoverRequest,
 ) -> Result<Answer, CommandError> {
     let site = Site::load(&session.global)?;
-    let request = &RecoverRequest { stores: stores(Some(&site.config)), ..request.clone() };
+    let request = &RecoverRequest { stores: stores(Some(&site.config)), site: places(&site.config), ..request.clone() };
     let site = Site { config: with_mapped_stores(site.config, &request.map), ..site };
     let ports = ports::wire(&site, Arc::clone(&session.screen) as _);
     let services = site.config.services.iter().map(|service| service.name.clone()).collect();
@@ -72,6 +73,14 @@ async fn from_destination(
 /// Where registry keys live as the configuration says.
 fn stores(config: Option<&SiteConfig>) -> Vec<SitePath> {
     config.into_iter().flat_map(|config| &config.registry).map(|root| root.store.path().clone()).collect()
+}
+
+/// What is the site's by its configuration, wherever a snapshot says that it was.
+fn places(config: &SiteConfig) -> Vec<SitePath> {
+    let database = config.database.as_ref().map(|DatabaseConfig::Sqlite { path }| path.clone());
+    let paths = config.paths.iter().map(|(_, here)| here.clone());
+    let files = config.files.include.iter().cloned();
+    config.install_dir.iter().cloned().chain(database).chain(paths).chain(files).collect()
 }
 
 /// The configuration with what holds registry keys where `--map` puts it, as it does with files and the database.
@@ -94,11 +103,12 @@ async fn from_folder(
     let files: Arc<dyn SnapshotFiles> = Arc::new(LocalSnapshot::open(folder).map_err(no_snapshot)?);
     let manifest = Manifest::parse(&files.manifest().await.map_err(no_snapshot)?).map_err(no_snapshot)?;
     let (config, findings) = bare::configuration(files.as_ref(), request);
-    let request = &RecoverRequest { stores: stores(config.as_ref()), ..request.clone() };
-    let config = config.map(|config| with_mapped_stores(config, &request.map));
     // Where the site is configured all the same, its timer must not back it up in between.
     let here = site::find(&session.global).and_then(|file| Site::read(&file).ok());
     let here = here.filter(|site| site.config.code.as_str() == manifest.site);
+    let own = here.as_ref().map(|site| places(&site.config)).unwrap_or_default();
+    let request = &RecoverRequest { stores: stores(config.as_ref()), site: own, ..request.clone() };
+    let config = config.map(|config| with_mapped_stores(config, &request.map));
     let ports = ports::bare(config.as_ref(), here.as_ref().map(|site| &site.config), Arc::clone(&session.screen) as _);
     let answer = carry_out(args, &ports, files, request, config.as_ref()).await?;
     Ok(answer.after(findings.into_iter().map(Into::into).collect()))
