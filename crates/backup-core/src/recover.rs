@@ -78,8 +78,9 @@ pub struct RecoverRequest {
     pub to: Option<SitePath>,
     /// Original roots and the places that they go to.
     pub map: Vec<(SitePath, SitePath)>,
-    /// Where the site's registry keys live, before any map: a map may name these places too, and `ports` have to heed it.
-    pub stores: Vec<SitePath>,
+    /// What holds the site's registry keys by its configuration, before any map: a map may name these places too, and `ports` have to
+    /// heed it by [`mapped`](Self::mapped). The longest key that leads to one counts; a key without any is the live registry's.
+    pub stores: Vec<(RegistryKey, SitePath)>,
     /// What the configuration of this machine says is the site's, beside what the snapshot says. What lies at or below such a place, or
     /// holds it, is recovered in place, whatever `to` and `map` say. Names are compared, links are not followed.
     pub site: Vec<SitePath>,
@@ -91,6 +92,25 @@ pub struct RecoverRequest {
     pub on_windows: bool,
     /// Stops the recovery between entries; it can be repeated.
     pub cancel: Cancel,
+}
+
+impl RecoverRequest {
+    /// Where the map puts `original`, or where it was.
+    pub fn mapped(&self, original: &SitePath) -> SitePath {
+        let (root, below) = self.by_map(original).unwrap_or_else(|| (original.clone(), RelPath::root()));
+        root.join(&below)
+    }
+
+    fn by_map(&self, original: &SitePath) -> Option<(SitePath, RelPath)> {
+        self.map.iter().find_map(|(from, to)| Some((to.clone(), original.strip_prefix(from)?)))
+    }
+
+    /// What holds a registry key once the map is heeded.
+    fn store_of(&self, key: &RegistryKey) -> Option<SitePath> {
+        let stores = self.stores.iter().filter(|(root, _)| key.starts_with(root));
+        let (_, store) = stores.max_by_key(|(root, _)| root.as_str().len())?;
+        Some(self.mapped(store))
+    }
 }
 
 /// Recovers a snapshot. Repeating it after an interruption finishes it; until then no backup of the site is made.
@@ -205,8 +225,7 @@ impl Recovery<'_> {
 
     /// Where `original` goes on this machine: the folder that the person named, which is trusted, and the way below it, which is not.
     fn destination_of(&self, original: &SitePath) -> Result<(SitePath, RelPath), PathError> {
-        let mapped = self.request.map.iter().find_map(|(from, to)| Some((to.clone(), original.strip_prefix(from)?)));
-        match (mapped, self.elsewhere()) {
+        match (self.request.by_map(original), self.elsewhere()) {
             (Some(mapped), _) => Ok(mapped),
             (None, Some(to)) => Ok((to.clone(), place_of(original)?)),
             (None, None) => Ok((original.clone(), RelPath::root())),
@@ -223,7 +242,8 @@ impl Recovery<'_> {
         let originals = manifest.origins.iter().filter_map(original);
         // A whole drive is nobody's own.
         let configured = self.request.site.iter().filter(|own| !own.is_root()).cloned();
-        originals.chain(configured).any(|own| path.starts_with(&own) || own.starts_with(path))
+        let stores = self.request.stores.iter().map(|(_, store)| store.clone());
+        originals.chain(stores).chain(configured).any(|own| path.starts_with(&own) || own.starts_with(path))
     }
 
     fn plan(&mut self, manifest: &Manifest, records: &[FileRecord]) -> Work {
@@ -233,7 +253,7 @@ impl Recovery<'_> {
         for origin in &manifest.origins {
             match origin.part {
                 part if !self.wants(part) => {}
-                Part::Registry => self.plan_registry(origin, &by_path, &mut work),
+                Part::Registry => self.plan_registry(origin, &by_path, &mut work, manifest),
                 Part::Files | Part::Database => {
                     let Some((root, below)) = self.local_path(origin) else { continue };
                     let path = root.join(&below);
@@ -306,7 +326,13 @@ impl Recovery<'_> {
         work.database = Some((RestoreItem { root, path: below, record, link_to: None }, path));
     }
 
-    fn plan_registry(&mut self, origin: &Origin, by_path: &HashMap<&RelPath, &FileRecord>, work: &mut Work) {
+    fn plan_registry(
+        &mut self,
+        origin: &Origin,
+        by_path: &HashMap<&RelPath, &FileRecord>,
+        work: &mut Work,
+        manifest: &Manifest,
+    ) {
         match (self.elsewhere().cloned(), by_path.get(&origin.place)) {
             (_, None) => {
                 let message = format!("`{}` is not in the snapshot's list", origin.place);
@@ -320,10 +346,14 @@ impl Recovery<'_> {
                 work.files.push(RestoreItem { root: to, path, record, link_to: None });
             }
             (None, Some(record)) => {
-                let place = format!("{} -> registry", origin.original);
-                work.in_place.push(place.clone());
+                let key = RegistryKey::new(&origin.original);
+                let store = self.request.store_of(&key);
+                let holder = store.as_ref().map_or_else(|| "registry".to_owned(), ToString::to_string);
+                let place = format!("{} -> {holder}", origin.original);
+                let is_the_sites = store.is_none_or(|store| self.is_the_sites(&store, manifest));
+                work.in_place.extend(is_the_sites.then(|| place.clone()));
                 self.report.places.push(place);
-                work.registry.push((RegistryKey::new(&origin.original), (*record).clone()));
+                work.registry.push((key, (*record).clone()));
             }
         }
     }

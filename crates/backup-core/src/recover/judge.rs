@@ -111,7 +111,7 @@ impl Recovery<'_> {
         }
         let mut originals: Vec<SitePath> =
             manifest.origins.iter().filter_map(|origin| SitePath::parse(&origin.original).ok()).collect();
-        originals.extend(self.request.stores.iter().cloned());
+        originals.extend(self.request.stores.iter().map(|(_, store)| store.clone()));
         for (from, _) in self.request.map.clone() {
             if !originals.iter().any(|original| original.starts_with(&from)) {
                 let message = format!("nothing in the snapshot lies at or below `{from}`");

@@ -323,3 +323,21 @@ fn what_a_map_takes_away_is_not_the_sites() {
     let report = recovered(&world, &snapshot, &request);
     assert_eq!(report.findings[0].cause, Cause::ServiceStop, "that is where the site is now");
 }
+
+/// What goes to another file makes nothing whole of the site's own.
+#[test]
+fn a_registry_elsewhere_does_not_settle_the_sites() {
+    let (world, snapshot) = wrecked();
+    let stores = vec![(RegistryKey::new(r"HKLM\SOFTWARE\Microsoft\SMS"), path("/site/SMS.hive"))];
+    let here = RecoverRequest { parts: vec![Part::Registry], stores, ..RecoverRequest::default() };
+    let place = |place: &str| vec![format!(r"HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\SMS -> {place}")];
+    let begun = |places| JournalRecord::RecoveryBegun { snapshot: snapshot.run, at: snapshot.manifest.moment, places };
+    world.lock().journal.push(begun(place("/site/SMS.hive")));
+    assert_eq!(backup(&world).outcome, Outcome::Failed(Cause::HalfRecovered));
+    let there = RecoverRequest { map: vec![(path("/site"), path("/moved"))], ..here.clone() };
+    let report = recovered(&world, &snapshot, &there);
+    assert_eq!((report.end(), &report.places), (RecoveryEnd::Whole, &place("/moved/SMS.hive")));
+    assert_eq!(backup(&world).outcome, Outcome::Failed(Cause::HalfRecovered));
+    assert_eq!(recovered(&world, &snapshot, &here).end(), RecoveryEnd::Whole);
+    assert_ne!(backup(&world).outcome, Outcome::Failed(Cause::HalfRecovered));
+}

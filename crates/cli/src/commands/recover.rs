@@ -61,18 +61,19 @@ async fn from_destination(
 ) -> Result<Answer, CommandError> {
     let site = Site::load(&session.global)?;
     let request = &RecoverRequest { stores: stores(Some(&site.config)), site: places(&site.config), ..request.clone() };
-    let site = Site { config: with_mapped_stores(site.config, &request.map), ..site };
+    let site = Site { config: with_mapped_stores(site.config, request), ..site };
     let ports = ports::wire(&site, Arc::clone(&session.screen) as _);
     let services = site.config.services.iter().map(|service| service.name.clone()).collect();
     let chosen = open(&ports, args.id.as_deref()).await?;
     let ports = RecoveryPorts::of(&ports, services);
-    let answer = carry_out(args, &ports, chosen.files, request, Some(&site.config)).await?;
+    let answer = carry_out(args, &ports, chosen.files, request).await?;
     Ok(answer.after(chosen.findings.into_iter().map(Into::into).collect()))
 }
 
-/// Where registry keys live as the configuration says.
-fn stores(config: Option<&SiteConfig>) -> Vec<SitePath> {
-    config.into_iter().flat_map(|config| &config.registry).map(|root| root.store.path().clone()).collect()
+/// What holds registry keys as the configuration says.
+pub(super) fn stores(config: Option<&SiteConfig>) -> Vec<(RegistryKey, SitePath)> {
+    let roots = config.into_iter().flat_map(|config| &config.registry);
+    roots.map(|root| (root.key.clone(), root.store.path().clone())).collect()
 }
 
 /// What is the site's by its configuration, wherever a snapshot says that it was.
@@ -80,15 +81,15 @@ fn places(config: &SiteConfig) -> Vec<SitePath> {
     let database = config.database.as_ref().map(|DatabaseConfig::Sqlite { path }| path.clone());
     let paths = config.paths.iter().map(|(_, here)| here.clone());
     let files = config.files.include.iter().cloned();
-    config.install_dir.iter().cloned().chain(database).chain(paths).chain(files).collect()
+    let stores = config.registry.iter().map(|root| root.store.path().clone());
+    config.install_dir.iter().cloned().chain(database).chain(paths).chain(files).chain(stores).collect()
 }
 
 /// The configuration with what holds registry keys where `--map` puts it, as it does with files and the database.
-fn with_mapped_stores(mut config: SiteConfig, map: &[(SitePath, SitePath)]) -> SiteConfig {
+fn with_mapped_stores(mut config: SiteConfig, request: &RecoverRequest) -> SiteConfig {
     for root in &mut config.registry {
         let path = root.store.path_mut();
-        let mapped = map.iter().find_map(|(from, to)| Some(to.join(&path.strip_prefix(from)?)));
-        *path = mapped.unwrap_or_else(|| path.clone());
+        *path = request.mapped(path);
     }
     config
 }
@@ -108,9 +109,9 @@ async fn from_folder(
     let here = here.filter(|site| site.config.code.as_str() == manifest.site);
     let own = here.as_ref().map(|site| places(&site.config)).unwrap_or_default();
     let request = &RecoverRequest { stores: stores(config.as_ref()), site: own, ..request.clone() };
-    let config = config.map(|config| with_mapped_stores(config, &request.map));
+    let config = config.map(|config| with_mapped_stores(config, request));
     let ports = ports::bare(config.as_ref(), here.as_ref().map(|site| &site.config), Arc::clone(&session.screen) as _);
-    let answer = carry_out(args, &ports, files, request, config.as_ref()).await?;
+    let answer = carry_out(args, &ports, files, request).await?;
     Ok(answer.after(findings.into_iter().map(Into::into).collect()))
 }
 
@@ -137,11 +138,10 @@ async fn carry_out(
     ports: &RecoveryPorts,
     files: Arc<dyn SnapshotFiles>,
     request: &RecoverRequest,
-    config: Option<&SiteConfig>,
 ) -> Result<Answer, CommandError> {
     match args.dry_run {
-        true => preview(ports, files, request, config).await,
-        false => judge(ports, files, request, config).await,
+        true => preview(ports, files, request).await,
+        false => judge(ports, files, request).await,
     }
 }
 
@@ -149,11 +149,9 @@ pub(super) async fn preview(
     ports: &RecoveryPorts,
     files: Arc<dyn SnapshotFiles>,
     request: &RecoverRequest,
-    config: Option<&SiteConfig>,
 ) -> Result<Answer, CommandError> {
     let manifest = Manifest::parse(&files.manifest().await?).map_err(SnapshotError::from)?;
-    let mut preview = preview_recovery(ports, files, request).await?;
-    preview.places.iter_mut().for_each(|place| name_registry_file(place, config));
+    let preview = preview_recovery(ports, files, request).await?;
     let result = json!({
         "run": manifest.run,
         "end": "preview",
@@ -187,24 +185,12 @@ pub(super) async fn judge(
     ports: &RecoveryPorts,
     files: Arc<dyn SnapshotFiles>,
     request: &RecoverRequest,
-    config: Option<&SiteConfig>,
 ) -> Result<Answer, CommandError> {
     let manifest = Manifest::parse(&files.manifest().await?).map_err(SnapshotError::from)?;
-    let mut report = recover(ports, files, request).await?;
-    report.places.iter_mut().for_each(|place| name_registry_file(place, config));
+    let report = recover(ports, files, request).await?;
     let exit = exit(&report);
     let text = text(&report, &manifest);
     Ok(Answer::new(text, result(manifest.run, &report)).with(report.findings).exit(exit))
-}
-
-/// Says in which file a key went, where the report can only say that it went into the registry.
-fn name_registry_file(place: &mut String, config: Option<&SiteConfig>) {
-    let Some(key) = place.strip_suffix(" -> registry") else { return };
-    let wanted = RegistryKey::new(key);
-    let roots = config.into_iter().flat_map(|config| &config.registry).filter(|root| wanted.starts_with(&root.key));
-    if let Some(root) = roots.max_by_key(|root| root.key.as_str().len()) {
-        *place = format!("{key} -> {}", root.store.path());
-    }
 }
 
 fn exit(report: &RecoveryReport) -> Exit {

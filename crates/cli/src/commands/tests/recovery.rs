@@ -6,7 +6,8 @@ fn recover_to(world: &World, request: &RecoverRequest) -> Answer {
     let ports = world.ports();
     let chosen = block_on(open(&ports, None)).expect("a snapshot");
     let ports = RecoveryPorts::of(&ports, vec!["SMS_EXECUTIVE".to_owned()]);
-    block_on(recover::judge(&ports, chosen.files, request, Some(&alone()))).expect("it can be read")
+    let request = RecoverRequest { stores: recover::stores(Some(&alone())), ..request.clone() };
+    block_on(recover::judge(&ports, chosen.files, &request)).expect("it can be read")
 }
 
 #[test]
@@ -243,11 +244,12 @@ fn a_dry_run_tells_and_writes_nothing() {
     world.lock().registry.insert(key.to_owned(), b"77\nNew Key".to_vec());
     let before = format!("{:?}", world.lock().registry);
     let preview = |registry| {
-        let request = RecoverRequest { overwrite_newer: true, registry, ..RecoverRequest::default() };
+        let stores = recover::stores(Some(&alone()));
+        let request = RecoverRequest { overwrite_newer: true, registry, stores, ..RecoverRequest::default() };
         let ports = world.ports();
         let chosen = block_on(open(&ports, None)).expect("a snapshot");
         let ports = RecoveryPorts::of(&ports, vec!["SMS_EXECUTIVE".to_owned()]);
-        block_on(recover::preview(&ports, chosen.files, &request, Some(&alone()))).expect("it can be read")
+        block_on(recover::preview(&ports, chosen.files, &request)).expect("it can be read")
     };
     let answer = preview(ImportMode::Exact);
     insta::assert_snapshot!(Printer::shown("recover --overwrite-newer --dry-run", &answer), @r"
