@@ -10,8 +10,10 @@ use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::path::Path;
 use std::ptr;
 
+use windows_sys::Wdk::System::Registry::{NtDeleteValueKey, NtSetValueKey};
 use windows_sys::Win32::Foundation::{
-    ERROR_FILE_NOT_FOUND, ERROR_MORE_DATA, ERROR_NO_MORE_ITEMS, ERROR_SUCCESS, FILETIME, GetLastError, LUID,
+    ERROR_FILE_NOT_FOUND, ERROR_MORE_DATA, ERROR_NO_MORE_ITEMS, ERROR_SUCCESS, FILETIME, GetLastError, LUID, NTSTATUS,
+    RtlNtStatusToDosError, STATUS_OBJECT_NAME_NOT_FOUND, UNICODE_STRING,
 };
 use windows_sys::Win32::Security as sec;
 use windows_sys::Win32::System::Registry as reg;
@@ -111,6 +113,17 @@ fn terminated(units: impl IntoIterator<Item = u16>) -> io::Result<Vec<u16>> {
     }
     wide.push(0);
     Ok(wide)
+}
+
+/// A name with its length, in which a NUL is a unit like any other.
+fn counted(name: &[u16]) -> io::Result<UNICODE_STRING> {
+    let bytes = u16::try_from(size_of_val(name)).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    Ok(UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: name.as_ptr().cast_mut() })
+}
+
+fn nt(status: NTSTATUS) -> io::Result<()> {
+    // SAFETY: looks a number up in a table.
+    if status >= 0 { Ok(()) } else { check(unsafe { RtlNtStatusToDosError(status) }) }
 }
 
 fn size(length: usize) -> io::Result<u32> {
@@ -248,16 +261,21 @@ impl OpenKey {
         }
     }
 
+    /// Sets a value to these very bytes. `RegSetValueExW` would end strings as it thinks right.
     pub(super) fn set_value(&self, name: &[u16], kind: u32, data: &[u8]) -> io::Result<()> {
-        let name = terminated(name.iter().copied())?;
-        // SAFETY: the name ends with a NUL, and the length is that of the data.
-        check(unsafe { reg::RegSetValueExW(self.0, name.as_ptr(), 0, kind, data.as_ptr(), size(data.len())?) })
+        let name = counted(name)?;
+        // SAFETY: the name lives until the call returns and is only read, and the length is that of the data.
+        nt(unsafe { NtSetValueKey(self.0, &raw const name, 0, kind, data.as_ptr().cast(), size(data.len())?) })
     }
 
+    /// Deletes a value; one that is not there is no error.
     pub(super) fn delete_value(&self, name: &[u16]) -> io::Result<()> {
-        let name = terminated(name.iter().copied())?;
-        // SAFETY: the name ends with a NUL.
-        found(unsafe { reg::RegDeleteValueW(self.0, name.as_ptr()) }).map(drop)
+        let name = counted(name)?;
+        // SAFETY: the name lives until the call returns and is only read.
+        match unsafe { NtDeleteValueKey(self.0, &raw const name) } {
+            STATUS_OBJECT_NAME_NOT_FOUND => Ok(()),
+            status => nt(status),
+        }
     }
 
     /// Owner, group and access rules, self-relative.
