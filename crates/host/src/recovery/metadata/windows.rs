@@ -118,3 +118,6 @@ fn refuse_foreign(record: &FileRecord) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
