@@ -37,7 +37,21 @@ fn run(folder: &TempDir, line: &str) -> (String, Option<String>) {
         Ok(answer) => Printer::shown(&format!("init {line}"), &answer),
         Err(error) => Printer::shown_error(&format!("init {line}"), &error),
     };
-    (shown.replace(&at, "@"), fs::read_to_string(file).ok())
+    (without_folder(&shown, &at), fs::read_to_string(file).ok())
+}
+
+/// `@` for the folder, and each path below it as Unix writes it.
+fn without_folder(shown: &str, at: &str) -> String {
+    let mut plain = String::new();
+    let mut pieces = shown.split(at.trim_end_matches('/'));
+    plain.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let end = piece.find(|c: char| c.is_whitespace() || matches!(c, '`' | '\'' | ':')).unwrap_or(piece.len());
+        plain.push('@');
+        plain.push_str(piece[..end].replace('\\', "/").trim_start_matches('/'));
+        plain.push_str(&piece[end..]);
+    }
+    plain
 }
 
 fn folder(keys: &str) -> TempDir {
@@ -68,7 +82,8 @@ fn the_products_keys_describe_the_site() {
     `@site.toml` is written. A backup is not possible yet: correct what is said above, then `sitebackup --site '@site.toml' check`.
     [incomplete]
     ");
-    let config = host::site_toml::parse(&text.expect("written"), &path("/etc")).expect("it can be read");
+    let config = host::site_toml::parse(&text.expect("written"), &path(if cfg!(windows) { "C:/etc" } else { "/etc" }))
+        .expect("it can be read");
     assert_eq!(config.code.as_str(), "P01");
     assert_eq!(config.kind, SiteKind::Primary { parent: Some("CAS".parse().expect("a code")) });
     let here = crate::site::site_path(&folder.path().join("site")).expect("absolute");
