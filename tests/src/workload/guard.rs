@@ -90,13 +90,15 @@ impl Workload {
     }
 
     fn call(&self, arguments: &[&str]) -> io::Result<()> {
-        let output = Command::new(&self.program)
-            .arg("service")
-            .args(arguments)
-            .arg("--site")
-            .arg(self.site.dir())
-            .stdin(Stdio::null())
-            .output()?;
+        let call = || {
+            let mut command = Command::new(&self.program);
+            command.arg("service").args(arguments).arg("--site").arg(self.site.dir()).stdin(Stdio::null()).output()
+        };
+        let output = match call() {
+            // Wine now and then starts no process when many start at once (1359, an internal error); what did not start is started again.
+            Err(error) if cfg!(windows) && error.raw_os_error() == Some(1359) => call()?,
+            output => output?,
+        };
         if output.status.success() {
             return Ok(());
         }
