@@ -217,8 +217,8 @@ impl Run<'_> {
     /// The log goes to the destination, also after a failure; the journal hears that nothing is left to repair.
     pub(super) async fn close(&mut self) {
         let published = self.report.snapshot.is_some();
-        // Who was refused as busy leaves the log there to the run that is not.
-        if self.report.outcome != Outcome::Failed(Cause::Busy) {
+        // Who does not hold the destination leaves the log there to whoever does.
+        if self.hold.is_some() {
             let kept = self.ports.destination.keep_log(published.then_some(self.run), self.log.text()).await;
             if let Err(error) = kept {
                 self.log.finding(Finding::new(Gravity::Warning, Cause::Destination, chain(&error)));
