@@ -12,7 +12,7 @@ use backup_core::ports::destination::{Destination, SnapshotFiles, Staging};
 use backup_core::ports::site_files::FileKind;
 use tokio::time::timeout;
 
-use super::{content_of, rel, run, run_checks, seal};
+use super::{begin, content_of, rel, run, run_checks, seal};
 
 const _: fn(&dyn SiteDatabase) = |_| ();
 const _: fn(&dyn DatabaseCopy) = |_| ();
@@ -59,7 +59,7 @@ struct Copying {
 }
 
 async fn prepare(bench: &dyn DatabaseBench, number: u64) -> Copying {
-    let staging = bench.destination().begin(run(number), None).await.expect("begun");
+    let staging = begin(bench.destination().as_ref(), run(number)).await;
     let file = staging.create(&rel(PLACE)).await.expect("created");
     let copy = bench.database().prepare(file).await.expect("prepared");
     Copying { staging, copy }
@@ -254,7 +254,7 @@ async fn a_database_in_use_is_not_replaced(bench: impl DatabaseBench) {
 }
 
 async fn what_is_not_there_is_told(bench: impl DatabaseBench) {
-    let staging = bench.destination().begin(run(1), None).await.expect("begun");
+    let staging = begin(bench.destination().as_ref(), run(1)).await;
     if let Some(missing) = bench.missing() {
         let file = staging.create(&rel("missing")).await.expect("created");
         let errors = [missing.inspect().await.map(drop), missing.prepare(file).await.map(drop)];

@@ -11,7 +11,8 @@ use backup_core::snapshot::RunId;
 use tokio::task::yield_now;
 
 use super::{
-    SITE, SiteBench, blocking, content_of, describe, is_refused, moment, rel, run, run_checks, seal, some_files, store,
+    SITE, SiteBench, blocking, content_of, describe, hold, is_refused, moment, rel, run, run_checks, seal, some_files,
+    store,
 };
 
 const _: fn(&dyn Destination) = |_| ();
@@ -81,6 +82,7 @@ fn is_missing<T>(result: &Result<T, DestinationError>, run: RunId) -> bool {
 
 async fn an_empty_place_has_nothing(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     let facts = destination.inspect().await.expect("inspected");
     assert!(facts.writable && facts.free > 0 && facts.foreign.is_none(), "{facts:?}");
     assert_eq!(runs(destination.as_ref()).await, []);
@@ -90,6 +92,7 @@ async fn an_empty_place_has_nothing(bench: impl DestinationBench) {
 
 async fn what_is_not_sealed_is_not_listed(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     let staging = destination.begin(run(1), None).await.expect("begun");
     for (path, content) in some_files("x") {
         staging.write(&path, &content, moment(0)).await.expect("written");
@@ -105,6 +108,7 @@ async fn what_is_not_sealed_is_not_listed(bench: impl DestinationBench) {
 
 async fn what_is_sealed_is_listed_at_once(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     let manifest = store_some(destination.as_ref(), run(1)).await;
     for process in [destination, bench.destination()] {
         let list = process.list().await.expect("listed");
@@ -116,6 +120,7 @@ async fn what_is_sealed_is_listed_at_once(bench: impl DestinationBench) {
 
 async fn the_oldest_run_is_listed_first(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     for number in [3, 1, 4, 2] {
         store_some(destination.as_ref(), run(number)).await;
         if number == 3 || number == 1 {
@@ -128,6 +133,7 @@ async fn the_oldest_run_is_listed_first(bench: impl DestinationBench) {
 
 async fn publishing_gives_the_final_name(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     let manifest = store_some(destination.as_ref(), run(1)).await;
     let snapshot = destination.publish(run(1)).await.expect("published");
     assert_eq!((snapshot.run, &snapshot.manifest, snapshot.published), (run(1), &manifest, true));
@@ -147,6 +153,7 @@ async fn publishing_gives_the_final_name(bench: impl DestinationBench) {
 
 async fn publishing_twice_changes_nothing(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     store_some(destination.as_ref(), run(1)).await;
     store_some(destination.as_ref(), run(2)).await;
     for number in [1, 2, 1] {
@@ -160,6 +167,7 @@ async fn publishing_twice_changes_nothing(bench: impl DestinationBench) {
 
 async fn both_are_listed_at_every_instant(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     store_some(destination.as_ref(), run(1)).await;
     store_some(destination.as_ref(), run(2)).await;
     destination.publish(run(1)).await.expect("published");
@@ -186,6 +194,7 @@ async fn both_are_listed_at_every_instant(bench: impl DestinationBench) {
 async fn a_foreign_folder_is_never_replaced(bench: impl DestinationBench) {
     bench.put_foreign(&final_name());
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     let foreign = destination.inspect().await.expect("inspected").foreign.expect("it stands in the way");
     assert_eq!(foreign.name(), Some(final_name().as_bytes()));
     assert_eq!(runs(destination.as_ref()).await, []);
@@ -204,6 +213,7 @@ async fn a_foreign_folder_is_never_removed(bench: impl DestinationBench) {
     let names = [format!(".sitebackup-{}", run(1)), format!("{}.old", final_name()), final_name()];
     names.iter().for_each(|name| bench.put_foreign(name));
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     destination.remove(run(1)).await.expect("nothing of this run is here");
     assert_eq!(destination.sweep().await.expect("swept"), 0);
     store_some(destination.as_ref(), run(2)).await;
@@ -218,6 +228,7 @@ async fn a_foreign_folder_is_never_removed(bench: impl DestinationBench) {
 
 async fn removing_takes_one_and_leaves_the_others(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     for number in 1..=4 {
         store_some(destination.as_ref(), run(number)).await;
     }
@@ -240,6 +251,7 @@ async fn removing_takes_one_and_leaves_the_others(bench: impl DestinationBench) 
 
 async fn what_is_being_removed_is_not_listed(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     let files: Vec<_> = (0..300).map(|number| (rel(format!("f{number}")), b"x".to_vec())).collect();
     store(destination.as_ref(), run(1), &files).await;
     destination.publish(run(1)).await.expect("published");
@@ -262,6 +274,7 @@ async fn what_is_being_removed_is_not_listed(bench: impl DestinationBench) {
 
 async fn a_sweep_takes_what_was_never_sealed(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     store_some(destination.as_ref(), run(1)).await;
     store_some(destination.as_ref(), run(2)).await;
     destination.publish(run(2)).await.expect("published");
@@ -279,6 +292,7 @@ async fn a_sweep_takes_what_was_never_sealed(bench: impl DestinationBench) {
 
 async fn amending_replaces_the_manifest_alone(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     for number in [1, 2] {
         let manifest = store_some(destination.as_ref(), run(number)).await;
         let snapshot = destination.publish(run(number)).await.expect("published");
@@ -299,6 +313,7 @@ async fn amending_replaces_the_manifest_alone(bench: impl DestinationBench) {
 
 async fn amending_is_atomic(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     let old = store_some(destination.as_ref(), run(1)).await;
     let new = Manifest { weaker: vec!["w".repeat(100_000)], ..old.clone() };
     let (amending, manifests) = (bench.destination(), [old.clone(), new.clone()]);
@@ -318,6 +333,7 @@ async fn amending_is_atomic(bench: impl DestinationBench) {
 
 async fn the_log_is_kept(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     destination.keep_log(None, b"a failed run").await.expect("kept");
     assert_eq!(bench.log(None).as_deref(), Some(&b"a failed run"[..]));
     store_some(destination.as_ref(), run(1)).await;
@@ -337,6 +353,7 @@ async fn the_log_is_kept(bench: impl DestinationBench) {
 
 async fn no_name_hides_a_snapshot(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     store_some(destination.as_ref(), run(1)).await;
     store_some(destination.as_ref(), run(2)).await;
     let first = destination.publish(run(1)).await.expect("published");
@@ -353,6 +370,7 @@ async fn no_name_hides_a_snapshot(bench: impl DestinationBench) {
 
 async fn what_is_not_there_is_named(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     store_some(destination.as_ref(), run(1)).await;
     let unknown = run(7);
     assert!(is_missing(&destination.open(unknown).await, unknown));
@@ -364,6 +382,7 @@ async fn what_is_not_there_is_named(bench: impl DestinationBench) {
 
 async fn an_unfinished_run_harms_nothing(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     store_some(destination.as_ref(), run(1)).await;
     destination.publish(run(1)).await.expect("published");
     let staging = destination.begin(run(2), Some(run(1))).await.expect("begun");
@@ -412,6 +431,7 @@ async fn a_hold_is_no_snapshot(bench: impl DestinationBench) {
 
 async fn what_is_damaged_is_told_and_left_alone(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     for number in [1, 2] {
         store_some(destination.as_ref(), run(number)).await;
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use backup_core::manifest::{ContentHash, FORMAT_VERSION, FileRecord, Manifest, RecordKind, list_to_jsonl};
 use backup_core::path::{RelPath, SitePath};
-use backup_core::ports::destination::{Destination, SnapshotFiles, Staging};
+use backup_core::ports::destination::{Destination, DestinationHold, SnapshotFiles, Staging};
 use backup_core::ports::shadow_copies::Consistency;
 use backup_core::ports::site_files::{FileStat, OpenFile, SiteFiles};
 use backup_core::snapshot::RunId;
@@ -194,6 +194,17 @@ pub(crate) async fn seal(staging: &dyn Staging, run: RunId, files: &[(RelPath, V
     let (manifest, list) = describe(run, files);
     staging.seal(&manifest, &list).await.expect("sealed");
     manifest
+}
+
+/// Holds the destination, as whoever changes anything there must.
+pub(crate) async fn hold(destination: &dyn Destination) -> Box<dyn DestinationHold> {
+    destination.hold(None).await.expect("nobody else holds it")
+}
+
+/// The staging folder of a run that needs the destination for nothing else.
+pub(crate) async fn begin(destination: &dyn Destination, run: RunId) -> Arc<dyn Staging> {
+    let _hold = hold(destination).await;
+    destination.begin(run, None).await.expect("begun")
 }
 
 /// Stores a snapshot of these files, sealed and not published.

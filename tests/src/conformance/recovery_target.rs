@@ -10,7 +10,8 @@ use backup_core::ports::site_files::{FileKind, FileTime};
 
 use super::destination::DestinationBench;
 use super::{
-    hard_names, is_refused, rel, run, run_checks, site_content, site_entries, site_files, site_paths, site_stat, store,
+    hard_names, hold, is_refused, rel, run, run_checks, site_content, site_entries, site_files, site_paths, site_stat,
+    store,
 };
 
 const _: fn(&dyn RecoveryTarget) = |_| ();
@@ -74,6 +75,7 @@ fn below(path: &str) -> RelPath {
 async fn snapshot_of(bench: &dyn RecoveryBench, files: &[(&str, &[u8])]) -> Arc<dyn SnapshotFiles> {
     let files: Vec<_> = files.iter().map(|(path, content)| (rel(path), content.to_vec())).collect();
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     store(destination.as_ref(), run(1), &files).await;
     destination.open(run(1)).await.expect("sealed")
 }
@@ -392,6 +394,7 @@ async fn names_are_kept_byte_for_byte(bench: impl RecoveryBench) {
     let names = hard_names();
     let contents: Vec<_> = names.iter().map(|name| (name.clone(), name.as_bytes().to_vec())).collect();
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     store(destination.as_ref(), run(1), &contents).await;
     let from = destination.open(run(1)).await.expect("sealed");
     for name in &names {

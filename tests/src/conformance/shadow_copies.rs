@@ -18,7 +18,7 @@ use backup_core::ports::shadow_copies::{
 use uuid::Uuid;
 
 use super::destination::DestinationBench;
-use super::{blocking, content_of, read_all, rel, run, run_checks, seal, site_files};
+use super::{begin, blocking, content_of, hold, read_all, rel, run, run_checks, seal, site_files};
 
 const _: fn(&dyn ShadowCopies) = |_| ();
 const _: fn(&dyn PreparedSet) = |_| ();
@@ -118,6 +118,13 @@ const WRITERS: [(&str, WriterLevel); 3] =
     [("system", WriterLevel::System), ("site", WriterLevel::FrontEnd), ("database", WriterLevel::BackEnd)];
 const ORDER: [&str; 3] = ["site", "database", "system"];
 
+/// Removes what a session has staged, for the next one.
+async fn make_room(bench: &dyn ShadowCopiesBench) {
+    let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
+    destination.remove(run(1)).await.expect("room for the next");
+}
+
 /// One session on a bench.
 struct Session {
     shadow_copies: Arc<dyn ShadowCopies>,
@@ -133,7 +140,7 @@ impl Session {
             let (trace, act) = (Arc::clone(&trace), Arc::clone(&act));
             Arc::new(Scripted { name, level, trace, act, hang_at }) as Arc<dyn Writer>
         };
-        let staging = bench.destination().begin(run(1), None).await.expect("begun");
+        let staging = begin(bench.destination().as_ref(), run(1)).await;
         let source = site_files::source(bench.root());
         let request = ShadowCopyRequest {
             id: ShadowCopySetId(run(1).0),
@@ -306,7 +313,7 @@ async fn a_veto_before_the_image_aborts_all(bench: impl ShadowCopiesBench) {
     for step in ["Identify", "PrepareBackup", "PrepareSnapshot", "Freeze"] {
         for writer in ORDER {
             let call = format!("{writer} {step}");
-            bench.destination().remove(run(1)).await.expect("room for the next");
+            make_room(&bench).await;
             let session = Session::failing_at(&bench, &call).await;
             let error = session.make().await.expect_err("one veto aborts all");
             let vetoed = matches!(&error, ShadowCopyError::Writer { step: at, writer: named, source }
@@ -322,7 +329,7 @@ async fn a_fault_after_the_image_makes_it_weaker(bench: impl ShadowCopiesBench) 
     for step in ["Thaw", "PostSnapshot"] {
         for writer in ORDER {
             let call = format!("{writer} {step}");
-            bench.destination().remove(run(1)).await.expect("room for the next");
+            make_room(&bench).await;
             let session = Session::failing_at(&bench, &call).await;
             let set = session.make().await.expect("the moment was held");
             assert!(set.weaker.iter().any(|text| text.contains(writer)), "{call}: {:?}", set.weaker);
@@ -334,7 +341,7 @@ async fn a_fault_after_the_image_makes_it_weaker(bench: impl ShadowCopiesBench) 
 
 async fn a_wish_to_stop_aborts(bench: impl ShadowCopiesBench) {
     for at in ["site PrepareBackup", "site PrepareSnapshot", "system PrepareSnapshot", "site Freeze", "system Freeze"] {
-        bench.destination().remove(run(1)).await.expect("room for the next");
+        make_room(&bench).await;
         let cancel = Cancel::default();
         let wish = cancel.clone();
         let act = move |call: &str| {
@@ -356,7 +363,7 @@ async fn a_late_writer_aborts(bench: impl ShadowCopiesBench) {
         return;
     }
     for (call, step) in [("database PrepareSnapshot", "PrepareSnapshot"), ("database Freeze", "Freeze")] {
-        bench.destination().remove(run(1)).await.expect("room for the next");
+        make_room(&bench).await;
         let mut session = Session::new(&bench, Arc::new(|_| Ok(())), Some(call)).await;
         let short = Duration::from_millis(400);
         session.request.limits = SessionLimits { rest: short, freeze: short, ..SessionLimits::default() };
@@ -392,7 +399,7 @@ async fn a_failed_set_leaves_room_for_the_next(bench: impl ShadowCopiesBench) {
     let shadow_copies = Arc::clone(&failing.shadow_copies);
     // With it goes the staging folder's last user.
     drop(failing);
-    bench.destination().remove(run(1)).await.expect("room for the next");
+    make_room(&bench).await;
     let next = Session { shadow_copies, ..Session::quiet(&bench).await };
     next.prepare().await.expect("there is room").abort().await;
     let last = next.make().await.expect("and after an abort");
@@ -410,7 +417,7 @@ async fn without_writers_less_is_promised(bench: impl ShadowCopiesBench) {
 
 async fn writers_hear_how_it_ended_once(bench: impl ShadowCopiesBench) {
     for (succeeded, heard) in [(true, "BackupComplete"), (false, "BackupFailed")] {
-        bench.destination().remove(run(1)).await.expect("room for the next");
+        make_room(&bench).await;
         let session = Session::quiet(&bench).await;
         let set = session.make().await.expect("nothing goes wrong");
         assert!(session.shadow_copies.complete(set.id, succeeded).await.is_empty());

@@ -8,7 +8,7 @@ use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::site_files::FileKind;
 
 use super::destination::DestinationBench;
-use super::{blocking, content_of, describe, rel, run, run_checks, some_files, store};
+use super::{blocking, content_of, describe, hold, rel, run, run_checks, some_files, store};
 
 const _: fn(&dyn SnapshotFiles) = |_| ();
 
@@ -20,6 +20,7 @@ pub async fn suite<B: DestinationBench>(make: impl Fn() -> B) {
 
 async fn opened(bench: &dyn DestinationBench) -> Arc<dyn SnapshotFiles> {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     store(destination.as_ref(), run(1), &some_files("x")).await;
     destination.open(run(1)).await.expect("sealed")
 }
@@ -71,6 +72,7 @@ async fn only_regular_files_open(bench: impl DestinationBench) {
 
 async fn no_path_leads_through_a_link(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     store(destination.as_ref(), run(1), &some_files("x")).await;
     let snapshot = destination.publish(run(1)).await.expect("published");
     let links =
@@ -93,6 +95,7 @@ async fn no_path_leads_through_a_link(bench: impl DestinationBench) {
 
 async fn it_stays_the_snapshot_that_was_opened(bench: impl DestinationBench) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     store(destination.as_ref(), run(1), &some_files("first")).await;
     destination.publish(run(1)).await.expect("published");
     let first = destination.open(run(1)).await.expect("published");

@@ -11,8 +11,8 @@ use backup_core::ports::site_files::{FileKind, FileTime, WalkEntry};
 
 use super::destination::DestinationBench;
 use super::{
-    blocking, content_of, describe, hard_names, is_refused, moment, rel, run, run_checks, seal, site_stat, some_files,
-    store,
+    blocking, content_of, describe, hard_names, hold, is_refused, moment, rel, run, run_checks, seal, site_stat,
+    some_files, store,
 };
 
 const _: fn(&dyn Staging) = |_| ();
@@ -55,7 +55,7 @@ async fn stage_one(bench: &dyn DestinationBench, staging: &Arc<dyn Staging>, ite
 }
 
 async fn begin(bench: &dyn DestinationBench) -> Arc<dyn Staging> {
-    bench.destination().begin(run(1), None).await.expect("begun")
+    super::begin(bench.destination().as_ref(), run(1)).await
 }
 
 async fn paths(staging: &Arc<dyn Staging>) -> Vec<RelPath> {
@@ -179,6 +179,7 @@ async fn an_update_makes_the_copy_the_same(bench: impl DestinationBench) {
 
 async fn previous_and_next(bench: &dyn DestinationBench) -> (Arc<dyn Destination>, Arc<dyn Staging>) {
     let destination = bench.destination();
+    let _hold = hold(destination.as_ref()).await;
     store(destination.as_ref(), run(1), &some_files("old")).await;
     destination.publish(run(1)).await.expect("published");
     let staging = destination.begin(run(2), Some(run(1))).await.expect("begun");
@@ -197,6 +198,7 @@ async fn what_is_reused_is_not_read(bench: impl DestinationBench) {
         assert!(stored.is_kept(FileTime(moment(5).as_second(), 0)), "{stored:?}");
     }
     seal(staging.as_ref(), run(2), &[]).await;
+    let _hold = hold(destination.as_ref()).await;
     destination.remove(run(1)).await.expect("removed");
     let snapshot = destination.open(run(2)).await.expect("sealed");
     assert_eq!(content_of(&snapshot, &rel("a.txt")).await.as_deref(), Some(&b"old a"[..]));
@@ -213,7 +215,7 @@ async fn what_is_reused_must_be_there(bench: impl DestinationBench) {
     }
     assert!(results[3].is_ok());
     assert_eq!(paths(&staging).await, [rel("a")]);
-    let alone = bench.destination().begin(run(3), None).await.expect("begun");
+    let alone = super::begin(bench.destination().as_ref(), run(3)).await;
     assert!(stage(&bench, &alone, vec![reuse("a", "a.txt")]).await[0].is_err(), "there is no previous snapshot");
 }
 
@@ -355,8 +357,8 @@ async fn names_are_kept_byte_for_byte(bench: impl DestinationBench) {
 
 async fn two_runs_do_not_mix(bench: impl DestinationBench) {
     let destination = bench.destination();
-    let first = destination.begin(run(1), None).await.expect("begun");
-    let second = destination.begin(run(2), None).await.expect("begun");
+    let first = super::begin(destination.as_ref(), run(1)).await;
+    let second = super::begin(destination.as_ref(), run(2)).await;
     first.write(&rel("a"), b"first", moment(0)).await.expect("written");
     second.write(&rel("a"), b"second", moment(0)).await.expect("written");
     second.remove(vec![rel("b")]).await.expect("removed");

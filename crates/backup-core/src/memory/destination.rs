@@ -44,7 +44,16 @@ impl DestinationHold for MemoryHold {}
 
 impl Drop for MemoryHold {
     fn drop(&mut self) {
-        self.0.lock().held = None;
+        self.0.release_destination();
+    }
+}
+
+impl World {
+    /// Nobody changes anything at the destination who does not hold it.
+    fn assert_held(&self, call: &str) {
+        // Not with the world locked, which others go on using.
+        let held = self.lock().held.is_some();
+        assert!(held, "`{call}` without a hold on the destination");
     }
 }
 
@@ -87,12 +96,14 @@ impl Destination for World {
     }
 
     async fn begin(&self, run: RunId, previous: Option<RunId>) -> Result<Arc<dyn Staging>, DestinationError> {
+        self.assert_held("begin");
         let mut state = self.step();
         state.folders.insert(working_name(run), Folder { marker: Some(run), ..Folder::default() });
         Ok(Arc::new(MemoryStaging { world: self.clone(), run, previous }))
     }
 
     async fn publish(&self, run: RunId) -> Result<StoredSnapshot, DestinationError> {
+        self.assert_held("publish");
         let mut state = self.step();
         let name = folder_of(&mut state, run).map(|(name, _)| name.clone()).ok_or(DestinationError::NoSnapshot(run))?;
         let folder = state.folders.remove(&name).expect("it was just found");
@@ -111,6 +122,7 @@ impl Destination for World {
     }
 
     async fn amend(&self, manifest: &Manifest) -> Result<(), DestinationError> {
+        self.assert_held("amend");
         let mut state = self.step();
         let (_, folder) = folder_of(&mut state, manifest.run).ok_or(DestinationError::NoSnapshot(manifest.run))?;
         assert!(folder.manifest.is_some(), "only a sealed snapshot is amended");
@@ -126,6 +138,7 @@ impl Destination for World {
     }
 
     async fn remove(&self, run: RunId) -> Result<(), DestinationError> {
+        self.assert_held("remove");
         let mut state = self.step();
         let name = folder_of(&mut state, run).map(|(name, _)| name.clone());
         name.map(|name| state.folders.remove(&name));
@@ -133,6 +146,7 @@ impl Destination for World {
     }
 
     async fn sweep(&self) -> Result<usize, DestinationError> {
+        self.assert_held("sweep");
         let mut state = self.step();
         let before = state.folders.len();
         state.folders.retain(|_, folder| folder.marker.is_none() || folder.manifest.is_some());
@@ -140,6 +154,7 @@ impl Destination for World {
     }
 
     async fn keep_log(&self, run: Option<RunId>, log: &[u8]) -> Result<(), DestinationError> {
+        self.assert_held("keep_log");
         let mut state = self.step();
         state.kept_log = Some(log.to_vec());
         match run.filter(|run| folder_of(&mut state, *run).is_none()) {

@@ -1,7 +1,7 @@
 //! Everything outside the process, as plain data behind one lock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -191,6 +191,11 @@ impl World {
     /// The state, locked. Not to be held over an await.
     pub fn lock(&self) -> MutexGuard<'_, WorldState> {
         self.0.lock().expect("no test thread panics with the world locked")
+    }
+
+    /// Gives the destination back, also while a panic unwinds.
+    pub(super) fn release_destination(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).held = None;
     }
 
     /// What a port does first: time passes, and the running site writes its number to one of its three places.

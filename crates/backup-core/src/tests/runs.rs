@@ -177,21 +177,6 @@ fn a_destination_takes_one_run_at_a_time() {
     assert_eq!(world.lock().held, None, "given back");
 }
 
-/// Nothing is changed there by a run that does not hold it.
-#[test]
-fn the_destination_is_held_before_it_is_written_to() {
-    let world = World::new();
-    let faults = crate::memory::Faults::new(None);
-    let ports = crate::memory::faulty(&world.ports(), &faults);
-    crate::memory::run(&faults, async move { run_backup(&ports, &plan(), &RunContext::default()).await });
-    let calls = faults.calls();
-    let first = |names: &[&str]| calls.iter().position(|call| names.contains(call)).expect("it is called");
-    let changes =
-        ["begin", "publish", "amend", "remove", "sweep", "keep_log"].map(|name| format!("Destination::{name}"));
-    let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
-    assert!(first(&["Destination::hold"]) < first(&changes), "{calls:?}");
-}
-
 /// The site comes first: services start although another run keeps the destination.
 #[test]
 fn a_repair_starts_services_while_the_destination_is_busy() {
