@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use backup_core::path::SitePath;
-use backup_core::ports::destination::Destination;
+use backup_core::ports::destination::{Destination, Holder};
 use host::destination::LocalDestination;
 use tests::program::Ran;
 use tests::{Fault, JournalMode, ServiceName, poll_until, tree_hash};
@@ -289,7 +289,7 @@ async fn one_destination_takes_one_run_whatever_configuration_it_comes_from() {
         .expect("written");
     let root = SitePath::parse(test.site.destination().as_os_str().as_encoded_bytes()).expect("absolute");
     let destination = LocalDestination::new(root, "P01".parse().expect("a site code"));
-    let hold = destination.hold(None).await.expect("free");
+    let hold = destination.hold(Holder::Repair).await.expect("free");
     let backup = ["--site", other.to_str().expect("Unicode"), "backup"];
     says(
         &test.program.run(backup),

@@ -14,7 +14,7 @@ use crate::event::{Event, Phase};
 use crate::plan::BackupPlan;
 use crate::ports::Ports;
 use crate::ports::database::DatabaseFacts;
-use crate::ports::destination::{DestinationError, DestinationHold, Staging, StoredSnapshot};
+use crate::ports::destination::{DestinationError, DestinationHold, Holder, Staging, StoredSnapshot};
 use crate::ports::journal::{JournalError, JournalRecord, unfinished_runs};
 use crate::ports::shadow_copies::{
     Consistency, ImageSource, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer,
@@ -160,7 +160,7 @@ impl Run<'_> {
 
     /// Takes the destination for as long as the run lasts; returns why that was refused.
     async fn hold(&mut self) -> Option<DestinationError> {
-        match self.ports.destination.hold(Some(self.run)).await {
+        match self.ports.destination.hold(Holder::Run(self.run)).await {
             Ok(hold) => {
                 self.hold = Some(hold);
                 None

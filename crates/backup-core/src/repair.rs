@@ -2,7 +2,7 @@
 
 use crate::copy::chain;
 use crate::ports::Ports;
-use crate::ports::destination::DestinationError;
+use crate::ports::destination::{DestinationError, Holder};
 use crate::ports::journal::{JournalError, JournalRecord, unfinished_runs};
 use crate::ports::services::{ServiceError, ServiceState};
 use crate::recover::half_recovered;
@@ -17,7 +17,7 @@ use crate::snapshot::RunId;
 /// [`JournalError`] when another run or repair is in progress, or the journal cannot be read: then nothing is touched.
 pub async fn repair(ports: &Ports) -> Result<RepairReport, JournalError> {
     let _lock = ports.journal.lock().await?;
-    let hold = ports.destination.hold(None).await;
+    let hold = ports.destination.hold(Holder::Repair).await;
     repair_locked(ports, hold.as_ref().err()).await
 }
 

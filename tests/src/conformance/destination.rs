@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use backup_core::manifest::Manifest;
 use backup_core::path::SitePath;
-use backup_core::ports::destination::{Destination, DestinationError, StoredSnapshot};
+use backup_core::ports::destination::{Destination, DestinationError, Holder, StoredSnapshot};
 use backup_core::snapshot::RunId;
 use tokio::task::yield_now;
 
@@ -404,26 +404,27 @@ async fn an_unfinished_run_harms_nothing(bench: impl DestinationBench) {
 
 async fn one_holder_at_a_time(bench: impl DestinationBench) {
     let (first, second) = (bench.destination(), bench.destination());
-    for holder in [Some(run(1)), None] {
+    for holder in [Holder::Run(run(1)), Holder::Repair, Holder::Recovery] {
         let hold = first.hold(holder).await.expect("free");
         for destination in [&first, &second] {
-            let error = destination.hold(Some(run(2))).await.map(drop).expect_err("it is held, and nobody waits");
+            let error =
+                destination.hold(Holder::Run(run(2))).await.map(drop).expect_err("it is held, and nobody waits");
             let DestinationError::Busy { holder: told, .. } = error else { panic!("{error}") };
-            assert!(holder.is_none_or(|run| told.contains(&run.to_string())) && !told.is_empty(), "{told}");
+            assert!(told.contains(&holder.to_string()), "{told}");
         }
         assert_eq!(runs(second.as_ref()).await, [], "reading needs no hold");
         drop(hold);
     }
-    drop(second.hold(Some(run(2))).await.expect("given back"));
+    drop(second.hold(Holder::Run(run(2))).await.expect("given back"));
 }
 
 async fn a_hold_is_no_snapshot(bench: impl DestinationBench) {
     let destination = bench.destination();
-    let hold = destination.hold(Some(run(1))).await.expect("free");
+    let hold = destination.hold(Holder::Run(run(1))).await.expect("free");
     store_some(destination.as_ref(), run(1)).await;
     destination.publish(run(1)).await.expect("published");
     assert_eq!(destination.sweep().await.expect("swept"), 0);
-    assert!(destination.hold(None).await.is_err(), "no sweep gives it back");
+    assert!(destination.hold(Holder::Repair).await.is_err(), "no sweep gives it back");
     assert_whole(destination.as_ref(), &[run(1)]).await;
     drop(hold);
     assert_whole(destination.as_ref(), &[run(1)]).await;

@@ -12,8 +12,8 @@ use crate::copy::{BLOCK, read_once};
 use crate::manifest::{ContentHash, Manifest};
 use crate::path::{RelPath, SitePath};
 use crate::ports::destination::{
-    DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, StageContent,
-    StageError, StageItem, StagedContent, StagedFile, Staging, StoredSnapshot,
+    DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, Holder, SnapshotFiles,
+    StageContent, StageError, StageItem, StagedContent, StagedFile, Staging, StoredSnapshot,
 };
 use crate::ports::site_files::{FileId, FileKind, FileStat, FileTime, OpenFile, SiteFiles, SiteFilesError, WalkEntry};
 use crate::snapshot::RunId;
@@ -59,12 +59,12 @@ impl World {
 
 #[async_trait]
 impl Destination for World {
-    async fn hold(&self, run: Option<RunId>) -> Result<Box<dyn DestinationHold>, DestinationError> {
+    async fn hold(&self, new: Holder) -> Result<Box<dyn DestinationHold>, DestinationError> {
         let mut state = self.step();
         if let Some(holder) = state.held.clone() {
             return Err(DestinationError::Busy { path: site_path(ROOT), holder });
         }
-        state.held = Some(run.map_or_else(|| "a repair".to_owned(), |run| format!("run {run}")));
+        state.held = Some(new.to_string());
         Ok(Box::new(MemoryHold(self.clone())))
     }
 

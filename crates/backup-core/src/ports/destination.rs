@@ -1,6 +1,6 @@
 //! Where backup snapshots are kept: staged, published at once, listed, and removed only when they carry our marker.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -204,7 +204,28 @@ pub trait SnapshotFiles: Debug + Send + Sync {
     fn open(&self, path: &RelPath) -> Result<Box<dyn OpenFile>, DestinationError>;
 }
 
-/// Holds the destination for one run or repair; given back when dropped or when the process dies.
+/// What a destination is held for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// A run, which makes a snapshot.
+    Run(RunId),
+    /// A repair.
+    Repair,
+    /// A recovery, which reads a snapshot: nobody removes it meanwhile.
+    Recovery,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(run) => write!(f, "run {run}"),
+            Self::Repair => f.write_str("repair"),
+            Self::Recovery => f.write_str("recovery"),
+        }
+    }
+}
+
+/// Holds the destination for one holder; given back when dropped or when the process dies.
 pub trait DestinationHold: Debug + Send + Sync {}
 
 /// Keeps backup snapshots. Only folders with our marker are ever changed or removed.
@@ -212,11 +233,11 @@ pub trait DestinationHold: Debug + Send + Sync {}
 /// More than eight methods: all of them are about the same few folders, and whoever keeps some keeps all.
 #[async_trait]
 pub trait Destination: Debug + Send + Sync {
-    /// Takes the snapshots of this site at this place for a run, or for a repair; refuses with [`DestinationError::Busy`] while anybody
+    /// Takes the snapshots of this site at this place; refuses with [`DestinationError::Busy`] while anybody
     /// holds them, does not wait. Whoever changes anything here holds it: two configurations may name one destination.
     ///
     /// Reading needs no hold. Where the place knows no locks it excludes nobody.
-    async fn hold(&self, run: Option<RunId>) -> Result<Box<dyn DestinationHold>, DestinationError>;
+    async fn hold(&self, holder: Holder) -> Result<Box<dyn DestinationHold>, DestinationError>;
     /// Room, volume and what stands in the way; changes nothing.
     async fn inspect(&self) -> Result<DestinationFacts, DestinationError>;
     /// All whole snapshots of the site, oldest run first, under whatever folder name.

@@ -164,7 +164,12 @@ fn a_destination_takes_one_run_at_a_time() {
     let world = World::new();
     let good = backup(&world);
     let ports = world.ports();
-    let other = block_on(ports.destination.hold(Some(crate::snapshot::RunId(uuid::Uuid::from_u128(9))))).expect("free");
+    let other = block_on(
+        ports
+            .destination
+            .hold(crate::ports::destination::Holder::Run(crate::snapshot::RunId(uuid::Uuid::from_u128(9)))),
+    )
+    .expect("free");
     let log = world.lock().kept_log.clone();
     let report = backup(&world);
     assert_eq!(report.outcome, Outcome::Failed(Cause::Busy));
@@ -183,7 +188,7 @@ fn a_repair_starts_services_while_the_destination_is_busy() {
     let (world, _) = with_stubborn_service("start");
     world.lock().stubborn.clear();
     let ports = world.ports();
-    let other = block_on(ports.destination.hold(None)).expect("free");
+    let other = block_on(ports.destination.hold(crate::ports::destination::Holder::Repair)).expect("free");
     let repaired = block_on(crate::repair::repair(&ports)).expect("nobody holds the journal");
     assert!(world.all_running());
     assert_eq!(repaired.findings.iter().map(|finding| finding.cause).collect::<Vec<_>>(), [Cause::Busy]);

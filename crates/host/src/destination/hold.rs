@@ -7,8 +7,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use backup_core::ports::destination::{DestinationError, DestinationHold};
-use backup_core::snapshot::RunId;
+use backup_core::ports::destination::{DestinationError, DestinationHold, Holder};
 use jiff::Timestamp;
 
 use super::LocalDestination;
@@ -21,7 +20,7 @@ use crate::machine::machine_name;
 const LONGEST: u64 = 1024;
 
 impl LocalDestination {
-    pub(super) fn hold_now(&self, run: Option<RunId>) -> Result<LocalHold, DestinationError> {
+    pub(super) fn hold_now(&self, holder: Holder) -> Result<LocalHold, DestinationError> {
         let refused = failed("hold", &self.root);
         // A missing root is told as everywhere.
         self.open_root()?;
@@ -32,7 +31,7 @@ impl LocalDestination {
         match lock(&path) {
             Ok(Ok(file)) => {
                 let hold = LocalHold { file, path };
-                hold.name_holder(run).map_err(refused)?;
+                hold.name_holder(holder).map_err(refused)?;
                 Ok(hold)
             }
             Ok(Err(holder)) => Err(DestinationError::Busy { path: self.root.clone(), holder }),
@@ -101,11 +100,10 @@ pub(super) struct LocalHold {
 }
 
 impl LocalHold {
-    fn name_holder(&self, run: Option<RunId>) -> io::Result<()> {
-        let what = run.map_or_else(|| "repair".to_owned(), |run| format!("run {run}"));
+    fn name_holder(&self, holder: Holder) -> io::Result<()> {
         let (process, machine, now) = (std::process::id(), machine_name(), Timestamp::now());
         self.file.set_len(0)?;
-        writeln!(&self.file, "{what}, process {process} on {machine}, since {now:.0}")
+        writeln!(&self.file, "{holder}, process {process} on {machine}, since {now:.0}")
     }
 }
 

@@ -31,7 +31,7 @@ use async_trait::async_trait;
 use backup_core::manifest::{MANIFEST_NAME, Manifest};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{
-    DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, Staging,
+    DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, Holder, SnapshotFiles, Staging,
     StoredSnapshot,
 };
 use backup_core::site::SiteCode;
@@ -204,8 +204,8 @@ fn stands(root: &OwnedFd, name: &str) -> Result<bool, Errno> {
 
 #[async_trait]
 impl Destination for LocalDestination {
-    async fn hold(&self, run: Option<RunId>) -> Result<Box<dyn DestinationHold>, DestinationError> {
-        Ok(Box::new(self.work(move |this| this.hold_now(run)).await?))
+    async fn hold(&self, holder: Holder) -> Result<Box<dyn DestinationHold>, DestinationError> {
+        Ok(Box::new(self.work(move |this| this.hold_now(holder)).await?))
     }
 
     async fn inspect(&self) -> Result<DestinationFacts, DestinationError> {

@@ -9,16 +9,16 @@ use super::{Faulty, destination_error};
 use crate::manifest::Manifest;
 use crate::path::{RelPath, SitePath};
 use crate::ports::destination::{
-    DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, SnapshotFiles, StageError,
-    StageItem, StagedContent, StagedFile, Staging, StoredSnapshot,
+    DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, Holder, SnapshotFiles,
+    StageError, StageItem, StagedContent, StagedFile, Staging, StoredSnapshot,
 };
 use crate::ports::site_files::{SiteFiles, WalkEntry};
 use crate::snapshot::RunId;
 
 #[async_trait]
 impl Destination for Faulty<dyn Destination> {
-    async fn hold(&self, run: Option<RunId>) -> Result<Box<dyn DestinationHold>, DestinationError> {
-        self.faults.call("Destination::hold", destination_error, self.inner.hold(run)).await
+    async fn hold(&self, holder: Holder) -> Result<Box<dyn DestinationHold>, DestinationError> {
+        self.faults.call("Destination::hold", destination_error, self.inner.hold(holder)).await
     }
     async fn inspect(&self) -> Result<DestinationFacts, DestinationError> {
         self.faults.call("Destination::inspect", destination_error, self.inner.inspect()).await

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backup_core::path::SitePath;
-use backup_core::ports::destination::{Destination, DestinationError, StageContent};
+use backup_core::ports::destination::{Destination, DestinationError, Holder, StageContent};
 use jiff::Timestamp;
 use rustix::io::Errno;
 
@@ -229,7 +229,7 @@ async fn a_lock_that_a_crash_left_holds_nobody() {
     let bench = Bench::new();
     let lock = bench.root.path().join(".P01Backup.lock");
     fs::write(&lock, "run 1, process 1 on elsewhere, since long ago\n").expect("written");
-    let hold = bench.destination.hold(None).await.expect("nobody has it locked");
+    let hold = bench.destination.hold(Holder::Repair).await.expect("nobody has it locked");
     let told = fs::read_to_string(&lock).expect("it says who holds it");
     assert!(told.starts_with(&format!("repair, process {} on ", std::process::id())), "{told}");
     drop(hold);
@@ -242,14 +242,14 @@ async fn a_link_in_the_place_of_the_lock_is_not_followed() {
     let victim = bench.source.path().join("victim");
     fs::write(&victim, "kept").expect("written");
     symlink(&victim, bench.root.path().join(".P01Backup.lock")).expect("a link");
-    bench.destination.hold(None).await.expect_err("it is no lock of ours");
+    bench.destination.hold(Holder::Repair).await.expect_err("it is no lock of ours");
     assert_eq!(fs::read_to_string(&victim).expect("it is there"), "kept");
 }
 
 #[tokio::test]
 async fn sites_below_one_root_do_not_wait_for_each_other() {
     let bench = Bench::new();
-    let _hold = bench.destination.hold(None).await.expect("free");
+    let _hold = bench.destination.hold(Holder::Repair).await.expect("free");
     let other = LocalDestination::new(site_path(bench.root.path()), "P02".parse().expect("a site code"));
-    other.hold(None).await.expect("another site's snapshots");
+    other.hold(Holder::Repair).await.expect("another site's snapshots");
 }
