@@ -149,6 +149,8 @@ codes! {
     OtherMachine = "other-machine" Critical,
     /// A task that this program or this site cannot do.
     NotSupported = "not-supported" Critical,
+    /// No task names anything to back up: an emptied file must not become an empty backup.
+    NothingToBackUp = "nothing-to-back-up" Critical,
     /// Two commands write the same file.
     DuplicateOutput = "duplicate-output" Error,
     /// A comment looks like `#stop` or `#start` with text after it.

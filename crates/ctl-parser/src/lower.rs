@@ -10,9 +10,9 @@ use backup_core::path::{RelPath, SitePath};
 use backup_core::plan::{CommandTask, RegistryTask, ServiceStep, Tasks};
 use backup_core::ports::registry::RegistryKey;
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Span};
 use crate::resolve::{Command, Expanded, Resolved, ResolvedCommand};
-use crate::syntax::ControlFile;
+use crate::syntax::{ControlFile, LineKind};
 
 /// What `BACKUP_DEST_DIR` stands for where the real destination is not a Windows path. It only has to be a folder that no
 /// control file names: places in the snapshot are what is left of a path below it.
@@ -73,6 +73,7 @@ pub fn lower(
     for command in &resolved.tasks {
         lowering.task(command);
     }
+    lowering.judge_whole(file, resolved);
     // A database that is configured is never copied as ordinary files, whatever the control file forgets.
     if config.database.is_some() && lowering.tasks.database.is_none() {
         lowering.tasks.database = RelPath::parse("SiteDBServer").ok();
@@ -89,6 +90,30 @@ struct Lowering<'a> {
 }
 
 impl Lowering<'_> {
+    /// A file that was emptied, or cut off, would take the place of a whole backup with next to nothing.
+    fn judge_whole(&mut self, file: &ControlFile, resolved: &Resolved) {
+        let backs_up = |command: &Command| {
+            matches!(
+                command,
+                Command::File { .. }
+                    | Command::Registry { .. }
+                    | Command::SiteDatabaseDump { .. }
+                    | Command::MeteringDatabaseDump { .. }
+                    | Command::Run { output: Some(_), .. }
+            )
+        };
+        let commands = [&resolved.tasks, &resolved.stop, &resolved.start].map(Vec::len).iter().sum::<usize>();
+        let lines = file.lines().iter().filter(|line| matches!(line.kind(), LineKind::Command(_) | LineKind::Invalid));
+        // A line that could not be read has been told of, and may have been the one.
+        let all_read = lines.count() == commands;
+        if all_read && !resolved.tasks.iter().any(|task| backs_up(&task.command)) {
+            let start_of_file = Span { line: 1, column: 1, start: 0, end: 0 };
+            let hint = "name what is to be backed up under [Tasks]; `sitebackup control-file new` shows a whole file";
+            let message = "no task names anything to back up";
+            self.diagnostics.push(Code::NothingToBackUp, start_of_file, message, hint);
+        }
+    }
+
     fn service_step(&mut self, command: &ResolvedCommand) -> Option<ServiceStep> {
         match &command.command {
             Command::Service { host, name } => {

@@ -69,7 +69,7 @@ fn what_this_machine_cannot_do_is_said_at_its_place() {
     finds(r"meteringdbdump x %SITE_BACKUP_DESTINATION%\MeteringDBServer\SMSbkMeterDBmeter.dat", "not-supported");
     finds(r"reg \\OTHER\HKLM\Software\X %SITE_BACKUP_DESTINATION%\SMSbkSiteRegX.dat", "other-machine");
     finds(r"reg \\SRV1\HKLM\Software\X %SITE_BACKUP_DESTINATION%\SMSbkSiteRegX.dat", "");
-    finds(r"rmdir %SITE_BACKUP_DESTINATION%", "");
+    finds(r"rmdir %SITE_BACKUP_DESTINATION%", "nothing-to-back-up");
 }
 
 #[test]
@@ -82,4 +82,12 @@ fn a_command_keeps_its_output_in_the_snapshot() {
         tasks.commands[0].output.as_ref().map(|place| Path::new(&place.to_string()).to_owned()),
         Some("SMSbkSiteConfigNTcode.txt".into())
     );
+}
+
+#[test]
+fn an_emptied_file_is_no_backup() {
+    for text in ["", "[Tokens]\r\n[Tasks]\r\n", "[Tasks]\r\n#stop\r\nfile a b\r\n#start\r\n"] {
+        let (_, found) = lowered(text);
+        assert!(found.iter().any(|found| found.code == crate::Code::NothingToBackUp), "{text:?}: {found:?}");
+    }
 }
