@@ -27,6 +27,9 @@ use crate::snapshot::RunId;
 use crate::status::{self, ProcessFacts};
 use crate::writers::{DatabaseWriter, SiteWriter};
 
+/// A snapshot with fewer entries than this may shrink as it likes.
+const FEW_ENTRIES: u64 = 10;
+
 /// What a run is given besides its ports and its plan.
 #[derive(Debug, Clone, Default)]
 pub struct RunContext {
@@ -36,6 +39,8 @@ pub struct RunContext {
     pub process: ProcessFacts,
     /// Whether every byte is read and written anew, nothing taken over from the previous snapshot.
     pub no_reuse: bool,
+    /// Whether a snapshot with less than half the entries of the last good one is as good as that.
+    pub accept_smaller: bool,
 }
 
 /// Why a run ends without a snapshot.
@@ -141,7 +146,11 @@ impl Run<'_> {
             self.log.finding(finding);
         }
         if let Some(error) = gravest(&self.log.findings).filter(|finding| finding.gravity == Gravity::Error) {
-            return Err(Stop { cause: error.cause, message: "preflight found errors".to_owned(), hint: None });
+            return Err(Stop {
+                cause: error.cause,
+                message: format!("preflight found errors: {}", error.message),
+                hint: None,
+            });
         }
         if let Some(error) = refused {
             return Err(error.into());
@@ -153,9 +162,22 @@ impl Run<'_> {
         let (set, database_writer) = self.shadow_copy(&staging, database.as_ref(), Arc::clone(&previous)).await?;
         self.moment(&set).await;
         let draft = self.collect(set, staging, database.zip(database_writer), previous).await?;
+        self.judge_size(draft.entries(), &snapshots);
         self.seal(draft).await?;
         self.report.snapshot = Some(self.ports.destination.publish(self.run).await?);
         Ok(snapshots)
+    }
+
+    /// A site that was wiped, or of which little is asked for any more by mistake, must not take the place of the last good snapshot.
+    fn judge_size(&mut self, entries: u64, snapshots: &[StoredSnapshot]) {
+        let good = snapshots.iter().rev().find(|snapshot| snapshot.manifest.weaker.is_empty());
+        let Some(good) = good.filter(|_| !self.context.accept_smaller) else { return };
+        let before = good.manifest.entries;
+        if before >= FEW_ENTRIES && entries < before / 2 {
+            let message = format!("the site has {entries} entries, and the last good snapshot {before}");
+            let hint = "if that is as it should be, say so once with `sitebackup backup --accept-smaller`; until then both are kept";
+            self.log.finding(Finding::error(Cause::Snapshot, message).hint(hint));
+        }
     }
 
     /// Takes the destination for as long as the run lasts; returns why that was refused.

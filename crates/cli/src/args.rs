@@ -198,6 +198,12 @@ pub(crate) struct BackupArgs {
     /// size and the time of change with which it was sealed.
     #[arg(long)]
     pub(crate) no_reuse: bool,
+    /// Take a snapshot with less than half the entries of the last good one for as good as that
+    ///
+    /// Without it such a snapshot is weaker than asked for (exit code 3), and the last good one is kept beside it: the site may have been
+    /// wiped, or the configuration emptied.
+    #[arg(long)]
+    pub(crate) accept_smaller: bool,
 }
 
 /// `files`

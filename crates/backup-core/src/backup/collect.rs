@@ -42,6 +42,13 @@ pub(super) struct Draft {
     moment: Timestamp,
 }
 
+impl Draft {
+    /// How many entries the list will have.
+    pub(super) fn entries(&self) -> u64 {
+        self.records.len() as u64
+    }
+}
+
 impl Run<'_> {
     /// Brings all parts of the moment into the staging folder.
     pub(super) async fn collect(

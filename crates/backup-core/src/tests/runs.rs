@@ -78,6 +78,26 @@ fn nothing_is_taken_over_when_nothing_is_to_be() {
     assert_eq!(read(true), first, "all of it is read");
 }
 
+#[test]
+fn a_site_that_was_wiped_takes_no_good_snapshots_place() {
+    let world = World::new();
+    (0..20).for_each(|n| world.lock().put(&format!("/site/data/{n}"), FileKind::File, b"x"));
+    let good = backup(&world).snapshot.expect("published");
+    world.lock().files.retain(|path, file| file.kind == FileKind::Directory || path.to_string().contains("counter"));
+    for _ in 0..3 {
+        let report = backup(&world);
+        assert_eq!(report.outcome, Outcome::Incomplete);
+        let told = |finding: &crate::report::Finding| finding.message.contains("last good snapshot");
+        assert!(report.findings.iter().any(told), "{:?}", report.findings);
+        let runs: Vec<_> = block_on(world.ports().destination.list()).expect("listed").iter().map(|s| s.run).collect();
+        assert_eq!(runs, [good.run, report.run], "the good one stays beside it");
+    }
+    let context = RunContext { accept_smaller: true, ..RunContext::default() };
+    assert_eq!(block_on(run_backup(&world.ports(), &plan(), &context)).outcome, Outcome::Done);
+    assert_eq!(backup(&world).outcome, Outcome::Done);
+    assert_eq!(block_on(world.ports().destination.list()).expect("listed").len(), 1);
+}
+
 /// The test of the test: the same site backed up without a stop holds different numbers.
 #[test]
 fn without_the_stop_the_numbers_differ() {

@@ -29,7 +29,12 @@ pub(super) async fn run(session: &Session, args: &BackupArgs) -> Result<Answer, 
 
 async fn back_up(session: &Session, site: &Site, args: &BackupArgs) -> Result<Answer, CommandError> {
     let (plan, notices) = plan::make(site)?;
-    let context = RunContext { cancel: session.cancel.clone(), process: process_facts(), no_reuse: args.no_reuse };
+    let context = RunContext {
+        cancel: session.cancel.clone(),
+        process: process_facts(),
+        no_reuse: args.no_reuse,
+        accept_smaller: args.accept_smaller,
+    };
     let trace = site.config.install_dir.as_ref().map(|install| Arc::new(TraceSink::new(local(install).join("Logs"))));
     let mut sinks: Vec<Arc<dyn EventSink>> = vec![Arc::clone(&session.screen) as _];
     sinks.extend(trace.iter().map(|trace| Arc::clone(trace) as Arc<dyn EventSink>));
