@@ -69,8 +69,8 @@ impl Run<'_> {
             moment: set.frozen_at,
         };
         // The database first: while it is pinned, its log of changes grows.
-        if let Some((facts, writer)) = database {
-            self.collect_database(&mut draft, &facts, &writer).await?;
+        if let Some((facts, writer)) = &database {
+            self.collect_database(&mut draft, facts, writer).await?;
         }
         match set.image {
             Image::Staged { records, problems } => {
@@ -88,6 +88,12 @@ impl Run<'_> {
         self.collect_registry(&mut draft).await?;
         self.run_commands(&mut draft).await?;
         self.collect_documents(&mut draft).await?;
+        // Last, for nothing waits for it: neither the image nor whatever the commands look at.
+        if let Some((facts, writer)) = &database {
+            self.check_cancel()?;
+            self.judge_database(&draft, facts, writer.place()).await;
+            self.check_cancel()?;
+        }
         Ok(draft)
     }
 
@@ -122,7 +128,6 @@ impl Run<'_> {
             None => text_origin(Part::Database, &facts.name, writer.place().clone()),
         });
         self.log.line(&format!("Copied component database {} to {}", facts.name, writer.place()));
-        self.judge_database(draft, facts, writer.place()).await;
         Ok(())
     }
 
@@ -136,9 +141,7 @@ impl Run<'_> {
             return;
         };
         self.phase(Phase::Verifying);
-        let verdict = database.judge(&copy).await;
-        self.phase(Phase::Copying);
-        match verdict {
+        match database.judge(&copy).await {
             Ok(verdict) => {
                 for fault in verdict.faults.iter().take(NAMED_FAULTS) {
                     let finding = Finding::error(Cause::Database, format!("database {name} is damaged: {fault}"));

@@ -260,6 +260,44 @@ fn a_service_that_will_not_start_is_loud_and_left_to_repair() {
     assert!(world.all_running());
 }
 
+/// Wishes to stop as soon as a phase begins.
+#[derive(Debug)]
+struct CancelAt(crate::event::Phase, crate::cancel::Cancel);
+
+impl crate::event::EventSink for CancelAt {
+    fn event(&self, event: &crate::event::Event) {
+        if matches!(event, crate::event::Event::Phase(phase) if *phase == self.0) {
+            self.1.cancel();
+        }
+    }
+}
+
+/// The calls of a run, and how it ended when somebody wishes to stop it at `phase`.
+fn calls_until(phase: Option<crate::event::Phase>) -> (Vec<&'static str>, Outcome) {
+    let world = World::new();
+    let faults = crate::memory::Faults::new(None);
+    let (mut ports, context) = (crate::memory::faulty(&world.ports(), &faults), RunContext::default());
+    if let Some(phase) = phase {
+        ports.events = std::sync::Arc::new(CancelAt(phase, context.cancel.clone()));
+    }
+    let report = crate::memory::run(&faults, async move { run_backup(&ports, &plan(), &context).await });
+    (faults.calls(), report.expect("no kill").outcome)
+}
+
+#[test]
+fn a_database_is_judged_when_nothing_waits_for_it_and_can_be_left_unjudged() {
+    use crate::event::Phase;
+    let (calls, outcome) = calls_until(None);
+    let judged = calls.iter().position(|call| *call == "SiteDatabase::judge").expect("it is judged");
+    let staged = calls.iter().rposition(|call| *call == "Staging::write").expect("documents are written");
+    assert!(judged > staged && outcome == Outcome::Done, "{calls:?}");
+    let (calls, outcome) = calls_until(Some(Phase::Copying));
+    assert!(!calls.contains(&"SiteDatabase::judge") && outcome == Outcome::Failed(Cause::Interrupted), "{calls:?}");
+    let (calls, outcome) = calls_until(Some(Phase::Verifying));
+    assert!(calls.contains(&"SiteDatabase::judge") && outcome == Outcome::Failed(Cause::Interrupted), "{calls:?}");
+    assert!(!calls.contains(&"Staging::walk"), "it stops before the seal: {calls:?}");
+}
+
 #[test]
 fn a_cancelled_run_sets_the_site_going() {
     let world = World::new();
