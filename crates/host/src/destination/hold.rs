@@ -13,8 +13,10 @@ use jiff::Timestamp;
 use super::LocalDestination;
 use super::names::failed;
 use crate::files::local;
+use crate::files::stat::links_of;
 use crate::jsonl::{is_still_at, none_if_missing, private_options};
 use crate::machine::machine_name;
+use crate::os::fs::{FileType, fstat};
 
 /// No holder says more about itself.
 const LONGEST: u64 = 1024;
@@ -30,6 +32,7 @@ impl LocalDestination {
         };
         match lock(&path) {
             Ok(Ok(file)) => {
+                refuse_other(&file).map_err(failed("hold", &self.root))?;
                 let hold = LocalHold { file, path };
                 hold.name_holder(holder).map_err(refused)?;
                 Ok(hold)
@@ -54,6 +57,15 @@ fn lock(path: &Path) -> io::Result<Result<File, String>> {
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
+}
+
+/// A hard link would hand us the content of another file, which we would cut; whatever it is, it is not touched.
+fn refuse_other(file: &File) -> io::Result<()> {
+    let stat = fstat(file)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && links_of(&stat) <= 1 {
+        return Ok(());
+    }
+    Err(io::Error::other("what has the name of the lock is no file, or has other names: remove it if it is not needed"))
 }
 
 fn has_no_locks(error: &io::Error) -> bool {

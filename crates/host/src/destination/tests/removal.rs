@@ -247,6 +247,22 @@ async fn a_link_in_the_place_of_the_lock_is_not_followed() {
 }
 
 #[tokio::test]
+async fn another_name_of_a_file_is_no_lock() {
+    let bench = Bench::new();
+    let victim = bench.source.path().join("victim");
+    fs::write(&victim, "kept").expect("written");
+    let lock = bench.root.path().join(".P01Backup.lock");
+    fs::hard_link(&victim, &lock).expect("a second name");
+    bench.destination.hold(None).await.expect_err("it is no lock of ours");
+    assert_eq!(fs::read_to_string(&victim).expect("it is there"), "kept");
+    assert!(lock.exists(), "nor is the name removed");
+    fs::remove_file(&lock).expect("removed");
+    rustix::fs::mknodat(rustix::fs::CWD, &lock, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).expect("a pipe");
+    bench.destination.hold(None).await.expect_err("a pipe is none either");
+    assert!(lock.exists());
+}
+
+#[tokio::test]
 async fn sites_below_one_root_do_not_wait_for_each_other() {
     let bench = Bench::new();
     let _hold = bench.destination.hold(Holder::Repair).await.expect("free");
