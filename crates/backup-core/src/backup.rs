@@ -15,11 +15,11 @@ use crate::plan::BackupPlan;
 use crate::ports::Ports;
 use crate::ports::database::DatabaseFacts;
 use crate::ports::destination::{DestinationError, DestinationHold, Holder, Staging, StoredSnapshot};
-use crate::ports::journal::{JournalError, JournalRecord, unfinished_runs};
+use crate::ports::journal::{JournalError, JournalRecord, UnendedRecovery, unfinished_runs};
 use crate::ports::shadow_copies::{
     Consistency, ImageSource, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer,
 };
-use crate::recover::half_recovered;
+use crate::recover::{HALF_RECOVERED_HINT, half_recovered};
 use crate::repair::repair_locked;
 use crate::report::{BackupReport, Cause, Finding, Gravity, Outcome, Totals, gravest};
 use crate::run_log::{NoteKeeper, RunLog};
@@ -65,6 +65,13 @@ impl From<DestinationError> for Stop {
             _ => None,
         };
         Self { hint, ..Self::new(cause, &error) }
+    }
+}
+
+impl From<UnendedRecovery> for Stop {
+    fn from(recovery: UnendedRecovery) -> Self {
+        let hint = Some(HALF_RECOVERED_HINT.to_owned());
+        Self { cause: Cause::HalfRecovered, message: recovery.to_string(), hint }
     }
 }
 
@@ -195,8 +202,8 @@ impl Run<'_> {
         let state = |error: JournalError| Stop::new(Cause::State, &error);
         let records = self.ports.journal.read().await.map_err(state)?;
         // Before anything is put right: services that were stopped for the recovery stay down.
-        if let Some(Finding { cause, message, hint, .. }) = half_recovered(&records) {
-            return Err(Stop { cause, message, hint });
+        if let Some(recovery) = half_recovered(&records) {
+            return Err(recovery.into());
         }
         if !unfinished_runs(&records).is_empty() {
             let repaired = repair_locked(self.ports, refused).await.map_err(state)?;

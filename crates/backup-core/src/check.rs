@@ -42,7 +42,8 @@ async fn leftovers(ports: &Ports) -> Vec<Finding> {
         let message = "an earlier run did not end: its services and leftovers are put right by the next run";
         Finding::new(Gravity::Warning, Cause::State, message).hint("or now, by `sitebackup repair`")
     });
-    unfinished.into_iter().chain(half_recovered(&records)).collect()
+    let half_recovered = half_recovered(&records).map(|recovery| recovery.finding(Gravity::Error));
+    unfinished.into_iter().chain(half_recovered).collect()
 }
 
 /// The sources of a plan without the database's own files.

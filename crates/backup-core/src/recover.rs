@@ -29,6 +29,7 @@ use crate::ports::services::ServiceControl;
 use crate::report::{Cause, Finding, Gravity, RecoveryPreview, RecoveryReport, has_errors};
 use crate::verify::{SnapshotError, read_snapshot};
 
+pub(crate) use record::HALF_RECOVERED_HINT;
 pub use record::{abandon_recoveries, half_recovered};
 
 /// Entries put back by one call, so that progress is told and memory bounded.

@@ -44,7 +44,7 @@ pub(crate) async fn repair_locked(
     }
     let is_settled = half_recovered.is_none() && !has_errors(&report.findings);
     // Only an administrator or another recovery can put that right.
-    report.findings.extend(half_recovered.map(|finding| Finding { gravity: Gravity::Warning, ..finding }));
+    report.findings.extend(half_recovered.map(|recovery| recovery.finding(Gravity::Warning)));
     if is_settled {
         for run in report.unfinished.clone() {
             let published = report.published == Some(run);

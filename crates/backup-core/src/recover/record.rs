@@ -1,14 +1,19 @@
 //! What the journal knows of recoveries in place: a site is not backed up while it is half old, half recovered.
 
+use std::fmt;
+
 use super::Recovery;
 use crate::copy::chain;
 use crate::ports::Ports;
 use crate::ports::journal::{JournalError, JournalRecord, RunJournal, UnendedRecovery, unended_recoveries};
-use crate::report::{Cause, Finding, has_errors};
+use crate::report::{Cause, Finding, Gravity, has_errors};
 use crate::snapshot::{RunId, short};
 
 /// Places of a recovery that are named one by one.
 const NAMED: usize = 3;
+
+pub(crate) const HALF_RECOVERED_HINT: &str =
+    "repeat `sitebackup recover`; if the site is as it should be, say so with `sitebackup recover --abandon`";
 
 const REPEAT: &str = "repeat the recovery: only when it has ended as a whole is the site backed up again";
 
@@ -55,19 +60,31 @@ pub async fn abandon_recoveries(ports: &Ports) -> Result<Vec<UnendedRecovery>, J
     Ok(unended)
 }
 
-/// Why a site must not be backed up: the last recovery in place that is not known to have ended.
-pub fn half_recovered(records: &[JournalRecord]) -> Option<Finding> {
-    let recovery = unended_recoveries(records).pop()?;
-    let began = recovery.at.strftime("%Y-%m-%d %H:%M:%S UTC");
-    let snapshot = short(recovery.snapshot, &[]);
-    let mut places = recovery.places.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    if let Some(more) = recovery.places.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        places.push_str(&format!(" and {more} more"));
+/// Why a site must not be backed up: recoveries in place that are not known to have ended, told as one, with the last one's snapshot.
+pub fn half_recovered(records: &[JournalRecord]) -> Option<UnendedRecovery> {
+    let mut open = unended_recoveries(records);
+    let last = open.pop()?;
+    let places = open.into_iter().flat_map(|recovery| recovery.places).chain(last.places.clone()).collect();
+    Some(UnendedRecovery { places, ..last })
+}
+
+impl UnendedRecovery {
+    /// What everybody who is asked about the site says of it.
+    pub fn finding(&self, gravity: Gravity) -> Finding {
+        Finding::new(gravity, Cause::HalfRecovered, self.to_string()).hint(HALF_RECOVERED_HINT)
     }
-    let message = format!(
-        "a recovery of snapshot {snapshot} began {began} and did not end: the site may be half old, half recovered ({places})"
-    );
-    let hint =
-        "repeat `sitebackup recover`; if the site is as it should be, say so with `sitebackup recover --abandon`";
-    Some(Finding::error(Cause::HalfRecovered, message).hint(hint))
+}
+
+impl fmt::Display for UnendedRecovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let began = self.at.strftime("%Y-%m-%d %H:%M:%S UTC");
+        let snapshot = short(self.snapshot, &[]);
+        let places = self.places.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        write!(f, "a recovery of snapshot {snapshot} began {began} and did not end: ")?;
+        write!(f, "the site may be half old, half recovered ({places}")?;
+        match self.places.len().saturating_sub(NAMED) {
+            0 => f.write_str(")"),
+            more => write!(f, " and {more} more)"),
+        }
+    }
 }

@@ -341,3 +341,14 @@ fn a_registry_elsewhere_does_not_settle_the_sites() {
     assert_eq!(recovered(&world, &snapshot, &here).end(), RecoveryEnd::Whole);
     assert_ne!(backup(&world).outcome, Outcome::Failed(Cause::HalfRecovered));
 }
+
+#[test]
+fn every_place_that_is_half_recovered_is_told() {
+    let (world, snapshot) = wrecked();
+    for place in ["/site/data -> /site/data", "/site/inboxes -> /site/inboxes"] {
+        let (snapshot, at, places) = (snapshot.run, snapshot.manifest.moment, vec![place.to_owned()]);
+        world.lock().journal.push(JournalRecord::RecoveryBegun { snapshot, at, places });
+    }
+    let told = crate::recover::half_recovered(&world.lock().journal).expect("two did not end").to_string();
+    assert!(told.ends_with("(/site/data -> /site/data, /site/inboxes -> /site/inboxes)"), "{told}");
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use backup_core::config::SiteConfig;
 use backup_core::ports::Ports;
 use backup_core::ports::destination::{DamagedSnapshot, StoredSnapshot};
-use backup_core::ports::journal::unfinished_runs;
+use backup_core::ports::journal::{UnendedRecovery, unfinished_runs};
 use backup_core::recover::half_recovered;
 use backup_core::report::{Cause, Finding, Gravity};
 use backup_core::schedule::{ScheduleZone, Window};
@@ -62,7 +62,7 @@ struct Facts {
     missed: Vec<Window>,
     leftovers: Vec<RunId>,
     /// A recovery that is not known to have ended.
-    half_recovered: Option<Finding>,
+    half_recovered: Option<UnendedRecovery>,
 }
 
 /// The last run that has said anything.
@@ -180,8 +180,7 @@ impl Facts {
             findings.push(finding.hint("`sitebackup repair` puts it right, and so does the next run"));
         }
         // No error: what there is to recover from is as good as before.
-        let warning = |finding: &Finding| Finding { gravity: Gravity::Warning, ..finding.clone() };
-        findings.extend(self.half_recovered.as_ref().map(warning));
+        findings.extend(self.half_recovered.as_ref().map(|recovery| recovery.finding(Gravity::Warning)));
         findings
     }
 
