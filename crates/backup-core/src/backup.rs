@@ -205,6 +205,12 @@ impl Run<'_> {
         if let Some(recovery) = half_recovered(&records) {
             return Err(recovery.into());
         }
+        // Another configuration's journal is not seen from here; what it recovers is noted at the destination.
+        if refused.is_none()
+            && let Some(recovery) = self.ports.destination.half_recovered().await?
+        {
+            return Err(recovery.into());
+        }
         if !unfinished_runs(&records).is_empty() {
             let repaired = repair_locked(self.ports, refused).await.map_err(state)?;
             self.log.line(&format!(

@@ -42,7 +42,9 @@ async fn leftovers(ports: &Ports) -> Vec<Finding> {
         let message = "an earlier run did not end: its services and leftovers are put right by the next run";
         Finding::new(Gravity::Warning, Cause::State, message).hint("or now, by `sitebackup repair`")
     });
-    let half_recovered = half_recovered(&records).map(|recovery| recovery.finding(Gravity::Error));
+    // A destination that cannot be asked is told of by preflight.
+    let noted = ports.destination.half_recovered().await.ok().flatten();
+    let half_recovered = half_recovered(&records).or(noted).map(|recovery| recovery.finding(Gravity::Error));
     unfinished.into_iter().chain(half_recovered).collect()
 }
 

@@ -21,16 +21,17 @@ use crate::plan::place_of;
 use crate::ports::Ports;
 use crate::ports::clock::Clock;
 use crate::ports::database::SiteDatabase;
-use crate::ports::destination::SnapshotFiles;
-use crate::ports::journal::{JournalError, RunJournal};
+use crate::ports::destination::{Destination, SnapshotFiles};
+use crate::ports::journal::RunJournal;
 use crate::ports::recovery_target::{RecoveryTarget, RestoreItem, Restored};
 use crate::ports::registry::{ImportMode, Registry, RegistryKey};
 use crate::ports::services::ServiceControl;
 use crate::report::{Cause, Finding, Gravity, RecoveryPreview, RecoveryReport, has_errors};
 use crate::verify::{SnapshotError, read_snapshot};
 
+use record::Guard;
 pub(crate) use record::HALF_RECOVERED_HINT;
-pub use record::{abandon_recoveries, half_recovered};
+pub use record::{AbandonError, abandon_recoveries, half_recovered};
 
 /// Entries put back by one call, so that progress is told and memory bounded.
 const BATCH: usize = 512;
@@ -49,6 +50,9 @@ pub struct RecoveryPorts {
     /// Held while a configured site is recovered, so that no run replaces the snapshot; what is put back in place is recorded in it, so
     /// that no later run takes a half-recovered site for a good one.
     pub journal: Option<Arc<dyn RunJournal>>,
+    /// Held meanwhile, so that no other configuration's run removes the snapshot, and told of what is put back in place, for such a run
+    /// sees no journal but its own.
+    pub destination: Option<Arc<dyn Destination>>,
     /// Dates the records.
     pub clock: Arc<dyn Clock>,
     /// Who is told.
@@ -64,6 +68,7 @@ impl RecoveryPorts {
             registry: Some(Arc::clone(&ports.registry)),
             services: Some((Arc::clone(&ports.services), services)),
             journal: Some(Arc::clone(&ports.journal)),
+            destination: Some(Arc::clone(&ports.destination)),
             clock: Arc::clone(&ports.clock),
             events: Arc::clone(&ports.events),
         }
@@ -126,26 +131,19 @@ pub async fn recover(
     request: &RecoverRequest,
 ) -> Result<RecoveryReport, SnapshotError> {
     ports.events.event(&Event::Phase(Phase::Recovering));
-    let _lock = match &ports.journal {
-        None => None,
-        Some(journal) => match journal.lock().await {
-            Ok(lock) => Some(lock),
-            Err(error) => {
-                let cause = if matches!(error, JournalError::Busy { .. }) { Cause::Busy } else { Cause::State };
-                let findings = vec![Finding::error(cause, chain(&error)).hint("try again when it has ended")];
-                return Ok(RecoveryReport { findings, ..RecoveryReport::default() });
-            }
-        },
+    let guard = match Guard::take(ports).await {
+        Ok(guard) => guard,
+        Err(refused) => return Ok(RecoveryReport { findings: vec![refused], ..RecoveryReport::default() }),
     };
     let (manifest, records) = read_snapshot(files.as_ref()).await?;
     let mut recovery = Recovery { ports, request, files, report: RecoveryReport::default() };
     recovery.judge_request(&manifest);
-    let work = recovery.plan(&manifest, &records);
+    let mut work = recovery.plan(&manifest, &records);
     recovery.judge(&work).await;
-    let in_place = work.in_place.clone();
-    if !has_errors(&recovery.report.findings) && recovery.record_begin(manifest.run, &in_place).await {
+    let in_place = std::mem::take(&mut work.in_place);
+    if !has_errors(&recovery.report.findings) && recovery.record_begin(&guard, manifest.run, &in_place).await {
         recovery.put_back(work).await;
-        recovery.record_end(manifest.run, &in_place).await;
+        recovery.record_end(&guard, manifest.run, &in_place).await;
     }
     Ok(recovery.report)
 }

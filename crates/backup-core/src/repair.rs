@@ -3,7 +3,7 @@
 use crate::copy::chain;
 use crate::ports::Ports;
 use crate::ports::destination::{DestinationError, Holder};
-use crate::ports::journal::{JournalError, JournalRecord, unfinished_runs};
+use crate::ports::journal::{JournalError, JournalRecord, UnendedRecovery, unfinished_runs};
 use crate::ports::services::{ServiceError, ServiceState};
 use crate::recover::half_recovered;
 use crate::report::{Cause, Finding, Gravity, RepairReport, has_errors};
@@ -28,7 +28,10 @@ pub(crate) async fn repair_locked(
 ) -> Result<RepairReport, JournalError> {
     let records = ports.journal.read().await?;
     let mut report = RepairReport { unfinished: unfinished_runs(&records), ..RepairReport::default() };
-    let half_recovered = half_recovered(&records);
+    let half_recovered = match (half_recovered(&records), refused) {
+        (None, None) => noted(ports, &mut report).await,
+        (recovery, _) => recovery,
+    };
     // Services first: the site's outage is what hurts now. On half a site they would write to what is still to be put back.
     if half_recovered.is_none() {
         for name in to_start(&records, &report.unfinished) {
@@ -53,6 +56,15 @@ pub(crate) async fn repair_locked(
         }
     }
     Ok(report)
+}
+
+/// What another configuration's recovery left open. Where that cannot be known the site's outage weighs more.
+async fn noted(ports: &Ports, report: &mut RepairReport) -> Option<UnendedRecovery> {
+    let noted = ports.destination.half_recovered().await;
+    noted.unwrap_or_else(|error| {
+        report.findings.push(Finding::error(Cause::of_destination(&error), chain(&error)));
+        None
+    })
 }
 
 fn to_start(records: &[JournalRecord], unfinished: &[RunId]) -> Vec<String> {

@@ -7,6 +7,7 @@ use backup_core::ports::Source;
 use backup_core::ports::destination::DestinationError;
 use backup_core::ports::journal::JournalError;
 use backup_core::ports::status_log::StatusLogError;
+use backup_core::recover::AbandonError;
 use backup_core::report::{Cause, Finding, Gravity};
 use backup_core::snapshot::ChooseError;
 use backup_core::verify::SnapshotError;
@@ -139,6 +140,15 @@ impl From<JournalError> for CommandError {
             JournalError::Busy { .. } => Self::new(Exit::BUSY, error)
                 .hint("wait until it has ended; a watchdog that starts services takes as long as the services may"),
             JournalError::Failed { .. } => Self::new(Exit::STATE, error).hint(STATE_HINT),
+        }
+    }
+}
+
+impl From<AbandonError> for CommandError {
+    fn from(error: AbandonError) -> Self {
+        match error {
+            AbandonError::Journal(error) => error.into(),
+            AbandonError::Destination(error) => error.into(),
         }
     }
 }

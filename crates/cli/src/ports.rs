@@ -37,12 +37,11 @@ pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
     let config = &site.config;
     let clock = Arc::new(SystemClock);
     let state_dir = local(&config.state_dir);
-    let destination = config.task.destination.site_folder().clone();
     let provider = vss::choose(config.task.shadow_copy);
     Ports {
         clock: Arc::clone(&clock) as _,
         files: Arc::new(LocalSiteFiles::new()),
-        destination: Arc::new(LocalDestination::new(destination, config.code.clone())),
+        destination: Arc::new(destination(config)),
         registry: Arc::new(RegistryRoots::new(&config.registry)),
         services: Arc::new(CommandServices::new(config.services.clone())),
         database: config.database.as_ref().map(database),
@@ -85,9 +84,14 @@ pub(crate) fn bare(
         registry: registry.map(|config| Arc::new(RegistryRoots::new(&config.registry)) as _),
         services: config.map(|config| (services(config), names(config))),
         journal: site.map(|site| Arc::new(FileJournal::new(local(&site.state_dir))) as _),
+        destination: site.map(|site| Arc::new(destination(site)) as _),
         clock: Arc::new(SystemClock),
         events,
     }
+}
+
+fn destination(config: &SiteConfig) -> LocalDestination {
+    LocalDestination::new(config.task.destination.site_folder().clone(), config.code.clone())
 }
 
 fn database(config: &DatabaseConfig) -> Arc<dyn SiteDatabase> {

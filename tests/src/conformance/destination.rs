@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use backup_core::manifest::Manifest;
 use backup_core::path::SitePath;
 use backup_core::ports::destination::{Destination, DestinationError, Holder, StoredSnapshot};
+use backup_core::ports::journal::UnendedRecovery;
 use backup_core::snapshot::RunId;
 use tokio::task::yield_now;
 
@@ -45,7 +46,7 @@ pub async fn suite<B: DestinationBench>(make: impl Fn() -> B) {
         removing_takes_one_and_leaves_the_others, what_is_being_removed_is_not_listed, a_sweep_takes_what_was_never_sealed,
         amending_replaces_the_manifest_alone, amending_is_atomic, the_log_is_kept, no_name_hides_a_snapshot,
         what_is_not_there_is_named, an_unfinished_run_harms_nothing,
-        one_holder_at_a_time, a_hold_is_no_snapshot, what_is_damaged_is_told_and_left_alone);
+        one_holder_at_a_time, a_hold_is_no_snapshot, a_half_recovered_site_is_noted, what_is_damaged_is_told_and_left_alone);
 }
 
 async fn runs(destination: &dyn Destination) -> Vec<RunId> {
@@ -428,6 +429,24 @@ async fn a_hold_is_no_snapshot(bench: impl DestinationBench) {
     assert_whole(destination.as_ref(), &[run(1)]).await;
     drop(hold);
     assert_whole(destination.as_ref(), &[run(1)]).await;
+}
+
+async fn a_half_recovered_site_is_noted(bench: impl DestinationBench) {
+    let (first, second) = (bench.destination(), bench.destination());
+    let _hold = first.hold(Holder::Recovery).await.expect("free");
+    store_some(first.as_ref(), run(1)).await;
+    assert_eq!(second.half_recovered().await.expect("read"), None);
+    first.note_half_recovered(None).await.expect("a note that is not there is removed");
+    for places in [vec!["/a -> /b".to_owned()], vec!["/a -> /b".to_owned(), "K -> registry".to_owned()]] {
+        let open = UnendedRecovery { snapshot: run(1), at: moment(3), places };
+        first.note_half_recovered(Some(&open)).await.expect("noted");
+        assert_eq!(second.half_recovered().await.expect("read"), Some(open));
+    }
+    assert_eq!(first.sweep().await.expect("swept"), 0);
+    assert_whole(second.as_ref(), &[run(1)]).await;
+    assert!(second.half_recovered().await.expect("read").is_some(), "no sweep removes it");
+    first.note_half_recovered(None).await.expect("removed");
+    assert_eq!(second.half_recovered().await.expect("read"), None);
 }
 
 async fn what_is_damaged_is_told_and_left_alone(bench: impl DestinationBench) {

@@ -15,6 +15,7 @@ use crate::ports::destination::{
     DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, Holder, SnapshotFiles,
     StageContent, StageError, StageItem, StagedContent, StagedFile, Staging, StoredSnapshot,
 };
+use crate::ports::journal::UnendedRecovery;
 use crate::ports::site_files::{FileId, FileKind, FileStat, FileTime, OpenFile, SiteFiles, SiteFilesError, WalkEntry};
 use crate::snapshot::RunId;
 
@@ -66,6 +67,17 @@ impl Destination for World {
         }
         state.held = Some(new.to_string());
         Ok(Box::new(MemoryHold(self.clone())))
+    }
+
+    async fn half_recovered(&self) -> Result<Option<UnendedRecovery>, DestinationError> {
+        Ok(self.step().half_recovered.clone())
+    }
+
+    async fn note_half_recovered(&self, open: Option<&UnendedRecovery>) -> Result<(), DestinationError> {
+        let mut state = self.step();
+        assert!(state.held.is_some(), "only who holds the destination writes to it");
+        state.half_recovered = open.cloned();
+        Ok(())
     }
 
     async fn inspect(&self) -> Result<DestinationFacts, DestinationError> {

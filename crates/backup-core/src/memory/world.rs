@@ -11,6 +11,7 @@ use crate::manifest::Manifest;
 use crate::path::{RelPath, SitePath};
 use crate::ports::commands::CommandOutcome;
 use crate::ports::journal::JournalRecord;
+use crate::ports::journal::UnendedRecovery;
 use crate::ports::services::ServiceState;
 use crate::ports::site_files::{FileId, FileKind, FileStat, FileTime};
 use crate::snapshot::RunId;
@@ -86,6 +87,8 @@ pub struct WorldState {
     pub free: u64,
     /// Who holds the destination.
     pub held: Option<String>,
+    /// What recoveries left open, as noted at the destination.
+    pub half_recovered: Option<UnendedRecovery>,
     /// The last `smsbkup.log` at the destination.
     pub kept_log: Option<Vec<u8>>,
     /// Registry exports by key in lower case.
@@ -144,6 +147,7 @@ impl World {
             folders: BTreeMap::new(),
             free: 1 << 30,
             held: None,
+            half_recovered: None,
             kept_log: None,
             registry: BTreeMap::new(),
             services: ["SMS_SITE_COMPONENT_MANAGER", "SMS_EXECUTIVE"]

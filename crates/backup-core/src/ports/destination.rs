@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::Source;
+use super::journal::UnendedRecovery;
 use super::site_files::{Attributes, FileStat, FileTime, OpenFile, SiteFiles, SiteFilesError, WalkEntry};
 use crate::manifest::{ContentHash, Manifest};
 use crate::path::{RelPath, SitePath};
@@ -238,6 +239,11 @@ pub trait Destination: Debug + Send + Sync {
     ///
     /// Reading needs no hold. Where the place knows no locks it excludes nobody.
     async fn hold(&self, holder: Holder) -> Result<Box<dyn DestinationHold>, DestinationError>;
+    /// What recoveries in place have left open of the site, as noted here: the journal of one configuration is not seen by another one,
+    /// maybe on another machine. A note that cannot be understood is [`DestinationError::Damaged`].
+    async fn half_recovered(&self) -> Result<Option<UnendedRecovery>, DestinationError>;
+    /// Replaces that note, or removes it; durable when it returns, and after a crash the old one or the new one. Only who holds writes it.
+    async fn note_half_recovered(&self, open: Option<&UnendedRecovery>) -> Result<(), DestinationError>;
     /// Room, volume and what stands in the way; changes nothing.
     async fn inspect(&self) -> Result<DestinationFacts, DestinationError>;
     /// All whole snapshots of the site, oldest run first, under whatever folder name.

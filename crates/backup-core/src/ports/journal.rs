@@ -99,7 +99,7 @@ pub fn unfinished_runs(records: &[JournalRecord]) -> Vec<RunId> {
 }
 
 /// A recovery that began, and places of it that nothing has made whole since.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnendedRecovery {
     /// The snapshot, by its run.
     pub snapshot: RunId,

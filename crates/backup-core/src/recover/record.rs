@@ -1,11 +1,14 @@
-//! What the journal knows of recoveries in place: a site is not backed up while it is half old, half recovered.
+//! What journal and destination know of recoveries in place: a site is not backed up while it is half old, half recovered.
+//!
+//! The journal is told first and last, so that a note at the destination never stands without an open recovery in some journal.
 
 use std::fmt;
 
-use super::Recovery;
+use super::{Recovery, RecoveryPorts};
 use crate::copy::chain;
 use crate::ports::Ports;
-use crate::ports::journal::{JournalError, JournalRecord, RunJournal, UnendedRecovery, unended_recoveries};
+use crate::ports::destination::{DestinationError, DestinationHold, Holder};
+use crate::ports::journal::{JournalError, JournalLock, JournalRecord, UnendedRecovery, unended_recoveries};
 use crate::report::{Cause, Finding, Gravity, has_errors};
 use crate::snapshot::{RunId, short};
 
@@ -17,47 +20,141 @@ pub(crate) const HALF_RECOVERED_HINT: &str =
 
 const REPEAT: &str = "repeat the recovery: only when it has ended as a whole is the site backed up again";
 
-impl Recovery<'_> {
-    /// The journal, where the site itself is written to; another place is nobody's site.
-    fn journal(&self, in_place: &[String]) -> Option<&dyn RunJournal> {
-        self.ports.journal.as_deref().filter(|_| !in_place.is_empty())
-    }
+/// Held as long as a recovery lasts.
+#[derive(Debug)]
+pub(super) struct Guard {
+    _journal: Option<Box<dyn JournalLock>>,
+    /// Why the destination is not held, if it should be.
+    unheld: Option<DestinationError>,
+    hold: Option<Box<dyn DestinationHold>>,
+}
 
+impl Guard {
+    /// Refuses where anybody else is at work. A destination that cannot be written, such as a medium, can be recovered from all the same.
+    pub(super) async fn take(ports: &RecoveryPorts) -> Result<Self, Finding> {
+        let busy = |cause, error: &dyn std::error::Error| {
+            Finding::error(cause, chain(error)).hint("try again when it has ended")
+        };
+        let journal = match &ports.journal {
+            None => None,
+            Some(journal) => Some(journal.lock().await.map_err(|error| match error {
+                JournalError::Busy { .. } => busy(Cause::Busy, &error),
+                JournalError::Failed { .. } => busy(Cause::State, &error),
+            })?),
+        };
+        let mut guard = Self { _journal: journal, unheld: None, hold: None };
+        let Some(destination) = &ports.destination else { return Ok(guard) };
+        match destination.hold(Holder::Recovery).await {
+            Ok(hold) => guard.hold = Some(hold),
+            Err(error @ DestinationError::Busy { .. }) => return Err(busy(Cause::Busy, &error)),
+            Err(error) => guard.unheld = Some(error),
+        }
+        Ok(guard)
+    }
+}
+
+impl Recovery<'_> {
     /// Makes durable that places of the site are about to be changed. Without that nothing is written.
-    pub(super) async fn record_begin(&mut self, snapshot: RunId, in_place: &[String]) -> bool {
-        let Some(journal) = self.journal(in_place) else { return true };
-        let (at, places) = (self.ports.clock.now(), in_place.to_vec());
-        match journal.append(&JournalRecord::RecoveryBegun { snapshot, at, places }).await {
+    pub(super) async fn record_begin(&mut self, guard: &Guard, snapshot: RunId, in_place: &[String]) -> bool {
+        if let Some(error) = &guard.unheld {
+            let message = format!("another configuration's run is not kept away meanwhile: {}", chain(error));
+            let finding = Finding::new(Gravity::Warning, Cause::Destination, message);
+            self.report.findings.push(finding.hint("see to it that nobody else backs up to this destination"));
+        }
+        if in_place.is_empty() {
+            return true;
+        }
+        let open = UnendedRecovery { snapshot, at: self.ports.clock.now(), places: in_place.to_vec() };
+        if let Some(journal) = &self.ports.journal {
+            let UnendedRecovery { snapshot, at, places } = open.clone();
+            if let Err(error) = journal.append(&JournalRecord::RecoveryBegun { snapshot, at, places }).await {
+                self.error(Cause::State, chain(&error), "nothing was written: see to the state folder");
+                return false;
+            }
+        }
+        match self.note(guard, in_place, Some(open)).await {
             Ok(()) => true,
             Err(error) => {
-                self.error(Cause::State, chain(&error), "nothing was written: see to the state folder");
+                let hint = "nothing was written: the destination must take a note of the recovery, so see to it";
+                self.error(Cause::of_destination(&error), chain(&error), hint);
                 false
             }
         }
     }
 
     /// What did not go well leaves the recovery open.
-    pub(super) async fn record_end(&mut self, snapshot: RunId, in_place: &[String]) {
-        let Some(journal) = self.journal(in_place).filter(|_| !has_errors(&self.report.findings)) else { return };
+    pub(super) async fn record_end(&mut self, guard: &Guard, snapshot: RunId, in_place: &[String]) {
+        if in_place.is_empty() || has_errors(&self.report.findings) {
+            return;
+        }
+        if let Err(error) = self.note(guard, in_place, None).await {
+            self.error(Cause::of_destination(&error), chain(&error), REPEAT);
+            return;
+        }
+        let Some(journal) = &self.ports.journal else { return };
         let (at, places) = (self.ports.clock.now(), in_place.to_vec());
         if let Err(error) = journal.append(&JournalRecord::RecoveryEnded { snapshot, at, places }).await {
             self.error(Cause::State, chain(&error), REPEAT);
         }
     }
+
+    /// Notes at the destination that a recovery has begun (`open`), or else ended; what others have open at other places stays noted.
+    async fn note(
+        &self,
+        guard: &Guard,
+        in_place: &[String],
+        open: Option<UnendedRecovery>,
+    ) -> Result<(), DestinationError> {
+        let Some(destination) = self.ports.destination.as_ref().filter(|_| guard.hold.is_some()) else { return Ok(()) };
+        let mut others = destination.half_recovered().await?;
+        if let Some(others) = &mut others {
+            others.places.retain(|place| !in_place.contains(place));
+        }
+        let others = others.filter(|others| !others.places.is_empty());
+        let note = match (others, open) {
+            (Some(others), Some(open)) => {
+                let places = others.places.into_iter().chain(open.places).collect();
+                Some(UnendedRecovery { places, ..open })
+            }
+            (others, open) => open.or(others),
+        };
+        destination.note_half_recovered(note.as_ref()).await
+    }
 }
 
-/// Says that the site is as it should be, whatever recoveries began and did not end; returns these.
+/// Says that the site is as it should be, whatever recoveries began and did not end, of this configuration or by the note at the
+/// destination; returns these.
 ///
 /// # Errors
-/// [`JournalError`] when a run or a recovery is in progress, or the journal cannot be used.
-pub async fn abandon_recoveries(ports: &Ports) -> Result<Vec<UnendedRecovery>, JournalError> {
+/// [`AbandonError`] when a run or a recovery is in progress, or journal or destination cannot be used.
+pub async fn abandon_recoveries(ports: &Ports) -> Result<Vec<UnendedRecovery>, AbandonError> {
     let _lock = ports.journal.lock().await?;
-    let unended = unended_recoveries(&ports.journal.read().await?);
+    let mut unended = unended_recoveries(&ports.journal.read().await?);
+    // A note that cannot be understood is given up as well. Who has none needs no hold: the destination may be gone.
+    let noted = ports.destination.half_recovered().await;
+    if !matches!(noted, Ok(None) | Err(DestinationError::Failed { .. })) {
+        let _hold = ports.destination.hold(Holder::Recovery).await?;
+        ports.destination.note_half_recovered(None).await?;
+    }
     if !unended.is_empty() {
         let at = ports.clock.now();
         ports.journal.append(&JournalRecord::RecoveriesAbandoned { at }).await?;
     }
+    if unended.is_empty() {
+        unended.extend(noted.ok().flatten());
+    }
     Ok(unended)
+}
+
+/// Why recoveries could not be abandoned.
+#[derive(Debug, thiserror::Error)]
+pub enum AbandonError {
+    /// The journal's reason.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The destination's reason.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
 }
 
 /// Why a site must not be backed up: recoveries in place that are not known to have ended, told as one, with the last one's snapshot.

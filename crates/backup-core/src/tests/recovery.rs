@@ -3,6 +3,7 @@
 use super::*;
 use crate::manifest::Part;
 use crate::memory::{Fault, FaultKind, Faults, faulty, run};
+use crate::ports::destination::Holder;
 use crate::ports::journal::JournalRecord;
 use crate::ports::services::ServiceState;
 use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, recover};
@@ -73,6 +74,13 @@ fn interrupted(world: &World, snapshot: &StoredSnapshot, fault: Fault) -> (bool,
     (faults.calls().len() > fault.at, report.and_then(Result::ok))
 }
 
+fn calls_of_a_recovery(world: &World, snapshot: &StoredSnapshot) -> Vec<&'static str> {
+    let (ports, faults) = (world.ports(), Faults::new(None));
+    let recovery = RecoveryPorts::of(&faulty(&ports, &faults), vec![]);
+    block_on(recover(&recovery, open(&ports, snapshot), &RecoverRequest::default())).expect("it can be read");
+    faults.calls()
+}
+
 /// Every file that the site had, the counter's as it was: the site is whole.
 fn is_whole(world: &World) -> bool {
     let state = world.lock();
@@ -108,8 +116,12 @@ fn a_half_recovered_site_is_not_backed_up() {
 
 fn half_recovered_world() -> (World, StoredSnapshot) {
     let (world, snapshot) = wrecked();
-    let fault = Fault { at: 4, kind: FaultKind::KillAfter };
-    interrupted(&world, &snapshot, fault);
+    let at = {
+        let (world, snapshot) = wrecked();
+        let calls = calls_of_a_recovery(&world, &snapshot);
+        calls.iter().position(|call| *call == "RecoveryTarget::restore").expect("files are put back")
+    };
+    interrupted(&world, &snapshot, Fault { at, kind: FaultKind::KillAfter });
     let report = backup(&world);
     assert_eq!(report.outcome, Outcome::Failed(Cause::HalfRecovered), "{:?}", report.findings);
     (world, snapshot)
@@ -351,4 +363,75 @@ fn every_place_that_is_half_recovered_is_told() {
     }
     let told = crate::recover::half_recovered(&world.lock().journal).expect("two did not end").to_string();
     assert!(told.ends_with("(/site/data -> /site/data, /site/inboxes -> /site/inboxes)"), "{told}");
+}
+
+/// The same site and destination as another configuration has them: with a journal of its own.
+fn with_another_journal(world: &World) -> Ports {
+    Ports { journal: World::new().ports().journal, ..world.ports() }
+}
+
+#[test]
+fn another_configuration_does_not_back_up_a_half_recovered_site() {
+    let (world, snapshot) = half_recovered_world();
+    let other = with_another_journal(&world);
+    let backup_by = |ports: &Ports| block_on(crate::backup::run_backup(ports, &plan(), &Default::default())).outcome;
+    assert_eq!(backup_by(&other), Outcome::Failed(Cause::HalfRecovered));
+    assert_eq!(snapshots(&world.ports()).len(), 1, "the only whole snapshot stays");
+    let told = block_on(crate::check::check(&other, &plan())).findings;
+    assert!(told.iter().any(|finding| finding.cause == Cause::HalfRecovered));
+    let one = RecoverRequest { parts: vec![Part::Registry], ..RecoverRequest::default() };
+    assert_eq!(recovered(&world, &snapshot, &one).end(), RecoveryEnd::Whole);
+    assert_eq!(backup_by(&other), Outcome::Failed(Cause::HalfRecovered), "one part does not settle the others");
+    assert_eq!(recovered(&world, &snapshot, &RecoverRequest::default()).end(), RecoveryEnd::Whole);
+    assert_eq!(backup_by(&other), Outcome::Done);
+}
+
+#[test]
+fn the_note_is_durable_before_anything_is_written() {
+    for at in 0.. {
+        let (world, snapshot) = wrecked();
+        let (struck, _) = interrupted(&world, &snapshot, Fault { at, kind: FaultKind::KillAfter });
+        let state = world.lock();
+        let untouched = !state.files.keys().any(|file| file.starts_with(&path("/site")))
+            && state.database.is_empty()
+            && state.registry.is_empty();
+        drop(state);
+        let noted = world.lock().half_recovered.is_some();
+        assert!(untouched || noted || is_whole(&world), "kill at call {at}");
+        let open = crate::recover::half_recovered(&world.lock().journal).is_some();
+        assert!(open || !noted, "kill at call {at}: a note stands without an open recovery");
+        if !struck {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_repair_by_another_configuration_starts_nothing_either() {
+    let (world, _) = half_recovered_after_a_killed_run();
+    let other = with_another_journal(&world);
+    let lock = block_on(other.journal.lock()).expect("free");
+    for record in world.lock().journal.clone().into_iter().filter(|record| record.run().is_some()) {
+        block_on(other.journal.append(&record)).expect("appended");
+    }
+    drop(lock);
+    let repaired = block_on(crate::repair::repair(&other)).expect("nobody holds the journal");
+    assert_eq!(repaired.started, [] as [&str; 0]);
+    block_on(abandon_recoveries(&other)).expect("nobody holds it");
+    assert_eq!(block_on(crate::repair::repair(&other)).expect("free").started, ["SMS_EXECUTIVE"]);
+}
+
+#[test]
+fn a_recovery_holds_the_destination() {
+    let (world, snapshot) = wrecked();
+    let ports = world.ports();
+    let hold = block_on(ports.destination.hold(Holder::Repair)).expect("free");
+    let report = recovered(&world, &snapshot, &RecoverRequest::default());
+    assert_eq!((report.end(), report.findings[0].cause), (RecoveryEnd::Refused, Cause::Busy));
+    drop(hold);
+    let calls = calls_of_a_recovery(&world, &snapshot);
+    let first = |name: &str| calls.iter().position(|call| *call == name).expect("it is called");
+    assert!(first("Destination::hold") < first("RunJournal::append"), "{calls:?}");
+    assert!(first("Destination::note_half_recovered") < first("RecoveryTarget::restore"), "{calls:?}");
+    assert_eq!(world.lock().held, None);
 }

@@ -123,7 +123,10 @@ async fn gather(ports: &Ports, config: &SiteConfig) -> Result<Facts, CommandErro
         next: schedule.next(now, &schedule_zone).filter(|_| enabled),
         missed,
         leftovers: unfinished_runs(&records),
-        half_recovered: half_recovered(&records),
+        half_recovered: match half_recovered(&records) {
+            None => ports.destination.half_recovered().await?,
+            own => own,
+        },
         zone,
     })
 }

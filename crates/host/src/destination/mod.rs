@@ -2,7 +2,8 @@
 //!
 //! What this program keeps lies directly below the root: `<SiteCode>Backup`, the published snapshot; `.sitebackup-<run>`, a staging
 //! folder, or a snapshot that is not or no longer the published one; `<SiteCode>Backup.damaged-<run>`, one that was published and is not
-//! whole any more; `smsbkup.log`; `.<SiteCode>Backup.lock` while a run works here. A folder is ours by its marker `.sitebackup`
+//! whole any more; `smsbkup.log`; `.<SiteCode>Backup.lock` while a run works here; `.<SiteCode>Backup.half-recovered` while a recovery of
+//! the site is open. A folder is ours by its marker `.sitebackup`
 //! alone, and a snapshot by marker, `sitebackup.json` and `files.jsonl.zst` that belong together; names decide nothing. One that was
 //! sealed says so in `sitebackup.sealed`, and is told from a staging folder even when its manifest is lost.
 //! Folders are made for their owner only (mode 0700, files 0600).
@@ -12,6 +13,7 @@ mod folder;
 mod hold;
 mod locks;
 mod names;
+mod note;
 mod publish;
 mod remove;
 mod scan;
@@ -34,6 +36,7 @@ use backup_core::ports::destination::{
     DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, Holder, SnapshotFiles, Staging,
     StoredSnapshot,
 };
+use backup_core::ports::journal::UnendedRecovery;
 use backup_core::site::SiteCode;
 use backup_core::snapshot::RunId;
 
@@ -206,6 +209,15 @@ fn stands(root: &OwnedFd, name: &str) -> Result<bool, Errno> {
 impl Destination for LocalDestination {
     async fn hold(&self, holder: Holder) -> Result<Box<dyn DestinationHold>, DestinationError> {
         Ok(Box::new(self.work(move |this| this.hold_now(holder)).await?))
+    }
+
+    async fn half_recovered(&self) -> Result<Option<UnendedRecovery>, DestinationError> {
+        self.work(Self::half_recovered_now).await
+    }
+
+    async fn note_half_recovered(&self, open: Option<&UnendedRecovery>) -> Result<(), DestinationError> {
+        let open = open.cloned();
+        self.work(move |this| this.note_half_recovered_now(open.as_ref())).await
     }
 
     async fn inspect(&self) -> Result<DestinationFacts, DestinationError> {

@@ -12,6 +12,7 @@ use crate::ports::destination::{
     DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, Holder, SnapshotFiles,
     StageError, StageItem, StagedContent, StagedFile, Staging, StoredSnapshot,
 };
+use crate::ports::journal::UnendedRecovery;
 use crate::ports::site_files::{SiteFiles, WalkEntry};
 use crate::snapshot::RunId;
 
@@ -19,6 +20,13 @@ use crate::snapshot::RunId;
 impl Destination for Faulty<dyn Destination> {
     async fn hold(&self, holder: Holder) -> Result<Box<dyn DestinationHold>, DestinationError> {
         self.faults.call("Destination::hold", destination_error, self.inner.hold(holder)).await
+    }
+    async fn half_recovered(&self) -> Result<Option<UnendedRecovery>, DestinationError> {
+        self.faults.call("Destination::half_recovered", destination_error, self.inner.half_recovered()).await
+    }
+    async fn note_half_recovered(&self, open: Option<&UnendedRecovery>) -> Result<(), DestinationError> {
+        let noted = self.inner.note_half_recovered(open);
+        self.faults.call("Destination::note_half_recovered", destination_error, noted).await
     }
     async fn inspect(&self) -> Result<DestinationFacts, DestinationError> {
         self.faults.call("Destination::inspect", destination_error, self.inner.inspect()).await

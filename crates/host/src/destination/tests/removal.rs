@@ -269,3 +269,15 @@ async fn sites_below_one_root_do_not_wait_for_each_other() {
     let other = LocalDestination::new(site_path(bench.root.path()), "P02".parse().expect("a site code"));
     other.hold(Holder::Repair).await.expect("another site's snapshots");
 }
+
+#[tokio::test]
+async fn a_note_that_is_not_ours_is_told() {
+    let bench = Bench::new();
+    let note = bench.root.path().join(".P01Backup.half-recovered");
+    fs::write(&note, "half").expect("written");
+    let error = bench.destination.half_recovered().await.expect_err("no note of ours");
+    assert!(matches!(error, DestinationError::Damaged { .. }), "{error}");
+    fs::remove_file(&note).expect("removed");
+    symlink("/etc/hostname", &note).expect("linked");
+    bench.destination.half_recovered().await.expect_err("links are not followed");
+}
