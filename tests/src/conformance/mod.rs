@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use backup_core::manifest::{ContentHash, FORMAT_VERSION, FileRecord, Manifest, RecordKind, list_to_jsonl};
 use backup_core::path::{RelPath, SitePath};
-use backup_core::ports::destination::{Destination, DestinationHold, SnapshotFiles, Staging};
+use backup_core::ports::destination::{Destination, DestinationHold, Holder, SnapshotFiles, Staging};
 use backup_core::ports::shadow_copies::Consistency;
 use backup_core::ports::site_files::{FileStat, OpenFile, SiteFiles};
 use backup_core::snapshot::RunId;
@@ -198,7 +198,7 @@ pub(crate) async fn seal(staging: &dyn Staging, run: RunId, files: &[(RelPath, V
 
 /// Holds the destination, as whoever changes anything there must.
 pub(crate) async fn hold(destination: &dyn Destination) -> Box<dyn DestinationHold> {
-    destination.hold(None).await.expect("nobody else holds it")
+    destination.hold(Holder::Repair).await.expect("nobody else holds it")
 }
 
 /// The staging folder of a run that needs the destination for nothing else.

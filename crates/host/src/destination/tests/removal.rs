@@ -253,12 +253,12 @@ async fn another_name_of_a_file_is_no_lock() {
     fs::write(&victim, "kept").expect("written");
     let lock = bench.root.path().join(".P01Backup.lock");
     fs::hard_link(&victim, &lock).expect("a second name");
-    bench.destination.hold(None).await.expect_err("it is no lock of ours");
+    bench.destination.hold(Holder::Repair).await.expect_err("it is no lock of ours");
     assert_eq!(fs::read_to_string(&victim).expect("it is there"), "kept");
     assert!(lock.exists(), "nor is the name removed");
     fs::remove_file(&lock).expect("removed");
     rustix::fs::mknodat(rustix::fs::CWD, &lock, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).expect("a pipe");
-    bench.destination.hold(None).await.expect_err("a pipe is none either");
+    bench.destination.hold(Holder::Repair).await.expect_err("a pipe is none either");
     assert!(lock.exists());
 }
 
