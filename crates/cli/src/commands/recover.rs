@@ -122,9 +122,9 @@ pub(super) async fn abandon(ports: &Ports) -> Result<Answer, CommandError> {
         None => "No recovery is open: there was nothing to abandon.\n".to_owned(),
         Some(_) => "The site counts as whole again: backups are made as before.\n".to_owned(),
     };
-    let places: Vec<&String> = abandoned.iter().flat_map(|recovery| &recovery.places).collect();
+    let places: Vec<String> = abandoned.iter().flat_map(|recovery| recovery.places.clone()).collect();
     let run = abandoned.last().map(|recovery| recovery.snapshot);
-    let result = json!({ "run": run, "end": "abandoned", "written": 0, "already": 0, "bytes": 0, "places": places, "registry_changes": [] });
+    let result = Told { run, end: json!("abandoned"), places: &places, ..Told::default() }.json();
     Ok(Answer::new(text, result))
 }
 
@@ -152,15 +152,16 @@ pub(super) async fn preview(
 ) -> Result<Answer, CommandError> {
     let manifest = Manifest::parse(&files.manifest().await?).map_err(SnapshotError::from)?;
     let preview = preview_recovery(ports, files, request).await?;
-    let result = json!({
-        "run": manifest.run,
-        "end": "preview",
-        "written": preview.entries,
-        "already": 0,
-        "bytes": preview.bytes,
-        "places": preview.places,
-        "registry_changes": preview.registry,
-    });
+    let result = Told {
+        run: Some(manifest.run),
+        end: json!("preview"),
+        written: preview.entries,
+        bytes: preview.bytes,
+        places: &preview.places,
+        registry: &preview.registry,
+        ..Told::default()
+    };
+    let result = result.json();
     let (text, exit) = (preview_text(&preview, &manifest), Exit::of_findings(&preview.findings));
     Ok(Answer::new(text, result).with(preview.findings).exit(exit))
 }
@@ -205,15 +206,42 @@ fn exit(report: &RecoveryReport) -> Exit {
 
 /// A recovery in the JSON form.
 pub(super) fn result(run: RunId, report: &RecoveryReport) -> Value {
-    json!({
-        "run": run,
-        "end": report.end(),
-        "written": report.written,
-        "already": report.already,
-        "bytes": report.bytes,
-        "places": report.places,
-        "registry_changes": [],
-    })
+    let told = Told {
+        run: Some(run),
+        end: json!(report.end()),
+        written: report.written,
+        already: report.already,
+        bytes: report.bytes,
+        places: &report.places,
+        ..Told::default()
+    };
+    told.json()
+}
+
+/// What is told of a recovery, of one that would be and of one that is given up.
+#[derive(Default)]
+struct Told<'a> {
+    run: Option<RunId>,
+    end: Value,
+    written: u64,
+    already: u64,
+    bytes: u64,
+    places: &'a [String],
+    registry: &'a [String],
+}
+
+impl Told<'_> {
+    fn json(&self) -> Value {
+        json!({
+            "run": self.run,
+            "end": self.end,
+            "written": self.written,
+            "already": self.already,
+            "bytes": self.bytes,
+            "places": self.places,
+            "registry_changes": self.registry,
+        })
+    }
 }
 
 fn what(manifest: &Manifest) -> String {
