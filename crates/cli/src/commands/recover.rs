@@ -11,7 +11,7 @@ use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::registry::{ImportMode, RegistryKey};
 use backup_core::ports::{Ports, Source};
 use backup_core::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, preview_recovery, recover};
-use backup_core::report::{Cause, Finding, RecoveryPreview, RecoveryReport, has_errors};
+use backup_core::report::{Cause, Finding, Gravity, RecoveryPreview, RecoveryReport, has_errors};
 use backup_core::snapshot::{RunId, short};
 use backup_core::verify::SnapshotError;
 use host::destination::LocalSnapshot;
@@ -19,7 +19,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{Session, open};
-use crate::args::RecoverArgs;
+use crate::args::{Global, RecoverArgs};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::output::{Answer, human};
@@ -103,9 +103,10 @@ async fn from_folder(
 ) -> Result<Answer, CommandError> {
     let files: Arc<dyn SnapshotFiles> = Arc::new(LocalSnapshot::open(folder).map_err(no_snapshot)?);
     let manifest = Manifest::parse(&files.manifest().await.map_err(no_snapshot)?).map_err(no_snapshot)?;
-    let (config, findings) = bare::configuration(files.as_ref(), request);
+    let (config, mut findings) = bare::configuration(files.as_ref(), request);
     // Where the site is configured all the same, its timer must not back it up in between.
-    let here = site::find(&session.global).and_then(|file| Site::read(&file).ok());
+    let (here, unread) = configured_here(&session.global);
+    findings.extend(unread);
     let here = here.filter(|site| site.config.code.as_str() == manifest.site);
     let own = here.as_ref().map(|site| places(&site.config)).unwrap_or_default();
     let request = &RecoverRequest { stores: stores(config.as_ref()), site: own, ..request.clone() };
@@ -113,6 +114,19 @@ async fn from_folder(
     let ports = ports::bare(config.as_ref(), here.as_ref().map(|site| &site.config), Arc::clone(&session.screen) as _);
     let answer = carry_out(args, &ports, files, request).await?;
     Ok(answer.after(findings.into_iter().map(Into::into).collect()))
+}
+
+/// The site that is configured on this machine; where its site.toml is of no use, that is told, for its runs are not kept away then.
+pub(super) fn configured_here(global: &Global) -> (Option<Site>, Option<Finding>) {
+    let Some(file) = site::find(global).filter(|file| file.exists()) else { return (None, None) };
+    match Site::read(&file) {
+        Ok(site) => (Some(site), None),
+        Err(error) => {
+            let message = format!("the site.toml of this machine is of no use: {}", error.finding().message);
+            let finding = Finding::new(Gravity::Warning, Cause::Configuration, message);
+            (None, Some(finding.hint("if it is this site's, let no backup begin before the recovery has ended")))
+        }
+    }
 }
 
 /// The administrator's word that the site is as it should be.

@@ -307,3 +307,15 @@ fn a_dry_run_tells_and_writes_nothing() {
         assert_eq!(String::from_utf8_lossy(&world.lock().registry[key]), expect);
     }
 }
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_told() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("site.toml");
+    let global = Global { site: Some(file.clone()), ..Global::default() };
+    let told = || recover::configured_here(&global).1.map(|finding| finding.message);
+    assert_eq!(told(), None, "a bare machine has none");
+    std::fs::write(&file, "version = ").expect("written");
+    let told = told().expect("what is there counts for nothing");
+    assert!(told.starts_with("the site.toml of this machine is of no use: "), "{told}");
+}
