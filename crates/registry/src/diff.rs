@@ -21,10 +21,10 @@ pub enum Change {
     ValueRemoved(KeyPath, Name, Value),
     /// A value that differs, as it is in the first and in the second tree.
     ValueChanged(KeyPath, Name, Value, Value),
-    /// A class name that both trees know, as it is in the first and in the second.
-    ClassChanged(KeyPath, Name, Name),
-    /// A security descriptor that both trees know, as it is in the first and in the second.
-    SecurityChanged(KeyPath, Arc<[u8]>, Arc<[u8]>),
+    /// A class name that differs, as it is in the first and in the second tree; `None` where there is none.
+    ClassChanged(KeyPath, Option<Name>, Option<Name>),
+    /// A security descriptor that differs, as it is in the first and in the second tree; `None` where it is the default one.
+    SecurityChanged(KeyPath, Option<Arc<[u8]>>, Option<Arc<[u8]>>),
 }
 
 impl fmt::Display for Change {
@@ -37,11 +37,29 @@ impl fmt::Display for Change {
             Self::ValueChanged(path, name, before, after) => {
                 write!(f, "~ [{path}] {} = {before} → {after}", Quoted(name))
             }
-            Self::ClassChanged(path, before, after) => write!(f, "~ [{path}] class \"{before}\" → \"{after}\""),
+            Self::ClassChanged(path, before, after) => {
+                let quoted = |class: &Option<Name>| class.as_ref().map(|class| format!("\"{class}\""));
+                about(f, path, "class", (quoted(before), quoted(after)))
+            }
             Self::SecurityChanged(path, before, after) => {
-                write!(f, "~ [{path}] security descriptor, {} bytes → {} bytes", before.len(), after.len())
+                let length = |bytes: &Option<Arc<[u8]>>| bytes.as_ref().map(|bytes| format!("{} bytes", bytes.len()));
+                about(f, path, "security descriptor,", (length(before), length(after)))
             }
         }
+    }
+}
+
+/// A line on what a key has, did not have before, or has no more.
+fn about(
+    f: &mut fmt::Formatter<'_>,
+    path: &KeyPath,
+    what: &str,
+    pair: (Option<String>, Option<String>),
+) -> fmt::Result {
+    match pair {
+        (Some(before), Some(after)) => write!(f, "~ [{path}] {what} {before} → {after}"),
+        (None, Some(after)) => write!(f, "+ [{path}] {what} {after}"),
+        (before, None) => write!(f, "- [{path}] {what} {}", before.unwrap_or_default()),
     }
 }
 
@@ -56,11 +74,12 @@ impl fmt::Display for Quoted<'_> {
 
 /// Lists what turns `before` into `after`, key by key in the order of their names.
 ///
-/// A key that came or went is listed with each of its values and subkeys, so that no loss hides in one line. Class names
-/// and security descriptors differ only where both trees know them: `.reg` text holds none.
+/// A key that came or went is listed with each of its values and subkeys, so that no loss hides in one line; its class
+/// name and security descriptor came or went with it. Of a key in both trees these differ too where only one has them:
+/// trees of files that have no place for them are first to be [reduced](Key::reduce) to what both have.
 pub fn diff(before: &Key, after: &Key) -> Vec<Change> {
     let mut walk = Walk { path: KeyPath::default(), changes: Vec::new() };
-    walk.contents(before, after);
+    walk.key((Some(before), Some(after)));
     walk.changes
 }
 
@@ -71,7 +90,6 @@ struct Walk {
 
 impl Walk {
     fn contents(&mut self, before: &Key, after: &Key) {
-        self.about(before, after);
         for (name, pair) in (Join { before: before.values(), after: after.values(), held: (None, None) }) {
             self.value(name, pair);
         }
@@ -83,15 +101,13 @@ impl Walk {
     }
 
     fn about(&mut self, before: &Key, after: &Key) {
-        if let (Some(one), Some(other)) = (before.class(), after.class())
-            && one != other
-        {
-            self.changes.push(Change::ClassChanged(self.path.clone(), one.clone(), other.clone()));
+        let (one, other) = (before.class(), after.class());
+        if one != other {
+            self.changes.push(Change::ClassChanged(self.path.clone(), one.cloned(), other.cloned()));
         }
-        if let (Some(one), Some(other)) = (before.security(), after.security())
-            && one != other
-        {
-            self.changes.push(Change::SecurityChanged(self.path.clone(), Arc::clone(one), Arc::clone(other)));
+        let (one, other) = (before.security(), after.security());
+        if one != other {
+            self.changes.push(Change::SecurityChanged(self.path.clone(), one.cloned(), other.cloned()));
         }
     }
 
@@ -99,7 +115,8 @@ impl Walk {
         match pair {
             (None, Some(_)) => self.changes.push(Change::KeyAdded(self.path.clone())),
             (Some(_), None) => self.changes.push(Change::KeyRemoved(self.path.clone())),
-            _ => {}
+            (Some(before), Some(after)) => self.about(before, after),
+            (None, None) => {}
         }
         self.contents(pair.0.unwrap_or(&Key::EMPTY), pair.1.unwrap_or(&Key::EMPTY));
     }
@@ -196,6 +213,7 @@ mod tests {
         - [HKLM\SMS\Gone]
         - [HKLM\SMS\Gone\Deep]
         - [HKLM\SMS\Gone\Deep] "x" = REG_SZ "lost"
+        - [HKLM\SMS\Known] security descriptor, 1 bytes
         + [HKLM\SMS\New]
         "#);
         assert_eq!(diff(&after, &after), []);

@@ -10,7 +10,7 @@ use backup_core::ports::Source;
 use crate::name::KeyPath;
 use crate::regf::{self, Header};
 use crate::store::{FileStore, Format};
-use crate::tree::Key;
+use crate::tree::{Detail, Key};
 
 /// A hive file as a store of one key, the hive's root, and all below it. No system may have the hive loaded.
 ///
@@ -55,6 +55,8 @@ impl HiveFormat {
 
 impl Format for HiveFormat {
     type Rest = Header;
+
+    const DETAIL: Detail = Detail::Descriptors;
 
     fn mount(&self) -> &KeyPath {
         &self.mount

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use crate::diff::{Change, diff};
 use crate::hive_file::HiveFormat;
 use crate::name::KeyPath;
 use crate::reg_text::{self, Section};
 use crate::regf::{self, Losses};
 use crate::store::{Format, StoreError};
-use crate::tree::Key;
+use crate::tree::{Detail, Key};
 use crate::wine::{self, WineFormat};
 
 /// What kind of file holds the keys.
@@ -20,6 +21,17 @@ pub enum FileKind {
     RegText,
     /// A registry file of a Wine prefix.
     Wine,
+}
+
+impl FileKind {
+    /// What it has a place for.
+    pub fn detail(self) -> Detail {
+        match self {
+            Self::Hive => Detail::Descriptors,
+            Self::RegText => Detail::Values,
+            Self::Wine => Detail::Classes,
+        }
+    }
 }
 
 /// The keys of a file.
@@ -60,6 +72,17 @@ pub fn read_key_file(path: &Path, mount: &KeyPath, salvage: bool) -> Result<KeyF
 }
 
 impl KeyFile {
+    /// What turns these keys into those of `after`, as far as both files have a place for it.
+    pub fn changes(&self, after: &Self) -> Vec<Change> {
+        let detail = self.kind.detail().min(after.kind.detail());
+        let reduced = |file: &Self| {
+            let mut root = file.root.clone();
+            root.reduce(detail);
+            root
+        };
+        diff(&reduced(self), &reduced(after))
+    }
+
     fn new(kind: FileKind, key: Key, mount: KeyPath) -> Self {
         let mut root = Key::default();
         root.replace(&mount, key);
@@ -134,6 +157,31 @@ mod tests {
         assert!(matches!(read_key_file(&file, &sms, false), Err(StoreError::Damaged { .. })));
         fs::write(&file, "neither").unwrap();
         assert!(matches!(read_key_file(&file, &sms, true), Err(StoreError::Damaged { .. })));
+    }
+
+    #[test]
+    fn files_differ_in_what_both_have_a_place_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let sms = path(r"HKEY_LOCAL_MACHINE\SMS");
+        let read = |name: &str, content: &[u8]| {
+            let file = folder.path().join(name);
+            fs::write(&file, content).unwrap();
+            read_key_file(&file, &sms, false).unwrap()
+        };
+        let mut key = Key::default();
+        let plain = regf::write(&key, &regf::Header::default()).unwrap();
+        let text = reg_text::write(&key, &sms, Encoding::Utf8).unwrap();
+        key.set_class(Some("class".into()));
+        key.set_security(Some([1][..].into()));
+        let known = read("known", &regf::write(&key, &regf::Header::default()).unwrap());
+        let wine = b"WINE REGISTRY Version 2\n;; All keys relative to \\\\Machine\n\n[SMS] 1\n".as_slice();
+        let changes = |other| known.changes(&other).iter().map(|change| format!("{change}\n")).collect::<String>();
+        insta::assert_snapshot!(changes(read("plain", &plain)), @r#"
+        - [HKEY_LOCAL_MACHINE\SMS] class "class"
+        - [HKEY_LOCAL_MACHINE\SMS] security descriptor, 1 bytes
+        "#);
+        insta::assert_snapshot!(changes(read("wine", wine)), @r#"- [HKEY_LOCAL_MACHINE\SMS] class "class""#);
+        assert_eq!(changes(read("text", &text)), "");
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub use name::{KeyPath, MAX_DEPTH, Name, PathError, Units};
 pub use reg_file::{RegFile, RegFormat};
 pub use reg_text::Encoding;
 pub use store::{FileStore, Format, StoreError, read_export, write_export};
-pub use tree::Key;
+pub use tree::{Detail, Excess, Key};
 pub use value::{Value, ValueType};
 #[cfg(windows)]
 pub use windows::{LiveKeys, LiveRegistry, Means};

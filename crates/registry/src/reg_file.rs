@@ -7,7 +7,7 @@ use backup_core::ports::Source;
 use crate::name::KeyPath;
 use crate::reg_text::{self, Encoding};
 use crate::store::{FileStore, Format};
-use crate::tree::Key;
+use crate::tree::{Detail, Key};
 
 /// A `.reg` file as a store. An import keeps the file's encoding, but not comments; what text cannot hold is lost.
 pub type RegFile = FileStore<RegFormat>;
@@ -27,6 +27,8 @@ impl RegFile {
 
 impl Format for RegFormat {
     type Rest = Encoding;
+
+    const DETAIL: Detail = Detail::Values;
 
     fn mount(&self) -> &KeyPath {
         &self.mount

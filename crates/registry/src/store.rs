@@ -14,12 +14,15 @@ use crate::name::KeyPath;
 use crate::reg_text::{self, RegText, Section};
 use crate::regf;
 use crate::replace::replace;
-use crate::tree::Key;
+use crate::tree::{Detail, Excess, Key};
 
 /// How a kind of file holds keys.
 pub trait Format: Debug + Send + Sync + 'static {
     /// What a file says besides its keys, to be written as it was read; the default is that of a new file.
     type Rest: Default;
+
+    /// What it has a place for. What lies beyond is not written, and is no difference.
+    const DETAIL: Detail;
 
     /// The key that the file stands for; the root where it may hold any.
     fn mount(&self) -> &KeyPath;
@@ -165,6 +168,14 @@ impl<F: Format> FileStore<F> {
         Ok(changes)
     }
 
+    /// What an import of `data` cannot keep of it, as the file has no place for it. Reads no file.
+    pub fn loses(&self, key: &KeyPath, data: &[u8]) -> Result<Excess, StoreError> {
+        match Data::read(key, data)? {
+            Data::Tree(mut tree) => Ok(tree.reduce(F::DETAIL)),
+            Data::Script(_) => Ok(Excess::default()),
+        }
+    }
+
     /// Tells what [`import`](Self::import) would change, and changes nothing.
     pub fn preview(&self, key: &KeyPath, data: &[u8], mode: ImportMode) -> Result<Vec<Change>, StoreError> {
         Ok(self.plan(key, data, mode)?.changes)
@@ -179,6 +190,7 @@ impl<F: Format> FileStore<F> {
         };
         let mut after = before.clone();
         data.put(key, &mut after, mode)?;
+        after.reduce(F::DETAIL);
         Ok(Import { changes: diff(&before, &after), after, rest })
     }
 
@@ -234,10 +246,13 @@ impl Data {
 
     /// Puts it into the tree at `key`.
     pub(crate) fn put(self, key: &KeyPath, root: &mut Key, mode: ImportMode) -> Result<(), StoreError> {
-        match mode {
-            ImportMode::Merge => self.merge(key, root),
-            ImportMode::Exact => {
-                let mut new = self.exact(key)?;
+        match (mode, self) {
+            (ImportMode::Merge, Self::Tree(tree)) => root.create(key).merge(tree),
+            (ImportMode::Merge, Self::Script(script)) => script.apply(root),
+            // A hive without a class or with the default descriptor says just that.
+            (ImportMode::Exact, Self::Tree(tree)) => root.replace(key, tree),
+            (ImportMode::Exact, script @ Self::Script(_)) => {
+                let mut new = script.exact(key)?;
                 if let Some(old) = root.get(key) {
                     new.inherit(old);
                 }
@@ -245,13 +260,6 @@ impl Data {
             }
         }
         Ok(())
-    }
-
-    fn merge(self, key: &KeyPath, root: &mut Key) {
-        match self {
-            Self::Tree(tree) => root.create(key).merge(tree),
-            Self::Script(script) => script.apply(root),
-        }
     }
 
     fn exact(self, key: &KeyPath) -> Result<Key, StoreError> {

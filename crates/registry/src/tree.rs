@@ -7,9 +7,48 @@ use std::sync::Arc;
 use crate::name::{KeyPath, Name};
 use crate::value::{Value, ValueType};
 
+/// How much of a key a kind of file has a place for; each has what those before it have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// Values and subkeys, as in `.reg` text.
+    Values,
+    /// Class names too, as in Wine's files.
+    Classes,
+    /// Security descriptors too, as in hives.
+    Descriptors,
+}
+
+/// How many keys have what a kind of file has no place for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Excess {
+    /// Keys with a class name.
+    pub classes: usize,
+    /// Keys with a security descriptor.
+    pub descriptors: usize,
+}
+
+impl Excess {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { classes, descriptors } = self;
+        match (classes, descriptors) {
+            (0, _) => write!(f, "{descriptors} security descriptors"),
+            (_, 0) => write!(f, "{classes} class names"),
+            _ => write!(f, "{classes} class names and {descriptors} security descriptors"),
+        }
+    }
+}
+
 /// A registry key: its values and its subkeys, each in the order of their names.
 ///
-/// Class name, last-write time and security descriptor are `None` where nobody knows them: `.reg` text holds none.
+/// Class name, last-write time and security descriptor are `None` where the key has none, or the default one, and where
+/// its source has no place for them: which of the two, its [`Detail`] says.
 ///
 /// Two keys are equal when names, values, classes and descriptors are: names are compared without regard to case, and
 /// last-write times not at all. A name keeps the spelling under which it was first set.
@@ -121,6 +160,23 @@ impl Key {
         };
         let parent = parents.iter().try_fold(self, |key, name| key.subkeys.get_mut(name))?;
         parent.subkeys.remove(last)
+    }
+
+    /// Drops what lies beyond `detail`, of this key and all below it; tells what that was.
+    pub fn reduce(&mut self, detail: Detail) -> Excess {
+        let mut excess = Excess::default();
+        if detail < Detail::Classes {
+            excess.classes += usize::from(self.class.take().is_some());
+        }
+        if detail < Detail::Descriptors {
+            excess.descriptors += usize::from(self.security.take().is_some());
+        }
+        for (_, key) in &mut self.subkeys.0 {
+            let below = key.reduce(detail);
+            excess.classes += below.classes;
+            excess.descriptors += below.descriptors;
+        }
+        excess
     }
 
     /// Adds what `other` has: its values and what it knows of class, time and security win, nothing goes.

@@ -30,8 +30,12 @@ const ROUNDS: usize = 16;
 /// The keys of this machine's registry, in the 64-bit view.
 ///
 /// An import is not atomic: a crash in the middle leaves a key that is neither the old nor the new one, and repeating the import puts it
-/// right. Imports through one value wait for each other; other programs are held off by nobody. Last-write times are read, and become the
-/// time of the import where no hive is restored.
+/// right. Imports through one value wait for each other; other programs are held off by nobody.
+///
+/// An exact import of a hive gives each key the class name and the access rules of the hive, also none and the default ones, and what
+/// stands afterwards is compared with that, by whichever [`Means`] it came there. Of a key that is new and of which the data say nothing,
+/// the access rules are those that Windows gives it. Last-write times become the time of the import where no hive is restored. Audit rules
+/// are neither exported nor compared: those of a hive from elsewhere come along only when it is restored as a whole.
 #[derive(Debug, Default)]
 pub struct LiveKeys {
     importing: Mutex<()>,
@@ -109,8 +113,13 @@ impl LiveKeys {
         if let Some(before) = before.clone() {
             root.replace(key, before);
         }
+        let says_all = mode == ImportMode::Exact && matches!(data, Data::Tree(_));
         data.put(key, &mut root, mode)?;
-        Ok((before, root.remove(key)))
+        let mut after = root.remove(key);
+        if let Some(after) = after.as_mut().filter(|_| says_all) {
+            spell_out(after, &regf::default_security())?;
+        }
+        Ok((before, after))
     }
 
     fn read_if_there(&self, key: &KeyPath) -> Result<Option<Key>, StoreError> {
@@ -207,7 +216,16 @@ fn read_once(open: &OpenKey, facts: &api::Facts, path: &KeyPath, depth: usize) -
     Ok(Some(key))
 }
 
-/// What turns one key into the other. Descriptors that say the same in another order are no change.
+/// Gives each key without a descriptor the default one, as restoring its hive does.
+fn spell_out(key: &mut Key, default: &Arc<[u8]>) -> Result<(), StoreError> {
+    if key.security().is_none() {
+        key.set_security(Some(Arc::clone(default)));
+    }
+    let names: Vec<Name> = key.subkeys().map(|(name, _)| name.clone()).collect();
+    names.iter().try_for_each(|name| spell_out(key.create(&child(&KeyPath::default(), name)?), default))
+}
+
+/// What turns one key into the other. Descriptors that say the same in another order are no change, nor is one that nobody asked for.
 fn changes(path: &KeyPath, before: Option<&Key>, after: Option<&Key>) -> Vec<Change> {
     let tree = |key: Option<&Key>| {
         let mut root = Key::default();
@@ -221,7 +239,9 @@ fn changes(path: &KeyPath, before: Option<&Key>, after: Option<&Key>) -> Vec<Cha
     };
     let mut changes = diff(&tree(before), &tree(after));
     changes.retain(|change| match change {
-        Change::SecurityChanged(_, one, other) => parts(one).is_none() || parts(one) != parts(other),
+        Change::SecurityChanged(_, Some(one), Some(other)) => parts(one).is_none() || parts(one) != parts(other),
+        // A live key has some descriptor always.
+        Change::SecurityChanged(..) => false,
         _ => true,
     });
     changes
@@ -235,7 +255,7 @@ fn put(path: &KeyPath, before: Option<&Key>, after: Option<&Key>) -> Result<(), 
     };
     let class: Vec<u16> = class_of(after);
     // A class is given to a new key only.
-    if before.is_some_and(|before| class_of(before) != class && after.class().is_some()) {
+    if before.is_some_and(|before| class_of(before) != class) {
         delete(path)?;
         return put(path, None, Some(after));
     }

@@ -17,7 +17,7 @@ use backup_core::ports::Source;
 
 use crate::name::KeyPath;
 use crate::store::{FileStore, Format};
-use crate::tree::Key;
+use crate::tree::{Detail, Key};
 
 const HEADER: &str = "WINE REGISTRY Version 2";
 
@@ -82,6 +82,8 @@ pub(crate) fn mount_of(bytes: &[u8]) -> Option<KeyPath> {
 
 impl Format for WineFormat {
     type Rest = WineRest;
+
+    const DETAIL: Detail = Detail::Classes;
 
     fn mount(&self) -> &KeyPath {
         &self.mount

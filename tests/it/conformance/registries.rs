@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use backup_core::ports::registry::{Registry, RegistryKey};
 use registry::{
-    HiveFile, HiveFileRegistry, ImportMode, KeyPath, RegFile, RegFileRegistry, WineFile, WinePrefixRegistry,
+    HiveFile, HiveFileRegistry, ImportMode, Key, KeyPath, RegFile, RegFileRegistry, WineFile, WinePrefixRegistry, regf,
 };
 use tempfile::TempDir;
 use tests::conformance::registry::RegistryBench;
@@ -66,6 +66,7 @@ impl FileRegistry {
     fn new(kind: Kind) -> Self {
         let registry = Self { scratch: tempfile::tempdir().expect("a scratch folder"), kind };
         registry.write("\"counter\"=dword:00000001\n");
+        registry.describe("Sub Key", "first", 40);
         registry
     }
 
@@ -79,6 +80,21 @@ impl FileRegistry {
             Kind::Reg => RegFile::new(folder.join("site.reg")).import(&root, text, ImportMode::Exact),
             Kind::Hive => hive_file(folder).import(&root, text, ImportMode::Exact),
             Kind::Wine => WineFile::of_prefix(folder)[0].import(&root, text, ImportMode::Exact),
+        }
+        .expect("written");
+    }
+
+    /// Gives a subkey a class name and a security descriptor, where the files have a place for them.
+    fn describe(&self, name: &str, class: &str, descriptor: usize) {
+        let mut key = Key::default();
+        key.set_class(Some(class.into()));
+        key.set_security(Some(vec![1; descriptor].into()));
+        let (folder, at) = (self.scratch.path(), path(&format!(r"{KEY}\{name}")));
+        let hive = regf::write(&key, &regf::Header::default()).expect("a hive");
+        match self.kind {
+            Kind::Reg => RegFile::new(folder.join("site.reg")).import(&at, &hive, ImportMode::Merge),
+            Kind::Hive => hive_file(folder).import(&at, &hive, ImportMode::Merge),
+            Kind::Wine => WineFile::of_prefix(folder)[0].import(&at, &hive, ImportMode::Merge),
         }
         .expect("written");
     }
@@ -116,6 +132,8 @@ impl RegistryBench for FileRegistry {
 
     fn change(&self) {
         self.write(&format!("\"counter\"=dword:00000002\n\"new\"=\"x\"\n[{KEY}\\New Key]\n\"y\"=\"z\"\n"));
+        self.describe("Sub Key", "second", 44);
+        self.describe("Empty", "new", 48);
     }
 
     fn unserved(&self) -> Option<RegistryKey> {

@@ -111,7 +111,7 @@ pub(super) fn diff(args: &RegistryDiffArgs) -> Result<Answer, CommandError> {
         let message = format!("`{}` is a hive, and does not say which key its root is", hive.display());
         return Err(CommandError::usage(message).hint(format!("say it with --at KEY, such as --at '{}'", other.top)));
     }
-    let changes = registry::diff(&before.root, &after.root);
+    let changes = before.changes(&after);
     let text = match changes.as_slice() {
         [] => "The keys are the same.\n".to_owned(),
         changes => lines(changes),

@@ -69,6 +69,74 @@ fn an_export_goes_into_another_hive_whole() {
     }
 }
 
+/// The key [`SMS`] with this class and a descriptor of so many bytes; none, and the default one, without.
+fn key(class: Option<&str>, descriptor: Option<usize>) -> Key {
+    let mut key = Key::default();
+    key.set_value("same", Value::dword(1));
+    key.set_class(class.map(Into::into));
+    key.set_security(descriptor.map(|length| vec![7; length].into()));
+    key
+}
+
+/// Imports `wanted` over `stands`, and shows what that changed: once, as it was told before, and a second time nothing.
+fn imported(stands: &Key, wanted: &Key, mode: ImportMode) -> (Key, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = HiveFile::new(folder.path().join("SMS"), path(SMS));
+    fs::write(file.path(), regf::write(stands, &Header::default()).unwrap()).unwrap();
+    let export = regf::write(wanted, &Header::default()).unwrap();
+    let told = file.preview(&path(SMS), &export, mode).unwrap();
+    assert_eq!(file.import(&path(SMS), &export, mode).unwrap(), told);
+    let written = fs::read(file.path()).unwrap();
+    assert_eq!(file.import(&path(SMS), &export, mode).unwrap(), []);
+    assert_eq!(fs::read(file.path()).unwrap(), written, "the second import leaves the file alone");
+    let told: Vec<_> = told.iter().map(|change| change.to_string().replace(SMS, "SMS")).collect();
+    (file.read(&path(SMS)).unwrap(), told.join("\n"))
+}
+
+#[test]
+fn an_exact_import_makes_class_and_descriptor_what_the_export_says() {
+    let exact = |stands: &Key, wanted: &Key| {
+        let (now, told) = imported(stands, wanted, ImportMode::Exact);
+        assert_eq!(&now, wanted);
+        told
+    };
+    let (plain, known, other) = (key(None, None), key(Some("old"), Some(40)), key(Some("new"), Some(44)));
+    insta::assert_snapshot!(exact(&plain, &known), @r#"
+    + [SMS] class "old"
+    + [SMS] security descriptor, 40 bytes
+    "#);
+    insta::assert_snapshot!(exact(&known, &plain), @r#"
+    - [SMS] class "old"
+    - [SMS] security descriptor, 40 bytes
+    "#);
+    insta::assert_snapshot!(exact(&known, &other), @r#"
+    ~ [SMS] class "old" → "new"
+    ~ [SMS] security descriptor, 40 bytes → 44 bytes
+    "#);
+}
+
+#[test]
+fn a_merge_takes_the_class_and_descriptor_that_the_export_knows() {
+    let (plain, known, other) = (key(None, None), key(Some("old"), Some(40)), key(Some("new"), Some(44)));
+    assert_eq!(imported(&known, &other, ImportMode::Merge).0, other);
+    assert_eq!(imported(&plain, &other, ImportMode::Merge).0, other);
+    assert_eq!(imported(&known, &plain, ImportMode::Merge), (known, String::new()));
+}
+
+#[test]
+fn text_keeps_class_and_descriptor() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = HiveFile::new(folder.path().join("SMS"), path(SMS));
+    let stands = regf::write(&key(Some("old"), Some(40)), &Header::default()).unwrap();
+    for mode in [ImportMode::Merge, ImportMode::Exact] {
+        fs::write(file.path(), &stands).unwrap();
+        let text = format!("Windows Registry Editor Version 5.00\n\n[{SMS}]\n\"same\"=dword:1\n\"new\"=\"x\"\n");
+        assert_eq!(file.import(&path(SMS), text.as_bytes(), mode).unwrap().len(), 1);
+        let now = file.read(&path(SMS)).unwrap();
+        assert_eq!((now.class(), now.security().map(|bytes| bytes.len())), (Some(&"old".into()), Some(40)));
+    }
+}
+
 #[test]
 fn a_hive_that_was_not_closed_needs_its_logs() {
     let (_folder, file) = store();

@@ -1,11 +1,11 @@
-//! The security descriptor of keys whose own is not known.
+//! The security descriptor of keys that have none of their own.
 
 use std::sync::{Arc, LazyLock};
 
 /// Owner BUILTIN\Administrators, group SYSTEM; full control for both, inherited by what is made below.
 ///
 /// Owner and group stand before the list, where Windows itself puts the list first: a descriptor of just these bytes
-/// is one of ours, and is read back as not known.
+/// is one of ours, and is read back as none.
 const DEFAULT: [u8; 100] = {
     let mut bytes = [0; 100];
     let mut at = 0;

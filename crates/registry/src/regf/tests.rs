@@ -191,7 +191,7 @@ fn keys_share_descriptors_that_are_equal() {
 }
 
 #[test]
-fn the_default_descriptor_is_read_back_as_not_known() {
+fn the_default_descriptor_is_read_back_as_none() {
     let bytes = hive(&Key::EMPTY);
     let at = find(&bytes, &default_security());
     assert_eq!(read(&bytes).unwrap().root.security(), None);
@@ -332,9 +332,9 @@ fn faults_say_where_and_why() {
     at offset 0x12c0 in key `three`: the list of values does not fit its cell
       lost []
     at offset 0x12b0 in key `three`: the class name does not fit its cell
-      lost []
+      lost ["- [three] class \"class\""]
     at offset 0x1021 in key `three`: the offset of a cell is no multiple of eight
-      lost []
+      lost ["- [three] security descriptor, 30 bytes"]
     at offset 0x11d0 in key `one\two`: the data of the value do not fit their cell
       lost ["- [one\\two] \"name\""]
     at offset 0x12c8 in key `three`: more than four bytes of data in place of their offset

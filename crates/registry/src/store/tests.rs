@@ -68,6 +68,22 @@ fn merge_keeps_and_exact_removes_what_the_text_has_not() {
 }
 
 #[test]
+fn what_text_has_no_place_for_is_told_and_no_difference() {
+    let (_folder, file) = store();
+    let sms = path(r"HKLM\SMS");
+    let mut key = file.read(&sms).unwrap();
+    key.set_class(Some("class".into()));
+    key.create(&path("Old")).set_security(Some([1][..].into()));
+    key.create(&path("Old")).set_class(Some("class".into()));
+    let export = write_export(&key).unwrap();
+    assert_eq!(file.import(&sms, &export, ImportMode::Exact).unwrap(), []);
+    assert_eq!(fs::read(file.path()).unwrap(), text(STORE));
+    assert_eq!(file.loses(&sms, &export).unwrap().to_string(), "2 class names and 1 security descriptors");
+    assert!(file.loses(&sms, &file.export(&sms).unwrap()).unwrap().is_empty());
+    assert!(file.loses(&sms, &text(STORE)).is_err(), "it reaches outside the key");
+}
+
+#[test]
 fn merge_deletes_what_the_text_deletes() {
     let (_folder, file) = store();
     let script = text("[-HKLM\\SMS\\Old]\n[HKLM\\SMS]\n\"counter\"=-\n");

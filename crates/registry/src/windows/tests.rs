@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::arbitrary;
 use crate::reg_text::{self, Encoding};
+use crate::tree::Detail;
 
 /// A key that no test before had, removed at the end.
 struct Bench(KeyPath);
@@ -56,9 +57,53 @@ fn ended_sample() -> Key {
     key
 }
 
-/// A live key knows its access rules, and when it was written; the sample does not.
+/// Without access rules, which a live key has and the sample has not.
 fn same(stands: &Key, wanted: &Key) -> Vec<Change> {
-    diff(wanted, stands)
+    same_to(Detail::Classes, stands, wanted)
+}
+
+/// Without class names too.
+fn same_as_text(stands: &Key, wanted: &Key) -> Vec<Change> {
+    same_to(Detail::Values, stands, wanted)
+}
+
+fn same_to(detail: Detail, stands: &Key, wanted: &Key) -> Vec<Change> {
+    let [stands, wanted] = [stands, wanted].map(|key| {
+        let mut key = key.clone();
+        key.reduce(detail);
+        key
+    });
+    diff(&wanted, &stands)
+}
+
+#[test]
+fn class_and_access_rules_become_what_a_hive_says() {
+    let (bench, keys) = (Bench::new("about"), LiveKeys::new());
+    let default = regf::default_security();
+    // The system may only read.
+    let mut custom = default.to_vec();
+    custom[84] = 0x19;
+    let plain = Key::default();
+    let mut known = plain.clone();
+    known.create(&"sub".parse().unwrap()).set_class(Some("Class".into()));
+    known.create(&"sub".parse().unwrap()).set_security(Some(custom.clone().into()));
+    let mut plain_sub = plain;
+    plain_sub.create(&"sub".parse().unwrap());
+    let [known, plain] = [known, plain_sub].map(|key| write_export(&key).unwrap());
+    let sub = || keys.read(&bench.below("sub")).unwrap();
+
+    keys.import(&bench.0, &known, ImportMode::Exact).unwrap();
+    assert_eq!((sub().class(), parts(sub().security().unwrap())), (Some(&"Class".into()), parts(&custom)));
+    keys.import(&bench.0, &plain, ImportMode::Merge).unwrap();
+    let text = format!("Windows Registry Editor Version 5.00\n\n[{}\\sub]\n\"new\"=\"x\"\n", bench.0);
+    keys.import(&bench.below("sub"), text.as_bytes(), ImportMode::Exact).unwrap();
+    assert_eq!((sub().class(), parts(sub().security().unwrap())), (Some(&"Class".into()), parts(&custom)));
+
+    let told = keys.preview(&bench.0, &plain, ImportMode::Exact).unwrap();
+    assert_eq!(told.len(), 3, "class, access rules and value: {told:?}");
+    assert_eq!(keys.import(&bench.0, &plain, ImportMode::Exact).unwrap().0, told);
+    assert_eq!((sub().class(), parts(sub().security().unwrap())), (None, parts(&default)));
+    assert_eq!(keys.import(&bench.0, &plain, ImportMode::Exact).unwrap(), (Vec::new(), Means::Nothing));
 }
 
 #[test]
@@ -162,9 +207,9 @@ fn text_means_to_reg_what_it_means_to_us() {
     std::fs::write(&ours, reg_text::write(&ended_sample(), &bench.0, Encoding::Utf16Le).unwrap()).unwrap();
     reg(&["import", ours.to_str().unwrap()]);
     let live = keys.read(&bench.0).unwrap();
-    assert_eq!(same(&live, &ended_sample()), [], "imported by reg, read by us");
-    assert_eq!(same(&exported(&bench.0, &theirs), &ended_sample()), [], "exported by reg, read by us");
-    assert_eq!(same(&live, &exported(&bench.0, &theirs)), []);
+    assert_eq!(same_as_text(&live, &ended_sample()), [], "imported by reg, read by us");
+    assert_eq!(same_as_text(&exported(&bench.0, &theirs), &ended_sample()), [], "exported by reg, read by us");
+    assert_eq!(same_as_text(&live, &exported(&bench.0, &theirs)), []);
 }
 
 #[test]
@@ -172,7 +217,7 @@ fn reg_exports_what_we_set() {
     let (bench, keys) = (Bench::new("set"), LiveKeys::new());
     keys.import(&bench.0, &write_export(&ended_sample()).unwrap(), ImportMode::Exact).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(same(&exported(&bench.0, &folder.path().join("theirs.reg")), &ended_sample()), []);
+    assert_eq!(same_as_text(&exported(&bench.0, &folder.path().join("theirs.reg")), &ended_sample()), []);
 }
 
 proptest! {

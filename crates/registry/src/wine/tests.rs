@@ -6,6 +6,7 @@ use super::*;
 use crate::ImportMode;
 use crate::arbitrary::full_tree;
 use crate::diff::diff;
+use crate::regf;
 use crate::value::Value;
 
 fn path(text: &str) -> KeyPath {
@@ -125,6 +126,28 @@ fn a_prefix_keeps_what_is_not_imported() {
     user.import(&path(r"HKEY_CURRENT_USER"), text, ImportMode::Merge).unwrap();
     let written = fs::read_to_string(user.path()).unwrap();
     assert_eq!(written, "WINE REGISTRY Version 2\n\n[Software\\\\New] 0\n\"x\"=\"y\"\n");
+}
+
+#[test]
+fn classes_become_what_a_hive_says_and_descriptors_are_told_as_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let [system, ..] = WineFile::of_prefix(folder.path());
+    let key = path(r"HKEY_LOCAL_MACHINE\Key");
+    let hive = |class: Option<&str>| {
+        let mut root = Key::default();
+        root.set_class(class.map(Into::into));
+        root.set_security(Some([7; 40][..].into()));
+        regf::write(&root, &regf::Header::default()).unwrap()
+    };
+    let (plain, known) = (hive(None), hive(Some("class")));
+    assert_eq!(system.loses(&key, &known).unwrap().to_string(), "1 security descriptors");
+    system.import(&key, &known, ImportMode::Exact).unwrap();
+    assert_eq!(system.import(&key, &known, ImportMode::Exact).unwrap(), [], "no descriptor is missed for ever");
+    assert_eq!(system.read(&key).unwrap().class(), Some(&"class".into()));
+    let changes = system.import(&key, &plain, ImportMode::Exact).unwrap();
+    let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(changes.join("\n"), @r#"- [HKEY_LOCAL_MACHINE\Key] class "class""#);
+    assert_eq!(system.read(&key).unwrap(), Key::EMPTY);
 }
 
 #[test]
