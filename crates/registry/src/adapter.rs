@@ -47,6 +47,12 @@ impl<F: Format> Registry for FileRegistry<F> {
         Ok(changes.iter().map(ToString::to_string).collect())
     }
 
+    async fn loses(&self, key: &RegistryKey, export: &[u8]) -> Result<Option<String>, RegistryError> {
+        let (store, export) = (Arc::clone(&self.0), export.to_vec());
+        let excess = run("judge", key, move |path| store.loses(path, &export)).await?;
+        Ok((!excess.is_empty()).then(|| excess.to_string()))
+    }
+
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
         verify_export(key, export).await
     }
@@ -91,6 +97,10 @@ impl Registry for WinePrefixRegistry {
 
     async fn preview(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<Vec<String>, RegistryError> {
         self.store(key)?.preview(key, export, mode).await
+    }
+
+    async fn loses(&self, key: &RegistryKey, export: &[u8]) -> Result<Option<String>, RegistryError> {
+        self.store(key)?.loses(key, export).await
     }
 
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {

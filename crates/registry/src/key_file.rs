@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::diff::{Change, diff};
 use crate::hive_file::HiveFormat;
-use crate::name::KeyPath;
+use crate::name::{KeyPath, Name};
 use crate::reg_text::{self, Section};
 use crate::regf::{self, Losses};
 use crate::store::{Format, StoreError};
@@ -43,6 +43,8 @@ pub struct KeyFile {
     pub root: Key,
     /// The key below which all others lie: of `.reg` text the deepest such, of a hive its root.
     pub top: KeyPath,
+    /// The name of a hive's root: our exports have there the last name of their key; others, anything.
+    pub root_name: Option<Name>,
     /// Whether a hive that was not closed was read through the logs beside it.
     pub logs_applied: bool,
     /// What could not be read.
@@ -86,7 +88,7 @@ impl KeyFile {
     fn new(kind: FileKind, key: Key, mount: KeyPath) -> Self {
         let mut root = Key::default();
         root.replace(&mount, key);
-        Self { kind, root, top: mount, logs_applied: false, losses: Losses::default() }
+        Self { kind, root, top: mount, root_name: None, logs_applied: false, losses: Losses::default() }
     }
 }
 
@@ -107,7 +109,8 @@ fn read_hive(
         true => regf::salvage(&bytes)?,
         false => (regf::read(&bytes)?, Losses::default()),
     };
-    Ok(KeyFile { logs_applied, losses, ..KeyFile::new(FileKind::Hive, hive.root, mount.clone()) })
+    let root_name = Some(hive.header.root_name);
+    Ok(KeyFile { root_name, logs_applied, losses, ..KeyFile::new(FileKind::Hive, hive.root, mount.clone()) })
 }
 
 /// The deepest key at or above all of these.

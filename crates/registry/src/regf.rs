@@ -77,6 +77,16 @@ impl Default for Header {
     }
 }
 
+impl Header {
+    /// The header of a hive that holds the key at `path`: its root has the key's name, and it was last written when the
+    /// newest of its keys was.
+    pub fn of_export(path: &KeyPath, key: &Key) -> Self {
+        let new = Self::default();
+        let root_name = path.names().last().cloned().unwrap_or(new.root_name);
+        Self { root_name, timestamp: key.newest_write().unwrap_or_default(), ..new }
+    }
+}
+
 /// A hive: its root key, and what it says of itself.
 #[derive(Clone, Debug)]
 pub struct Hive {

@@ -147,9 +147,10 @@ impl<F: Format> FileStore<F> {
         self.read_all()?.0.remove(key).ok_or_else(|| StoreError::KeyNotFound(key.clone()))
     }
 
-    /// The key at `key` with all below it, as a hive whose root it is. An unchanged key gives the same bytes.
+    /// The key at `key` with all below it, as a hive whose root it is. An unchanged key gives the same bytes, if it is
+    /// asked for by the same name.
     pub fn export(&self, key: &KeyPath) -> Result<Vec<u8>, StoreError> {
-        write_export(&self.read(key)?)
+        write_export(key, &self.read(key)?)
     }
 
     /// Puts a hive or `.reg` text into the store at `key`, and tells what that changed. Idempotent.
@@ -214,10 +215,10 @@ impl<F: Format> FileStore<F> {
     }
 }
 
-/// Writes a key as [`FileStore::export`] does: a hive of version 1.5 that was last written when its newest key was.
-pub fn write_export(key: &Key) -> Result<Vec<u8>, StoreError> {
-    let header = regf::Header { timestamp: key.newest_write().unwrap_or_default(), ..regf::Header::default() };
-    regf::write(key, &header).map_err(|error| StoreError::Write(error.into()))
+/// Writes a key as [`FileStore::export`] does: a hive of version 1.5 that was last written when its newest key was, and
+/// whose root has the last name of `path`.
+pub fn write_export(path: &KeyPath, key: &Key) -> Result<Vec<u8>, StoreError> {
+    regf::write(key, &regf::Header::of_export(path, key)).map_err(|error| StoreError::Write(error.into()))
 }
 
 /// Reads what [`FileStore::export`] wrote for `key`, or `.reg` text of it, as strictly as an exact import does.

@@ -36,11 +36,11 @@ impl Excess {
 
 impl fmt::Display for Excess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { classes, descriptors } = self;
+        let (classes, descriptors) = (self.classes, self.descriptors);
         match (classes, descriptors) {
-            (0, _) => write!(f, "{descriptors} security descriptors"),
-            (_, 0) => write!(f, "{classes} class names"),
-            _ => write!(f, "{classes} class names and {descriptors} security descriptors"),
+            (0, _) => write!(f, "the security descriptors of {descriptors} keys"),
+            (_, 0) => write!(f, "the class names of {classes} keys"),
+            _ => write!(f, "the class names of {classes} and the security descriptors of {descriptors} keys"),
         }
     }
 }

@@ -71,7 +71,7 @@ impl LiveKeys {
     /// # Errors
     /// Those of [`read`](Self::read).
     pub fn export(&self, key: &KeyPath) -> Result<Vec<u8>, StoreError> {
-        write_export(&self.read(key)?)
+        write_export(key, &self.read(key)?)
     }
 
     /// Puts a hive or `.reg` text into the registry at `key`, reads it back, and tells what changed and how. Idempotent.

@@ -233,6 +233,11 @@ impl Registry for Faulty<dyn Registry> {
         self.faults.call("Registry::preview", error, self.inner.preview(key, export, mode)).await
     }
 
+    async fn loses(&self, key: &RegistryKey, export: &[u8]) -> Result<Option<String>, RegistryError> {
+        let error = || RegistryError::Failed { key: key.clone(), action: "judge", source: injected() };
+        self.faults.call("Registry::loses", error, self.inner.loses(key, export)).await
+    }
+
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
         let error = || RegistryError::Failed { key: key.clone(), action: "verify", source: injected() };
         self.faults.call("Registry::verify", error, self.inner.verify(key, export)).await

@@ -150,6 +150,11 @@ impl Registry for World {
         Ok([missing(&after, &before, "-"), missing(&before, &after, "+")].concat())
     }
 
+    async fn loses(&self, key: &RegistryKey, export: &[u8]) -> Result<Option<String>, RegistryError> {
+        judge(key, export)?;
+        Ok(self.step().registry_loses.clone())
+    }
+
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
         drop(self.step());
         judge(key, export)

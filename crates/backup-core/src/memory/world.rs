@@ -93,6 +93,8 @@ pub struct WorldState {
     pub kept_log: Option<Vec<u8>>,
     /// Registry exports by key in lower case.
     pub registry: BTreeMap<String, Vec<u8>>,
+    /// What the registry says that it has no place for.
+    pub registry_loses: Option<String>,
     /// The services.
     pub services: BTreeMap<String, ServiceState>,
     /// Services that answer a stop or start with an error.
@@ -150,6 +152,7 @@ impl World {
             half_recovered: None,
             kept_log: None,
             registry: BTreeMap::new(),
+            registry_loses: None,
             services: ["SMS_SITE_COMPONENT_MANAGER", "SMS_EXECUTIVE"]
                 .map(|name| (name.to_owned(), ServiceState::Running))
                 .into(),

@@ -104,6 +104,10 @@ pub trait Registry: Debug + Send + Sync {
     async fn import(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<(), RegistryError>;
     /// Tells what [`import`](Self::import) would change, one line a change in the order of the names, and changes nothing.
     async fn preview(&self, key: &RegistryKey, export: &[u8], mode: ImportMode) -> Result<Vec<String>, RegistryError>;
+    /// Tells what of the export an import cannot keep, as the store has no place for it; `None` where nothing is lost. Changes nothing.
+    async fn loses(&self, _key: &RegistryKey, _export: &[u8]) -> Result<Option<String>, RegistryError> {
+        Ok(None)
+    }
     /// Judges an export without importing it; returns how many keys it holds.
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError>;
 }

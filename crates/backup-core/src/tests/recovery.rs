@@ -6,9 +6,9 @@ use crate::memory::{Fault, FaultKind, Faults, faulty, run};
 use crate::ports::destination::Holder;
 use crate::ports::journal::JournalRecord;
 use crate::ports::services::ServiceState;
-use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, recover};
+use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, preview_recovery, recover};
 use crate::rehearse::{RehearseRequest, rehearse};
-use crate::report::{Cause, Outcome, RecoveryReport};
+use crate::report::{Cause, Finding, Outcome, RecoveryReport};
 
 /// A world that was backed up, stopped, and then lost its files, its database and its registry.
 fn wrecked() -> (World, StoredSnapshot) {
@@ -256,6 +256,20 @@ fn another_place_takes_all_parts_as_files() {
     assert!(world.lock().files.contains_key(&path("/other/site/inboxes/a.box")));
     assert!(world.lock().files.contains_key(&path("/other/registry/SMSbkSiteRegSMS.dat")));
     assert!(!world.lock().files.contains_key(&path("/other/sitebackup")));
+}
+
+#[test]
+fn what_the_registry_has_no_place_for_is_told_before_and_after() {
+    let (world, snapshot) = wrecked();
+    world.lock().registry_loses = Some("the class names of 2 keys".to_owned());
+    let request = RecoverRequest { parts: vec![Part::Registry], ..RecoverRequest::default() };
+    let (ports, told) = (world.ports(), |findings: &[Finding]| {
+        findings.iter().filter(|finding| finding.message.contains("class names of 2 keys: they are lost")).count()
+    });
+    let recovery = RecoveryPorts::of(&ports, vec!["SMS_EXECUTIVE".to_owned()]);
+    let preview = block_on(preview_recovery(&recovery, open(&ports, &snapshot), &request)).expect("it can be read");
+    let report = recovered(&world, &snapshot, &request);
+    assert_eq!((told(&preview.findings), told(&report.findings), report.end()), (1, 1, RecoveryEnd::Whole));
 }
 
 #[test]

@@ -137,7 +137,7 @@ pub(super) fn convert(args: &RegistryConvertArgs) -> Result<Answer, CommandError
         return Err(unnamed_top(args, &read));
     }
     let key = read.root.get(top).ok_or_else(|| no_key(top, &args.from, &read))?;
-    let bytes = if is_text { text(key, top, args) } else { hive(key, args) };
+    let bytes = if is_text { text(key, top, args) } else { hive(key, top, args) };
     let bytes = bytes.map_err(|error| error.hint("write a file of the other kind"))?;
     write(&args.to, &bytes)?;
     let said = format!("`{}` is written: {} below `{top}`.\n", args.to.display(), keys(key.count()));
@@ -173,10 +173,9 @@ fn text(key: &Key, top: &KeyPath, args: &RegistryConvertArgs) -> Result<Vec<u8>,
     reg_text::write(key, top, encoding).map_err(|error| CommandError::new(Exit::REGISTRY, error))
 }
 
-fn hive(key: &Key, args: &RegistryConvertArgs) -> Result<Vec<u8>, CommandError> {
+fn hive(key: &Key, top: &KeyPath, args: &RegistryConvertArgs) -> Result<Vec<u8>, CommandError> {
     let version = if args.old_hive { regf::Version::V1_3 } else { regf::Version::V1_5 };
-    let timestamp = key.newest_write().unwrap_or_default();
-    let header = regf::Header { version, timestamp, ..regf::Header::default() };
+    let header = regf::Header { version, ..regf::Header::of_export(top, key) };
     regf::write(key, &header).map_err(|error| CommandError::new(Exit::REGISTRY, error))
 }
 

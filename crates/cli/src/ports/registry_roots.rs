@@ -104,6 +104,10 @@ impl Registry for RegistryRoots {
         self.serving(key)?.preview(key, export, mode).await
     }
 
+    async fn loses(&self, key: &RegistryKey, export: &[u8]) -> Result<Option<String>, RegistryError> {
+        self.serving(key)?.loses(key, export).await
+    }
+
     async fn verify(&self, key: &RegistryKey, export: &[u8]) -> Result<usize, RegistryError> {
         // Judging reads no store: an export of a key that is no longer configured is judged all the same.
         verify_export(key, export).await

@@ -60,7 +60,10 @@ fn an_export_goes_into_another_hive_whole() {
     let (folder, file) = store();
     let export = file.export(&path(SMS)).unwrap();
     assert_eq!(file.export(&path(SMS)).unwrap(), export);
-    assert_eq!(regf::read(&export).unwrap().header, Header { timestamp: 1234, ..Header::default() });
+    assert_eq!(
+        regf::read(&export).unwrap().header,
+        Header { timestamp: 1234, root_name: "SMS".into(), ..Header::default() }
+    );
     for mode in [ImportMode::Merge, ImportMode::Exact] {
         let other = HiveFile::new(folder.path().join(format!("{mode:?}")), path(r"HKEY_LOCAL_MACHINE\SOFTWARE"));
         other.import(&path(SMS), &export, mode).unwrap();

@@ -75,10 +75,13 @@ fn what_text_has_no_place_for_is_told_and_no_difference() {
     key.set_class(Some("class".into()));
     key.create(&path("Old")).set_security(Some([1][..].into()));
     key.create(&path("Old")).set_class(Some("class".into()));
-    let export = write_export(&key).unwrap();
+    let export = write_export(&sms, &key).unwrap();
     assert_eq!(file.import(&sms, &export, ImportMode::Exact).unwrap(), []);
     assert_eq!(fs::read(file.path()).unwrap(), text(STORE));
-    assert_eq!(file.loses(&sms, &export).unwrap().to_string(), "2 class names and 1 security descriptors");
+    assert_eq!(
+        file.loses(&sms, &export).unwrap().to_string(),
+        "the class names of 2 and the security descriptors of 1 keys"
+    );
     assert!(file.loses(&sms, &file.export(&sms).unwrap()).unwrap().is_empty());
     assert!(file.loses(&sms, &text(STORE)).is_err(), "it reaches outside the key");
 }

@@ -89,7 +89,7 @@ fn class_and_access_rules_become_what_a_hive_says() {
     known.create(&"sub".parse().unwrap()).set_security(Some(custom.clone().into()));
     let mut plain_sub = plain;
     plain_sub.create(&"sub".parse().unwrap());
-    let [known, plain] = [known, plain_sub].map(|key| write_export(&key).unwrap());
+    let [known, plain] = [known, plain_sub].map(|key| write_export(&bench.0, &key).unwrap());
     let sub = || keys.read(&bench.below("sub")).unwrap();
 
     keys.import(&bench.0, &known, ImportMode::Exact).unwrap();
@@ -109,7 +109,7 @@ fn class_and_access_rules_become_what_a_hive_says() {
 #[test]
 fn what_is_imported_is_read_back_exactly() {
     let (bench, keys) = (Bench::new("exact"), LiveKeys::new());
-    let hive = write_export(&sample()).unwrap();
+    let hive = write_export(&bench.0, &sample()).unwrap();
     let (_, means) = keys.import(&bench.0, &hive, ImportMode::Exact).unwrap();
     assert_ne!(means, Means::Nothing);
     let stands = keys.read(&bench.0).unwrap();
@@ -122,7 +122,7 @@ fn what_is_imported_is_read_back_exactly() {
 #[test]
 fn an_export_goes_and_comes_back() {
     let (bench, keys) = (Bench::new("back"), LiveKeys::new());
-    keys.import(&bench.0, &write_export(&sample()).unwrap(), ImportMode::Exact).unwrap();
+    keys.import(&bench.0, &write_export(&bench.0, &sample()).unwrap(), ImportMode::Exact).unwrap();
     let export = keys.export(&bench.0).unwrap();
     let before = keys.read(&bench.0).unwrap();
     delete(&bench.0).unwrap();
@@ -157,7 +157,7 @@ fn exact_removes_what_merge_keeps() {
 #[test]
 fn a_restore_without_effect_is_noticed() {
     let (bench, keys) = (Bench::new("restore"), LiveKeys::new());
-    let hive = write_export(&sample()).unwrap();
+    let hive = write_export(&bench.0, &sample()).unwrap();
     let (root, path) = place(&bench.0).unwrap();
     let said = {
         let open = api::create(&root, &path, &[], false).unwrap();
@@ -215,7 +215,7 @@ fn text_means_to_reg_what_it_means_to_us() {
 #[test]
 fn reg_exports_what_we_set() {
     let (bench, keys) = (Bench::new("set"), LiveKeys::new());
-    keys.import(&bench.0, &write_export(&ended_sample()).unwrap(), ImportMode::Exact).unwrap();
+    keys.import(&bench.0, &write_export(&bench.0, &ended_sample()).unwrap(), ImportMode::Exact).unwrap();
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(same_as_text(&exported(&bench.0, &folder.path().join("theirs.reg")), &ended_sample()), []);
 }
@@ -227,7 +227,7 @@ proptest! {
     fn any_tree_is_kept(tree in arbitrary::tree()) {
         let (bench, keys) = (Bench::new("any"), LiveKeys::new());
         let at = bench.below("tree");
-        keys.import(&at, &write_export(&tree).unwrap(), ImportMode::Exact).unwrap();
+        keys.import(&at, &write_export(&at, &tree).unwrap(), ImportMode::Exact).unwrap();
         prop_assert_eq!(same(&keys.read(&at).unwrap(), &tree), []);
     }
 }

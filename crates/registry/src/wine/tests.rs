@@ -140,7 +140,7 @@ fn classes_become_what_a_hive_says_and_descriptors_are_told_as_lost() {
         regf::write(&root, &regf::Header::default()).unwrap()
     };
     let (plain, known) = (hive(None), hive(Some("class")));
-    assert_eq!(system.loses(&key, &known).unwrap().to_string(), "1 security descriptors");
+    assert_eq!(system.loses(&key, &known).unwrap().to_string(), "the security descriptors of 1 keys");
     system.import(&key, &known, ImportMode::Exact).unwrap();
     assert_eq!(system.import(&key, &known, ImportMode::Exact).unwrap(), [], "no descriptor is missed for ever");
     assert_eq!(system.read(&key).unwrap().class(), Some(&"class".into()));
