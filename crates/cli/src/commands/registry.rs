@@ -7,7 +7,7 @@ use std::path::Path;
 
 use backup_core::manifest::to_hex;
 use backup_core::report::{Cause, Finding, Gravity};
-use registry::{Change, Encoding, FileKind, Key, KeyFile, KeyPath, Value as KeyValue, reg_text, regf};
+use registry::{Change, Encoding, FileKind, Key, KeyFile, KeyPath, Name, Value as KeyValue, reg_text, regf};
 use serde_json::{Value, json};
 
 use crate::args::{RegistryConvertArgs, RegistryDiffArgs, RegistryReadingArgs, RegistryShowArgs};
@@ -28,7 +28,8 @@ pub(super) fn show(args: &RegistryShowArgs) -> Result<Answer, CommandError> {
     let read = read(&args.file, &args.reading)?;
     let top = args.key.as_ref().unwrap_or(&read.top);
     let key = read.root.get(top).ok_or_else(|| no_key(top, &args.file, &read))?;
-    let mut shown = Shown { details: args.details, text: String::new(), keys: Vec::new() };
+    let root_name = read.root_name.as_ref();
+    let mut shown = Shown { root_name, details: args.details, text: String::new(), keys: Vec::new() };
     shown.key(top.clone(), key);
     let result = json!({ "kind": kind_name(read.kind), "keys": shown.keys, "losses": losses(&read) });
     Ok(Answer::new(shown.text, result).with(findings(&args.file, &read)).exit(exit(&[&read])))
@@ -42,19 +43,23 @@ fn no_key(key: &KeyPath, file: &Path, read: &KeyFile) -> CommandError {
     }
 }
 
-struct Shown {
+struct Shown<'r> {
+    root_name: Option<&'r Name>,
     details: bool,
     text: String,
     keys: Vec<Value>,
 }
 
-impl Shown {
+impl Shown<'_> {
     fn key(&mut self, path: KeyPath, key: &Key) {
         if !self.text.is_empty() {
             self.text.push('\n');
         }
         _ = match path.names() {
-            [] => writeln!(self.text, r"[\]"),
+            [] => match self.root_name {
+                Some(name) => writeln!(self.text, "[\\] ; the hive calls its root \"{name}\""),
+                None => writeln!(self.text, r"[\]"),
+            },
             _ => writeln!(self.text, "[{path}]"),
         };
         if self.details {

@@ -72,7 +72,7 @@ fn a_hive_is_made_shown_and_turned_back() {
     ");
     assert_snapshot!(files.run("show @a.dat"), @r#"
     $ sitebackup registry show @a.dat
-    [\]
+    [\] ; the hive calls its root "SMS"
 
     [Setup]
       @ = REG_SZ "default"
@@ -152,7 +152,7 @@ fn a_damaged_hive_is_read_as_far_as_it_goes() {
     assert_snapshot!(files.run("show @a.dat --salvage"), @r#"
     $ sitebackup registry show @a.dat --salvage
     error: lost in `@a.dat`: at offset 0x11b0 in key `Setup`: expected a key value
-    [\]
+    [\] ; the hive calls its root "SMS"
 
     [Setup]
       @ = REG_SZ "default"
