@@ -146,7 +146,7 @@ impl Run<'_> {
     /// All up to the published snapshot. Returns the snapshots that were there before.
     async fn make_snapshot(&mut self) -> Result<Vec<StoredSnapshot>, Stop> {
         let refused = self.hold().await;
-        self.begin(refused.as_ref()).await?;
+        let had_snapshot = self.begin(refused.as_ref()).await?;
         self.phase(Phase::Preflight);
         let Preflight { report, database, snapshots } = preflight(self.ports, &self.plan).await;
         for finding in report.findings {
@@ -161,6 +161,14 @@ impl Run<'_> {
         }
         if let Some(error) = refused {
             return Err(error.into());
+        }
+        if had_snapshot
+            && snapshots.is_empty()
+            && !self.log.findings.iter().any(|finding| finding.cause == Cause::Snapshot)
+        {
+            let message = "the last run left a snapshot at the destination, and none is there now";
+            let hint = "is its drive mounted? this snapshot may be on the wrong one";
+            self.log.finding(Finding::error(Cause::Destination, message).hint(hint));
         }
         let last = snapshots.last().filter(|_| !self.context.no_reuse);
         let previous = self.previous(last).await;
@@ -198,7 +206,8 @@ impl Run<'_> {
         }
     }
 
-    async fn begin(&mut self, refused: Option<&DestinationError>) -> Result<(), Stop> {
+    /// Returns whether the run before this one left a snapshot.
+    async fn begin(&mut self, refused: Option<&DestinationError>) -> Result<bool, Stop> {
         let state = |error: JournalError| Stop::new(Cause::State, &error);
         let records = self.ports.journal.read().await.map_err(state)?;
         // Before anything is put right: services that were stopped for the recovery stay down.
@@ -228,7 +237,11 @@ impl Run<'_> {
         let record = JournalRecord::RunStarted { run: self.run, at: self.report.started };
         self.ports.journal.append(&record).await.map_err(state)?;
         self.log.status(status::STARTED, vec![self.run.to_string()]).await;
-        Ok(())
+        let ended = records.iter().rev().find_map(|record| match record {
+            JournalRecord::RunEnded { published, .. } => Some(*published),
+            _ => None,
+        });
+        Ok(ended == Some(true))
     }
 
     fn phase(&self, phase: Phase) {
@@ -298,8 +311,10 @@ impl Run<'_> {
     fn shadow_copy_stop(&self, error: ShadowCopyError, database: Option<&DatabaseWriter>) -> Stop {
         let cause = match &error {
             ShadowCopyError::Cancelled => Cause::Interrupted,
-            ShadowCopyError::Writer { .. } if database.is_some_and(DatabaseWriter::failed) => Cause::Database,
-            ShadowCopyError::Writer { .. } => self.site_writer.failure().unwrap_or(Cause::ShadowCopy),
+            ShadowCopyError::Writer { .. } => {
+                let database = database.and_then(DatabaseWriter::failure);
+                database.or(self.site_writer.failure()).unwrap_or(Cause::ShadowCopy)
+            }
             ShadowCopyError::Write(DestinationError::Full(_)) => Cause::Full,
             ShadowCopyError::Write(_) => Cause::Destination,
             _ => Cause::ShadowCopy,

@@ -1,6 +1,7 @@
 //! Preflight: what a run would back up, what would fail, and the room that it needs. Changes nothing.
 
 use crate::copy::chain;
+use crate::manifest::Part;
 use crate::path::RelPath;
 use crate::plan::{BackupPlan, ServiceStep};
 use crate::ports::Ports;
@@ -76,6 +77,7 @@ pub(crate) async fn preflight(ports: &Ports, plan: &BackupPlan) -> Preflight {
         }
     };
     check.damaged(ports).await;
+    check.same_site(plan, database.as_ref(), snapshots.last());
     let content = |coverage: &Coverage| coverage.bytes + coverage.entries * PER_ENTRY;
     let needed = check.covered.iter().map(content).sum::<u64>() + OVERHEAD;
     let old: u64 = snapshots.iter().map(|snapshot| snapshot.manifest.bytes).sum();
@@ -203,6 +205,31 @@ impl Check {
             self.findings.push(Finding::error(Cause::Foreign, message).hint(hint));
         }
         Some(facts)
+    }
+
+    /// Two sites may have been given one code and one destination: what the other one keeps there is not to be replaced.
+    fn same_site(&mut self, plan: &BackupPlan, database: Option<&DatabaseFacts>, last: Option<&StoredSnapshot>) {
+        let Some(last) = last else { return };
+        let database =
+            database.map(|facts| facts.file.as_ref().map_or_else(|| facts.name.clone(), ToString::to_string));
+        let ours: Vec<String> = plan.files.iter().map(|file| file.source.root.to_string()).chain(database).collect();
+        let theirs: Vec<&str> = last
+            .manifest
+            .origins
+            .iter()
+            .filter(|origin| origin.part != Part::Registry)
+            .map(|origin| origin.original.as_str())
+            .collect();
+        if let Some(first) = theirs.first().filter(|_| !ours.is_empty())
+            && !theirs.iter().any(|original| ours.iter().any(|own| own == original))
+        {
+            let message = format!(
+                "`{}` is a snapshot of other folders, such as `{first}`, and of none of this site",
+                last.folder
+            );
+            let hint = "give each site a code or a destination of its own; if this site has moved, move that snapshot away first";
+            self.findings.push(Finding::error(Cause::Foreign, message).hint(hint));
+        }
     }
 
     /// A damaged snapshot stands in nobody's way; that it is no snapshot any more must be known all the same.

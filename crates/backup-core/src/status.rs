@@ -85,7 +85,7 @@ message_kinds! {
     /// A run has begun.
     STARTED = 5055 Information "the backup run has begun";
     /// The moment is held; copying begins.
-    SHADOW_COPY_TAKEN = 5056 Information "the shadow copy is taken, the services run again";
+    SHADOW_COPY_TAKEN = 5056 Information "the shadow copy is taken, copying begins";
 }
 
 /// One status message.

@@ -13,7 +13,7 @@ use crate::path::RelPath;
 use crate::plan::{BackupPlan, RegistryTask, ServiceStep};
 use crate::ports::Ports;
 use crate::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, SiteDatabase};
-use crate::ports::destination::Staging;
+use crate::ports::destination::{DestinationError, Staging};
 use crate::ports::journal::JournalRecord;
 use crate::ports::services::ServiceState;
 use crate::ports::shadow_copies::{Component, Writer, WriterError, WriterLevel, WriterMetadata};
@@ -300,6 +300,14 @@ impl Writer for SiteWriter {
     }
 }
 
+/// A destination that is full is no fault of the database.
+pub(crate) fn cause_of(error: &DatabaseError) -> Cause {
+    match error {
+        DatabaseError::Write(DestinationError::Full(_)) => Cause::Full,
+        _ => Cause::Database,
+    }
+}
+
 /// Prepares the database's copy in PrepareBackup and pins it in Freeze: the one place where a database is pinned.
 #[derive(Debug)]
 pub(crate) struct DatabaseWriter {
@@ -308,7 +316,7 @@ pub(crate) struct DatabaseWriter {
     staging: Arc<dyn Staging>,
     place: RelPath,
     copy: Mutex<Option<Box<dyn DatabaseCopy>>>,
-    failed: Mutex<bool>,
+    failed: Mutex<Option<Cause>>,
 }
 
 impl DatabaseWriter {
@@ -326,8 +334,8 @@ impl DatabaseWriter {
         &self.place
     }
 
-    /// Whether the last veto was this writer's.
-    pub(crate) fn failed(&self) -> bool {
+    /// The cause of the last veto, where it was this writer's.
+    pub(crate) fn failure(&self) -> Option<Cause> {
         *self.failed.lock().expect("no writer panics with its state locked")
     }
 
@@ -345,8 +353,8 @@ impl DatabaseWriter {
         *self.copy.lock().expect("no writer panics with its state locked") = Some(copy);
     }
 
-    fn fail(&self, error: &dyn std::error::Error) -> WriterError {
-        *self.failed.lock().expect("no writer panics with its state locked") = true;
+    fn fail(&self, error: &DatabaseError) -> WriterError {
+        *self.failed.lock().expect("no writer panics with its state locked") = Some(cause_of(error));
         veto(Cause::Database, error).1
     }
 }
@@ -365,7 +373,7 @@ impl Writer for DatabaseWriter {
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {
-        let file = self.staging.create(&self.place).await.map_err(|error| self.fail(&error))?;
+        let file = self.staging.create(&self.place).await.map_err(|error| self.fail(&error.into()))?;
         let copy = self.database.prepare(file).await.map_err(|error| self.fail(&error))?;
         self.keep(copy);
         Ok(())

@@ -20,7 +20,7 @@ use crate::ports::journal::JournalRecord;
 use crate::ports::shadow_copies::{Image, ImageSource, ShadowCopySet};
 use crate::ports::site_files::{FileProblem, FileSource, FileStat};
 use crate::report::{Cause, Finding, Gravity, Totals};
-use crate::writers::DatabaseWriter;
+use crate::writers::{DatabaseWriter, cause_of};
 
 /// Files named one by one in the findings; the rest is counted.
 const NAMED_FILES: usize = 20;
@@ -108,7 +108,7 @@ impl Run<'_> {
         facts: &DatabaseFacts,
         writer: &DatabaseWriter,
     ) -> Result<(), Stop> {
-        let dump = writer.finish().await.map_err(|error| Stop::new(Cause::Database, &error))?;
+        let dump = writer.finish().await.map_err(|error| Stop::new(cause_of(&error), &error))?;
         let mut record = FileRecord::new(RecordKind::Database, writer.place().clone());
         record.size = dump.size;
         record.hash = Some(dump.hash);

@@ -31,6 +31,9 @@ impl Run<'_> {
         // A service that is still down matters more than a good snapshot.
         if self.log.findings.iter().any(|f| f.cause == Cause::ServiceStart && f.gravity == Gravity::Error) {
             self.report.outcome = Outcome::Failed(Cause::ServiceStart);
+            let down = |finding: &&Finding| finding.cause == Cause::ServiceStart && finding.gravity == Gravity::Error;
+            let down = self.log.findings.iter().filter(down).map(|finding| finding.message.clone()).collect();
+            self.log.status(status::FAILED_START, down).await;
         } else if has_errors(&self.log.findings) {
             self.report.outcome = Outcome::Incomplete;
             // 5035 went out before the snapshot was damaged.

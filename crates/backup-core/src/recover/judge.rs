@@ -29,7 +29,7 @@ impl Recovery<'_> {
         for (item, standing) in items.iter().zip(self.ports.target.survey(&items).await) {
             let path = item.root.join(&item.path);
             match standing {
-                Ok(Standing::Newer) if !self.request.overwrite_newer => newer.push(path),
+                Ok(Standing::Newer) if !self.request.overwrite_newer && !is_own_log(&path) => newer.push(path),
                 Ok(Standing::Other) => {
                     let message = format!("`{path}` is there, and of another kind than in the snapshot");
                     self.error(Cause::Recovery, message, "move it away, or recover to another place with --to");
@@ -162,6 +162,11 @@ impl Recovery<'_> {
             );
         }
     }
+}
+
+/// The run that made the snapshot went on writing its log in the install folder: that it is newer says nothing.
+fn is_own_log(path: &SitePath) -> bool {
+    path.name() == Some(b"smsbkup.log")
 }
 
 fn is_reserved(component: &[u8]) -> bool {

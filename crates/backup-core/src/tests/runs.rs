@@ -98,6 +98,36 @@ fn a_site_that_was_wiped_takes_no_good_snapshots_place() {
     assert_eq!(block_on(world.ports().destination.list()).expect("listed").len(), 1);
 }
 
+#[test]
+fn another_sites_snapshot_is_not_replaced_though_it_has_the_code() {
+    let world = World::new();
+    let first = backup(&world).snapshot.expect("published");
+    world.lock().put("/other", FileKind::Directory, b"");
+    world.lock().put("/other/x", FileKind::File, b"x");
+    let mut other = BackupPlan { database: None, ..plan() };
+    other.files.truncate(1);
+    other.files[0].source.root = crate::tests::path("/other");
+    let report = block_on(run_backup(&world.ports(), &other, &RunContext::default()));
+    assert_eq!(report.outcome, Outcome::Failed(Cause::Foreign), "{:?}", report.findings);
+    let runs: Vec<_> = block_on(world.ports().destination.list()).expect("listed").iter().map(|s| s.run).collect();
+    assert_eq!(runs, [first.run]);
+}
+
+#[test]
+fn a_destination_that_lost_its_snapshot_is_told() {
+    let world = World::new();
+    backup(&world);
+    world.lock().folders.clear();
+    let report = backup(&world);
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    assert!(
+        report.findings.iter().any(|finding| finding.message.contains("none is there now")),
+        "{:?}",
+        report.findings
+    );
+    assert_eq!(backup(&world).outcome, Outcome::Done, "it is told once");
+}
+
 /// The test of the test: the same site backed up without a stop holds different numbers.
 #[test]
 fn without_the_stop_the_numbers_differ() {

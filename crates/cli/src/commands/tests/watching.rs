@@ -175,7 +175,7 @@ fn log_tells_the_last_messages() {
     let answer = block_on(log::list(&world.ports(), 2)).expect("memory reads");
     insta::assert_snapshot!(Printer::shown("log -n 2", &answer), @"
     $ sitebackup log -n 2
-    2026-03-01 03:00:[s] +00:00  5056 I the shadow copy is taken, the services run again: freeze window [n] s, provider memory
+    2026-03-01 03:00:[s] +00:00  5056 I the shadow copy is taken, copying begins: freeze window [n] s, provider memory
     2026-03-01 03:00:[s] +00:00  5035 I the backup is complete, with zero errors: /backup/P01Backup
     [done]
     ");
@@ -191,7 +191,7 @@ fn log_tells_the_last_messages() {
           "run": "00000000-0001-7000-8000-000000000000",
           "severity": "information",
           "site": "P01",
-          "text": "5056 I the shadow copy is taken, the services run again: freeze window [n] s, provider memory"
+          "text": "5056 I the shadow copy is taken, copying begins: freeze window [n] s, provider memory"
         },
         {
           "at": "2026-03-01T03:00:[s]Z",
