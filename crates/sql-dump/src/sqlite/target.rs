@@ -9,7 +9,7 @@ use backup_core::ports::database::DatabaseError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{HARDLY, is_busy, is_damage, refusal, wait_for_locks};
+use super::connection::{BRIEFLY, HARDLY, is_busy, is_damage, refusal, wait_for_locks};
 use super::locate::Files;
 use super::pump::Wanted;
 
@@ -35,7 +35,7 @@ impl Held {
         };
         match settled_program(files) {
             Some(program) => {
-                let source = format!("{program} has it open").into();
+                let source = format!("{} has it open", program.name).into();
                 Err(DatabaseError::Locked { name: files.label(), source })
             }
             None => Ok(Self { old }),
@@ -78,14 +78,23 @@ fn lock(files: &Files) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Another process that has one of the files open, and keeps it so: a child that this process has just forked holds copies of all that is
-/// open here, until it becomes another program a moment later.
-fn settled_program(files: &Files) -> Option<String> {
+/// A process that is not this one.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) name: String,
+    /// Whether it is a child that this process has just forked: until it becomes another program, which a loaded machine may make it
+    /// wait for, it holds copies of all that is open here.
+    pub(super) is_forked: bool,
+}
+
+/// Another process that has one of the files open, and keeps it so.
+fn settled_program(files: &Files) -> Option<Program> {
     let since = Instant::now();
     loop {
-        let program = other_program(files);
-        if program.is_none() || since.elapsed() >= HARDLY {
-            return program;
+        let program = other_program(files)?;
+        let patience = if program.is_forked { BRIEFLY } else { HARDLY };
+        if since.elapsed() >= patience {
+            return Some(program);
         }
         thread::sleep(Duration::from_millis(5));
     }
@@ -94,7 +103,7 @@ fn settled_program(files: &Files) -> Option<String> {
 /// Another process that has one of the files open. A connection that is idle holds no lock with a rollback journal, and would go on
 /// writing to the file that has lost its name.
 #[cfg(target_os = "linux")]
-fn other_program(files: &Files) -> Option<String> {
+pub(super) fn other_program(files: &Files) -> Option<Program> {
     use super::locate::file_id;
     let ids = files.ids();
     let own = std::process::id().to_string();
@@ -107,12 +116,22 @@ fn other_program(files: &Files) -> Option<String> {
         open.flatten().any(|file| file_id(&file.path()).is_some_and(|id| ids.contains(&id)))
     })?;
     let command = fs::read_to_string(holder.path().join("comm")).unwrap_or_default();
-    Some(format!("process {} ({})", holder.file_name().to_string_lossy(), command.trim_end()))
+    let name = format!("process {} ({})", holder.file_name().to_string_lossy(), command.trim_end());
+    Some(Program { name, is_forked: is_forked(&holder.path(), &own) })
+}
+
+/// Whether it is our child and still runs what we run, with our arguments.
+#[cfg(target_os = "linux")]
+fn is_forked(process: &std::path::Path, own: &str) -> bool {
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    let same_command = || Some(fs::read(process.join("cmdline")).ok()? == fs::read("/proc/self/cmdline").ok()?);
+    parent.is_some_and(|parent| parent.trim() == own) && same_command().unwrap_or(false)
 }
 
 // Elsewhere only the lock tells; Windows itself refuses to replace a file that is open.
 #[cfg(not(target_os = "linux"))]
-fn other_program(_files: &Files) -> Option<String> {
+pub(super) fn other_program(_files: &Files) -> Option<Program> {
     None
 }
 

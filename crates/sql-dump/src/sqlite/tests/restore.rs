@@ -1,16 +1,19 @@
 //! Putting back: what is refused, what stays, what an interruption leaves.
 
-use std::fs;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
+use std::{fs, thread};
 
 use backup_core::manifest::{ContentHash, FileRecord, RecordKind};
 use backup_core::path::RelPath;
 use backup_core::ports::database::{DatabaseError, SiteDatabase};
 
 use super::super::locate::Files;
-use super::super::target::Held;
+use super::super::target::{Held, other_program};
 use super::doubles::FolderSnapshot;
 use super::{MODES, Scratch, block_on, count_on, locked, number, site_path};
 
@@ -114,6 +117,36 @@ fn a_target_in_use_is_refused() {
         restore(&scratch, &hash).expect("restored");
         assert_eq!(number(&scratch.file()), 3);
     }
+}
+
+/// A child that was forked and is no other program yet has whatever is open here: it is waited for longer than a stranger.
+#[test]
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "only before it becomes another program can a child be kept from that")]
+fn a_child_that_is_no_program_yet_is_told_from_a_stranger() {
+    let scratch = Scratch::new("delete", 4096);
+    let files = Files::locate(&site_path(&scratch.file())).expect("it is there");
+    let open = fs::File::open(scratch.file()).expect("it opens");
+    let (mut told, tell) = io::pipe().expect("a pipe");
+    let (hold, mut go_on) = io::pipe().expect("a pipe");
+    let mut command = Command::new("true");
+    let wait = move || {
+        (&tell).write_all(b"x")?;
+        (&hold).read_exact(&mut [0])
+    };
+    // SAFETY: between fork and exec it writes one byte and reads one, which is safe there.
+    unsafe { command.pre_exec(wait) };
+    let child = thread::spawn(move || command.status());
+    told.read_exact(&mut [0]).expect("it was forked");
+    let program = other_program(&files);
+    // Before anything is asserted: it would wait for ever.
+    go_on.write_all(b"x").expect("it waits for this");
+    assert!(child.join().expect("no panic").expect("it ran").success());
+    assert!(program.as_ref().is_some_and(|program| program.is_forked), "{program:?}");
+    drop(open);
+    let _stranger = scratch.child();
+    let program = other_program(&files).expect("it has the file open");
+    assert!(!program.is_forked, "{program:?}");
 }
 
 #[test]
