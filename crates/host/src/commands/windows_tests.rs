@@ -1,7 +1,5 @@
 //! Commands as cmd.exe runs them.
 
-use std::path::Path;
-
 use backup_core::path::SitePath;
 use backup_core::ports::commands::CommandEnd;
 
@@ -33,20 +31,34 @@ async fn the_environment_is_added_to() {
     assert_eq!(outcome.output.trim_ascii(), b"P 01");
 }
 
-/// Whether nobody has the file open: cmd.exe lets nobody remove what it writes to.
-fn is_left(file: &Path) -> Option<()> {
-    fs::remove_file(file).ok()
+const HELD: &str = "SITEBACKUP_TEST_HELD";
+
+/// Is a process that holds a lock as long as it lives, when a test below started this program as one; as a test of its own it is empty.
+#[test]
+fn as_holder() {
+    let Some(file) = std::env::var_os(HELD).map(PathBuf::from) else { return };
+    let held = fs::File::create(&file).expect("made");
+    held.lock().expect("nobody else has it");
+    fs::write(file.with_extension("begun"), "").expect("written");
+    loop {
+        std::thread::park();
+    }
 }
 
 #[tokio::test]
 async fn the_limit_ends_the_whole_group() {
     let folder = tempfile::tempdir().expect("a scratch folder");
-    let held = folder.path().join("held");
-    let text = format!("ping -n 600 127.0.0.1> {}", held.display());
-    let line = CommandLine { limit: Duration::from_secs(5), ..line(&text) };
+    let file = folder.path().join("held");
+    let program = std::env::current_exe().expect("this program has a path");
+    let text = format!("\"{}\" -q --exact commands::windows_tests::as_holder", program.display());
+    let environment = vec![(HELD.to_owned(), file.display().to_string())];
+    let line = CommandLine { limit: Duration::from_secs(8), environment, ..line(&text) };
     let outcome = HostCommands::new("C:\\").run(&line).await.expect("cmd.exe starts");
     assert_eq!(outcome.end, CommandEnd::TimedOut);
-    eventually("what it started is gone", || is_left(&held));
+    assert!(file.with_extension("begun").exists(), "the inner process had begun");
+    // The lock is its own: the shell that was started directly knows nothing of it.
+    let lock = fs::File::open(&file).expect("it is there");
+    eventually("what the shell started is gone", || lock.try_lock().ok());
 }
 
 #[tokio::test]

@@ -40,6 +40,10 @@ impl Errno {
         Self::of(code.cast_unsigned())
     }
 
+    pub(crate) fn kind(self) -> io::ErrorKind {
+        io::Error::from(self).kind()
+    }
+
     /// The error of a call that says no more than that it has failed.
     pub(super) fn last() -> Self {
         io::Error::last_os_error().raw_os_error().map_or(Self::IO, Self::from_raw_os_error)
