@@ -47,7 +47,7 @@ async fn a_session_calls_everybody_in_order() {
     assert_eq!(set.consistency, Consistency::Application);
     assert_eq!(set.weaker, [""; 0]);
     assert_eq!(set.provider, "scripted");
-    assert_eq!(set.frozen_at.to_string(), "2026-03-01T03:00:00.1Z", "the moment before the first Freeze");
+    assert_eq!(set.frozen_at.to_string(), "2026-03-01T03:00:00.2Z", "the moment before the first Freeze");
     let there = |step: &str| ["site", "db", "sys"].map(|writer| format!("{writer} {step}")).to_vec();
     let back = |step: &str| ["sys", "db", "site"].map(|writer| format!("{writer} {step}")).to_vec();
     let line = |line: &str| vec![line.to_owned()];

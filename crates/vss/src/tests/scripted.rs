@@ -10,6 +10,7 @@ use backup_core::cancel::Cancel;
 use backup_core::copy::Previous;
 use backup_core::event::{Event, EventSink};
 use backup_core::memory::World;
+use backup_core::ports::destination::Holder;
 use backup_core::ports::shadow_copies::{
     Component, Consistency, Image, SessionLimits, ShadowCopyError, ShadowCopyRequest, ShadowCopySetId, Writer,
     WriterError, WriterLevel, WriterMetadata,
@@ -218,6 +219,7 @@ impl Bench {
     pub(super) async fn request(&self, writers: Vec<Arc<dyn Writer>>) -> ShadowCopyRequest {
         let ports = self.world.ports();
         let id = ports.clock.new_id();
+        let _held = ports.destination.hold(Holder::Run(RunId(id))).await.expect("nobody else holds it");
         ShadowCopyRequest {
             id: ShadowCopySetId(id),
             sources: Vec::new(),
