@@ -12,6 +12,7 @@
 //! use backup_core::copy::Previous;
 //! use backup_core::memory::World;
 //! use backup_core::path::{RelPath, SitePath};
+//! use backup_core::ports::destination::Holder;
 //! use backup_core::ports::shadow_copies::{
 //!     Consistency, ImageSource, SessionLimits, ShadowCopies, ShadowCopyRequest, ShadowCopySetId,
 //! };
@@ -23,6 +24,7 @@
 //! // A site in memory; a real one has adapters of the file system here, and writers that stop its services.
 //! let ports = World::new().ports();
 //! let id = ports.clock.new_id();
+//! let _held = ports.destination.hold(Holder::Run(RunId(id))).await?;
 //! let root = SitePath::parse("/site/data")?;
 //! let source = FileSource { root, exclude: Vec::new(), skip: Vec::new(), skip_ids: Vec::new() };
 //! let request = ShadowCopyRequest {
