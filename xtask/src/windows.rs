@@ -35,8 +35,9 @@ pub(crate) fn run(args: &[String]) -> Chore {
     let lint = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
     shell::run(cargo(&wine).args(lint))?;
     println!("windows: clippy is content after {} s", began.elapsed().as_secs());
-    // The integration tests run the program, and under Wine there is no Cargo to build it.
-    shell::run(cargo(&wine).args(["build", "--quiet", "--workspace", "--bins"]))?;
+    // The integration tests run the program, and under Wine there is no Cargo to build it. With all targets it is built of the same
+    // crates as the tests; by itself most of them would be built twice.
+    shell::run(cargo(&wine).args(["build", "--quiet", "--workspace", "--all-targets"]))?;
     let tested = match more.is_empty() {
         true => shell::run(cargo(&wine).args(["test", "--workspace", "--no-fail-fast"])),
         false => shell::run(cargo(&wine).arg("test").args(more)),
