@@ -27,7 +27,7 @@ const OWNERS: &[(&str, &str)] = &[
 const SHARED: &[(&str, &[&str])] = &[("windows-sys", &["host", "registry"]), ("winapi-util", &["sql-dump"])];
 
 /// Crates that see more than one outside system, because they test or run all of them.
-const ABOVE_ALL: &[&str] = &["tests", "xtask"];
+const ABOVE_ALL: &[&str] = &["tds-server", "tests", "xtask"];
 
 /// What core must never depend on, besides the owned crates.
 const NOT_IN_CORE: &[&str] = &["tokio", "windows", "windows-sys", "odbc-api", "quick-xml", "notify"];
