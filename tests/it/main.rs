@@ -12,5 +12,7 @@ mod holes;
 mod judges;
 mod kills;
 mod site;
+#[cfg(feature = "servers")]
+mod sql_server;
 mod whole;
 mod workload;

@@ -4,6 +4,7 @@
 mod bench;
 mod codegen;
 mod demo;
+mod mssql_odbc;
 mod packages;
 mod shell;
 mod test;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::shell::{has, run};
 
-/// A package, what shows that it is there (a program, or a file by its whole path), and its installed size in MB with what it
+/// A package, what shows that it is there (a program, a library, or a file by its whole path), and its installed size in MB with what it
 /// depends on, rounded up.
 pub(crate) struct Package {
     name: &'static str,
@@ -26,6 +26,15 @@ pub(crate) const JUDGES: &[Package] = &[
     package("libhivex-bin", "hivexml", 1),
     package("libwin-hivex-perl", "hivexregedit", 1),
     package("reglookup", "reglookup", 1),
+];
+
+/// ODBC drivers for SQL Server, and what Microsoft's, which no package brings, loads.
+pub(crate) const ODBC: &[Package] = &[
+    package("tdsodbc", "odbc/libtdsodbc.so", 1),
+    package("libodbcinst2", "libodbcinst.so.2", 1),
+    package("libkrb5-3", "libkrb5.so.3", 2),
+    package("libgssapi-krb5-2", "libgssapi_krb5.so.2", 1),
+    package("libltdl7", "libltdl.so.7", 1),
 ];
 
 /// What builds for Windows and runs what was built.
@@ -71,10 +80,21 @@ fn install(names: &[&str]) -> Result<(), String> {
 }
 
 fn is_here(brings: &str) -> bool {
-    if brings.starts_with('/') { Path::new(brings).exists() } else { has(brings) }
+    match brings {
+        path if path.starts_with('/') => Path::new(path).exists(),
+        library if library.contains(".so") => has_library(library),
+        program => has(program),
+    }
 }
 
-fn asked(command: &str) -> Result<bool, String> {
+/// Whether a library lies where Debian puts it: below a folder for the machine type.
+fn has_library(library: &str) -> bool {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    folders.map(|folder| folder.path().join(library)).any(|path| path.exists())
+}
+
+/// Whether whoever runs the chore wants a command to be run; an error where nobody is there.
+pub(crate) fn asked(command: &str) -> Result<bool, String> {
     if !std::io::stdin().is_terminal() {
         return Err(format!("nobody is there to ask: add --yes, or run {command}"));
     }

@@ -35,10 +35,14 @@ pub(crate) fn build(release: bool) -> Result<PathBuf, String> {
         args.push("--release");
     }
     run(&mut cargo(&args))?;
+    Ok(target()?.join(if release { "release" } else { "debug" }))
+}
+
+/// Cargo's target folder.
+pub(crate) fn target() -> Result<PathBuf, String> {
     let metadata = output(&mut cargo(&["metadata", "--format-version", "1", "--no-deps"]))?;
     let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).map_err(|error| error.to_string())?;
-    let target = metadata["target_directory"].as_str().ok_or("cargo metadata names no target folder")?;
-    Ok(Path::new(target).join(if release { "release" } else { "debug" }))
+    Ok(metadata["target_directory"].as_str().ok_or("cargo metadata names no target folder")?.into())
 }
 
 /// Whether a program is on the path.

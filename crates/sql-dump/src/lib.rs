@@ -1,6 +1,7 @@
 //! Takes a site database out, and puts it back, at one moment.
 //!
 //! [`SqliteDatabase`] is the adapter for SQLite, the embedded default. It carries its own SQLite and needs nothing installed.
+//! [`sqlserver`] has SQL Server take, prove and restore its own backups; it needs an ODBC driver.
 //!
 //! ```
 //! use backup_core::path::SitePath;
@@ -23,6 +24,8 @@
 //! # }
 //! ```
 
+mod driver;
 mod sqlite;
+pub mod sqlserver;
 
 pub use sqlite::SqliteDatabase;

@@ -1,0 +1,111 @@
+//! SQL Server's own backups: taken, proven, restored, checked; and those that others take, found and judged.
+//!
+//! Paths are the server's: nothing here opens them. What SQL Server does inside BACKUP is its own affair; docs/sql-server.md says
+//! what of it is proven here.
+
+mod backup;
+mod error;
+mod external;
+mod facts;
+mod order;
+mod progress;
+mod replica;
+mod restore;
+mod session;
+mod talk;
+#[cfg(test)]
+mod tests;
+mod tsql;
+
+use std::fmt;
+
+use backup_core::cancel::Cancel;
+
+pub use backup::{BackupFile, BackupSet, BackupTaken, FileKind};
+pub use error::SqlServerError;
+pub use external::{ExternalBackup, Reading, Verdict};
+pub use facts::{Changed, Facts, Server, compare};
+pub use order::{Algorithm, BackupOrder, Compression, Encryption, Placement, Replica, RestoreOrder, scratch_name};
+pub use progress::Progress;
+pub use replica::GroupRole;
+pub use restore::Restored;
+use session::Session;
+pub use talk::Message;
+
+/// A SQL Server. Each call connects anew, blocks until its work is done, and stops the server's work when it is cancelled.
+#[derive(Clone)]
+pub struct SqlServer {
+    connection_string: String,
+    cancel: Cancel,
+}
+
+impl fmt::Debug for SqlServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlServer").finish_non_exhaustive()
+    }
+}
+
+impl SqlServer {
+    /// The server that an ODBC connection string leads to.
+    pub fn new(connection_string: impl Into<String>, cancel: Cancel) -> Self {
+        Self { connection_string: connection_string.into(), cancel }
+    }
+
+    fn session(&self) -> Result<Session, SqlServerError> {
+        Session::open(&self.connection_string, &self.cancel)
+    }
+
+    /// What the server is, a database's facts, and its role in an availability group.
+    pub fn inspect(&self, database: &str) -> Result<(Server, Facts, Option<GroupRole>), SqlServerError> {
+        let mut session = self.session()?;
+        let server = facts::server(&mut session)?;
+        let facts = facts::facts(&mut session, database)?;
+        let role = replica::role(&mut session, &server, database)?;
+        Ok((server, facts, role))
+    }
+
+    /// Takes a full backup and proves it. `watch` hears how far it has come, from a thread of its own too.
+    ///
+    /// After an error the server may have left a file; it is not usable and nothing here lists it.
+    pub fn backup(
+        &self,
+        order: &BackupOrder,
+        watch: &(dyn Fn(Progress) + Sync),
+    ) -> Result<BackupTaken, SqlServerError> {
+        let mut session = self.session()?;
+        let open = || self.session();
+        progress::watched(&mut session, &open, watch, |session, heard| backup::take(session, order, heard))
+    }
+
+    /// Has the server read a backup with its checksums.
+    pub fn verify(&self, devices: &[String]) -> Result<Vec<Message>, SqlServerError> {
+        backup::verify(&mut self.session()?, devices, &mut |_| {})
+    }
+
+    /// The database's files in a backup.
+    pub fn files(&self, devices: &[String]) -> Result<Vec<BackupFile>, SqlServerError> {
+        backup::file_list(&mut self.session()?, devices)
+    }
+
+    /// Restores and has the server check the database. An existing database is refused unless the order says to replace it.
+    pub fn restore(&self, order: &RestoreOrder, watch: &(dyn Fn(Progress) + Sync)) -> Result<Restored, SqlServerError> {
+        let mut session = self.session()?;
+        let open = || self.session();
+        progress::watched(&mut session, &open, watch, |session, heard| restore::restore(session, order, heard))
+    }
+
+    /// What `DBCC CHECKDB` has against a database; empty when all is well.
+    pub fn check(&self, database: &str) -> Result<Vec<String>, SqlServerError> {
+        restore::check(&mut self.session()?, database)
+    }
+
+    /// Drops a database that a rehearsal made under a [`scratch_name`]; refuses any other.
+    pub fn drop_scratch(&self, database: &str) -> Result<(), SqlServerError> {
+        restore::drop_scratch(&mut self.session()?, database)
+    }
+
+    /// The newest full backup that the server's msdb knows, whoever took it.
+    pub fn newest_backup(&self, database: &str, reading: Reading) -> Result<Option<ExternalBackup>, SqlServerError> {
+        external::newest(&mut self.session()?, database, reading)
+    }
+}

@@ -1,0 +1,133 @@
+//! A restore: to a scratch name for a rehearsal, or to the real one.
+
+use super::backup::{BackupFile, FileKind, file_list, refuse_existing};
+use super::error::SqlServerError;
+use super::facts::{self, Facts, Server};
+use super::order::{Moves, Placement, RestoreOrder, is_scratch};
+use super::talk::{Message, PROCESSED, Talk};
+use super::{replica, tsql};
+
+/// A database that was made of a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Its name.
+    pub database: String,
+    /// Logical names of its files, and where each went; empty where they went back to their places.
+    pub moved: Vec<(String, String)>,
+    /// Its facts, to be compared with those of the backup.
+    pub facts: Facts,
+    /// What `DBCC CHECKDB` found; empty when all is well.
+    pub faults: Vec<String>,
+    /// All that the server said.
+    pub messages: Vec<Message>,
+}
+
+/// Restores, then has the server check the database.
+pub(super) fn restore(
+    talk: &mut dyn Talk,
+    order: &RestoreOrder,
+    heard: &mut dyn FnMut(&Message),
+) -> Result<Restored, SqlServerError> {
+    let server = facts::server(talk)?;
+    refuse_target(talk, &server, order)?;
+    refuse_unfit(talk, &order.devices)?;
+    let files = file_list(talk, &order.devices)?;
+    let moves = moves(&files, order, &server);
+    if !order.replace {
+        moves.iter().try_for_each(|(_, path)| refuse_existing(talk, path))?;
+    }
+    let what = format!("restore `{}`", order.target);
+    let answer = talk.run(&tsql::restore(order, &moves), heard)?.whole(&what)?;
+    if !answer.has(PROCESSED) {
+        let why = "it never said that the restore is processed (message 3014)".to_owned();
+        return Err(SqlServerError::Unproven { what: format!("the restore of `{}`", order.target), why });
+    }
+    let facts = facts::facts(talk, &order.target)?;
+    let mut faults = check(talk, &order.target)?;
+    let state = facts.values.iter().find(|(fact, _)| fact == "state").map_or("unknown", |(_, state)| state.as_str());
+    if state != "ONLINE" {
+        faults.push(format!("the database is {state}"));
+    }
+    Ok(Restored { database: order.target.clone(), moved: moves, facts, faults, messages: answer.messages })
+}
+
+/// Without REPLACE the server still overwrites a database of the same family whose log needs no backup, so it is asked first.
+fn refuse_target(talk: &mut dyn Talk, server: &Server, order: &RestoreOrder) -> Result<(), SqlServerError> {
+    let answer = talk.ask(&tsql::database_id(&order.target), "look for the database")?;
+    if answer.first().and_then(|row| row.get("id").map(str::to_owned)).is_none() {
+        return Ok(());
+    }
+    if let Some(role) = replica::role(talk, server, &order.target)? {
+        return Err(SqlServerError::Unsupported(format!(
+            "database `{}` belongs to availability group `{}`: take it out of the group, restore it, and join it again",
+            order.target, role.group
+        )));
+    }
+    if order.replace { Ok(()) } else { Err(SqlServerError::Exists(format!("database `{}`", order.target))) }
+}
+
+/// A backup that is no whole database, or damaged, is not put in the place of anything.
+fn refuse_unfit(talk: &mut dyn Talk, devices: &[String]) -> Result<(), SqlServerError> {
+    let answer = talk.ask(&tsql::header_only(devices), "read the backup's header")?;
+    let unfit = |why: &str| SqlServerError::Unsupported(format!("the backup at `{}` {why}", devices.join("`, `")));
+    let header = answer.first().ok_or_else(|| unfit("has no header"))?;
+    if header.get("BackupType") != Some("1") {
+        return Err(unfit("is no full backup of a database"));
+    }
+    if header.is_set("IsDamaged") {
+        return Err(unfit("is marked as damaged"));
+    }
+    Ok(())
+}
+
+/// Where each file goes. New names are made of the target's, so that two targets never share one.
+fn moves(files: &[BackupFile], order: &RestoreOrder, server: &Server) -> Moves {
+    let (data, log) = match &order.placement {
+        Placement::AsBackedUp => return Vec::new(),
+        Placement::Defaults => (&server.data_folder, &server.log_folder),
+        Placement::Folders { data, log } => (data, log),
+    };
+    let place = |(number, file): (usize, &BackupFile)| {
+        let (folder, extension) = match file.kind {
+            FileKind::Log => (log, ".ldf"),
+            FileKind::Data if number == 0 => (data, ".mdf"),
+            FileKind::Data => (data, ".ndf"),
+            FileKind::Stream | FileKind::FullText => (data, ""),
+        };
+        let part = if number == 0 { String::new() } else { format!("_{number}") };
+        (file.logical.clone(), join(folder, &format!("{}{part}{extension}", file_name(&order.target))))
+    };
+    files.iter().enumerate().map(place).collect()
+}
+
+/// The name of a database without what no file name may hold.
+fn file_name(database: &str) -> String {
+    database.chars().map(|character| if r#"<>:"/\|?*"#.contains(character) { '_' } else { character }).collect()
+}
+
+/// A path on the server, whose system is told by its folder.
+fn join(folder: &str, file: &str) -> String {
+    let separator = if folder.starts_with('/') { '/' } else { '\\' };
+    format!("{}{separator}{file}", folder.trim_end_matches(['/', '\\']))
+}
+
+/// What `DBCC CHECKDB` has against a database: it says nothing when all is well.
+pub(super) fn check(talk: &mut dyn Talk, database: &str) -> Result<Vec<String>, SqlServerError> {
+    let answer = talk.run(&tsql::check_database(database), &mut |_| {})?;
+    if answer.end == super::talk::End::Lost {
+        answer.whole(&format!("check `{database}`"))?;
+        return Ok(Vec::new());
+    }
+    let faults = answer.messages.iter().filter(|message| message.is_error());
+    Ok(faults.map(|message| format!("{} {}", message.number, message.text)).collect())
+}
+
+/// Drops a database that a rehearsal made. Refuses any other: its name is its marker.
+pub(super) fn drop_scratch(talk: &mut dyn Talk, database: &str) -> Result<(), SqlServerError> {
+    if !is_scratch(database) {
+        return Err(SqlServerError::Unsupported(format!(
+            "`{database}` was not made by a rehearsal, so it is not dropped"
+        )));
+    }
+    talk.ask(&tsql::drop_database(database), &format!("drop `{database}`")).map(drop)
+}

@@ -1,0 +1,261 @@
+//! A connection through ODBC.
+//!
+//! The low-level statement is used on purpose: the high-level `execute` returns after the first message of a batch and drops the
+//! statement, at which the driver sends an attention and SQL Server ends the backup.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use backup_core::cancel::Cancel;
+use odbc_api::handles::{Diagnostics, SqlResult, SqlText, Statement, StatementImpl, slice_to_cow_utf8};
+use odbc_api::parameter::{VarCell, WideText};
+use odbc_api::sys::{HStmt, SQLCancel};
+use odbc_api::{Connection, ConnectionOptions, environment};
+
+use crate::driver;
+
+use super::error::SqlServerError;
+use super::talk::{Answer, End, Message, Table, Talk};
+
+/// How often a wish to stop is looked for while a statement runs.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long a server may take to answer a login.
+const LOGIN_SECONDS: u32 = 30;
+
+/// More results than any batch here has; a driver that goes on longer goes in circles.
+const MOST_RESULTS: usize = 10_000;
+
+/// UTF-16 units that are read at once of a value.
+const PIECE: usize = 2048;
+
+/// A connection with a wish to stop that it obeys.
+pub(super) struct Session {
+    connection: Connection<'static>,
+    cancel: Cancel,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Connects. The error holds what the driver said, never the connection string.
+    pub(super) fn open(connection_string: &str, cancel: &Cancel) -> Result<Self, SqlServerError> {
+        let options = ConnectionOptions { login_timeout_sec: Some(LOGIN_SECONDS), ..ConnectionOptions::default() };
+        let environment = environment().map_err(|error| SqlServerError::Connect(said(&error)))?;
+        let connection_string = driver::with_library(connection_string, environment);
+        let connection = environment.connect_with_connection_string(&connection_string, options).map_err(|error| {
+            let hint = if is_driver_missing(&error) {
+                format!("; the drivers here are: {}", driver::registered(environment).join(", "))
+            } else {
+                String::new()
+            };
+            SqlServerError::Connect(said(&error) + &hint)
+        })?;
+        Ok(Self { connection, cancel: cancel.clone() })
+    }
+}
+
+impl Talk for Session {
+    fn run(&mut self, sql: &str, heard: &mut dyn FnMut(&Message)) -> Result<Answer, SqlServerError> {
+        let statement = self.connection.preallocate().map_err(|error| SqlServerError::Connect(said(&error)))?;
+        let mut statement = statement.into_handle();
+        let mut answer = Answer { messages: Vec::new(), tables: Vec::new(), end: End::Whole };
+        let handle = Running(statement.as_sys());
+        let (cancel, was_stopped) = (&self.cancel, &AtomicBool::new(false));
+        thread::scope(|scope| {
+            // Dropped at the end of this closure, also by a panic, and with it the watching thread ends before the statement does.
+            let (_running, ended) = channel::<()>();
+            scope.spawn(move || {
+                while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    if cancel.is_cancelled() {
+                        was_stopped.store(true, Ordering::SeqCst);
+                        handle.cancel();
+                    }
+                }
+            });
+            read_to_end(&mut statement, sql, &mut answer, heard);
+        });
+        // Some drivers report no error then, only no more results.
+        if was_stopped.load(Ordering::SeqCst) {
+            return Err(SqlServerError::Cancelled { what: first_words(sql) });
+        }
+        Ok(answer)
+    }
+}
+
+/// What a driver said, in one line.
+fn said(error: &odbc_api::Error) -> String {
+    match error {
+        odbc_api::Error::Diagnostics { record, .. } => {
+            let text = slice_to_cow_utf8(&record.message);
+            format!("{} {} {}", record.state.as_str(), record.native_error, without_origin(&text))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// IM002 for a name that nobody registered, 01000 by the driver manager for a library that cannot be loaded.
+fn is_driver_missing(error: &odbc_api::Error) -> bool {
+    let odbc_api::Error::Diagnostics { record, .. } = error else { return false };
+    record.state.as_str() == "IM002" || slice_to_cow_utf8(&record.message).contains("Can't open lib")
+}
+
+fn first_words(sql: &str) -> String {
+    sql.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// A statement that another thread may cancel.
+#[derive(Clone, Copy)]
+struct Running(HStmt);
+
+// SAFETY: ODBC drivers allow SQLCancel on a statement that another thread executes; nothing else is done with the handle.
+#[expect(unsafe_code, reason = "the handle is a pointer")]
+unsafe impl Send for Running {}
+
+impl Running {
+    #[expect(unsafe_code, reason = "odbc-api has no safe call that cancels")]
+    fn cancel(self) {
+        // SAFETY: the statement outlives the scope in which this runs. An answer of "error" means that there is nothing to cancel.
+        let _nothing_to_cancel = unsafe { SQLCancel(self.0) };
+    }
+}
+
+/// Executes and goes on until the driver has no more results.
+#[expect(
+    unsafe_code,
+    reason = "odbc-api has no safe call that keeps a statement open until all of its results were read"
+)]
+fn read_to_end(statement: &mut StatementImpl<'_>, sql: &str, answer: &mut Answer, heard: &mut dyn FnMut(&Message)) {
+    // SAFETY: no parameter is bound.
+    let mut result = unsafe { statement.exec_direct(&SqlText::new(sql)) };
+    let mut is_first = true;
+    for _ in 0..MOST_RESULTS {
+        let said = messages(statement);
+        let is_out_of_turn = !said.is_empty() && said.iter().all(is_sequence_error);
+        // After an error some drivers have more to say and others only that nothing may be asked any more.
+        if answer.end != End::Whole && is_out_of_turn {
+            return;
+        }
+        let has_failed = !matches!(result, SqlResult::Success(()) | SqlResult::SuccessWithInfo(()) | SqlResult::NoData);
+        let is_silent = said.is_empty();
+        note(answer, heard, said, has_failed);
+        match result {
+            _ if answer.end == End::Lost || (has_failed && is_silent) => return,
+            SqlResult::Success(()) | SqlResult::SuccessWithInfo(()) => read_table(statement, answer, heard),
+            SqlResult::NoData if !is_first => return,
+            _ => {}
+        }
+        is_first = false;
+        // SAFETY: no buffer is bound.
+        result = unsafe { statement.more_results() };
+    }
+    answer.end = End::Failed;
+}
+
+/// HY010 by the driver manager, HY007 by Driver 18.
+fn is_sequence_error(message: &Message) -> bool {
+    message.state == "HY010" || message.state == "HY007"
+}
+
+/// Takes down what was said, and what it means for the batch.
+///
+/// Both drivers report a connection that is lost between two results as success with information, FreeTDS for ever: so the
+/// messages decide, not the return code alone.
+fn note(answer: &mut Answer, heard: &mut dyn FnMut(&Message), said: Vec<Message>, has_failed: bool) {
+    said.iter().for_each(heard);
+    let has_failed = has_failed || said.iter().any(Message::is_error);
+    if said.iter().any(Message::is_loss) {
+        answer.end = End::Lost;
+    } else if has_failed && answer.end == End::Whole {
+        answer.end = End::Failed;
+    }
+    answer.messages.extend(said);
+}
+
+/// Reads the rows of the present result, when it has columns.
+#[expect(unsafe_code, reason = "rows are fetched from the low-level statement")]
+fn read_table(statement: &mut StatementImpl<'_>, answer: &mut Answer, heard: &mut dyn FnMut(&Message)) {
+    let (SqlResult::Success(count @ 1..) | SqlResult::SuccessWithInfo(count @ 1..)) = statement.num_result_cols()
+    else {
+        return;
+    };
+    let columns = 1..=count.unsigned_abs();
+    let mut table = Table { columns: columns.clone().map(|index| name(statement, index)).collect(), rows: Vec::new() };
+    loop {
+        // SAFETY: no column is bound.
+        match unsafe { statement.fetch() } {
+            SqlResult::Success(()) => {}
+            SqlResult::SuccessWithInfo(()) => note(answer, heard, messages(statement), false),
+            SqlResult::NoData => break,
+            _ => {
+                note(answer, heard, messages(statement), true);
+                break;
+            }
+        }
+        let row: Result<Vec<_>, _> = columns.clone().map(|index| value(statement, index)).collect();
+        match row {
+            Ok(row) => table.rows.push(row),
+            Err(said) => {
+                note(answer, heard, said, true);
+                break;
+            }
+        }
+    }
+    answer.tables.push(table);
+}
+
+fn name(statement: &mut StatementImpl<'_>, index: u16) -> String {
+    let mut name = Vec::with_capacity(128);
+    // A column without a name stays without one; nothing here reads such a column.
+    let _named = statement.col_name(index, &mut name);
+    slice_to_cow_utf8(&name).into_owned()
+}
+
+/// A value of the present row as text, of whatever length; in UTF-16, which no driver converts by the locale.
+fn value(statement: &mut StatementImpl<'_>, index: u16) -> Result<Option<String>, Vec<Message>> {
+    let mut units = Vec::new();
+    loop {
+        let mut piece: VarCell<Box<[u16]>, WideText> = VarCell::from_vec(vec![0; PIECE]);
+        match statement.get_data(index, &mut piece) {
+            SqlResult::Success(()) | SqlResult::SuccessWithInfo(()) => {}
+            SqlResult::NoData => break,
+            _ => return Err(messages(statement)),
+        }
+        let Some(part) = piece.as_slice() else { return Ok(None) };
+        units.extend_from_slice(part);
+        if piece.is_complete() {
+            break;
+        }
+    }
+    Ok(Some(String::from_utf16_lossy(&units)))
+}
+
+/// What the driver has to say about the last call.
+fn messages(statement: &StatementImpl<'_>) -> Vec<Message> {
+    let record = |number| {
+        let mut text = Vec::with_capacity(512);
+        let record = statement.diagnostic_record_vec(number, &mut text)?;
+        let text = slice_to_cow_utf8(&text);
+        Some(Message {
+            number: record.native_error,
+            state: record.state.as_str().to_owned(),
+            text: without_origin(&text).to_owned(),
+        })
+    };
+    (1..i16::MAX).map_while(record).collect()
+}
+
+/// A text without the names in brackets of those who passed it on.
+fn without_origin(mut text: &str) -> &str {
+    while let Some((_, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        text = rest;
+    }
+    text.trim()
+}

@@ -1,0 +1,32 @@
+use super::{PLACE, Scripted, failure, nothing, rows};
+use crate::sqlserver::external::{ExternalBackup, Reading, Verdict, newest};
+
+fn found(server: &mut Scripted, reading: Reading) -> Option<ExternalBackup> {
+    newest(server, "CM_P01", reading).expect("the server answers")
+}
+
+#[test]
+fn the_newest_backup_is_found_and_aged() {
+    let mut server = Scripted::sound();
+    let backup = found(&mut server, Reading::Verify).expect("there is one");
+    assert_eq!(
+        (backup.server.as_str(), backup.set.age_seconds, backup.places.as_slice()),
+        ("SQL01", 7200, &[PLACE.to_owned()][..])
+    );
+    assert_eq!(backup.verdict, Verdict::Valid);
+    assert!(!server.was_sent("BACKUP DATABASE"));
+    assert!(found(&mut Scripted::sound().on("msdb.dbo.backupset", nothing()), Reading::Verify).is_none());
+}
+
+#[test]
+fn what_was_not_read_is_not_called_valid() {
+    assert!(matches!(found(&mut Scripted::sound(), Reading::Skip).expect("one").verdict, Verdict::NotRead(_)));
+    let mut tape =
+        Scripted::sound().on("msdb.dbo.backupmediafamily", rows(&[vec![("place", "{0F-VDI}"), ("device_type", "7")]]));
+    assert!(matches!(found(&mut tape, Reading::Verify).expect("one").verdict, Verdict::NotRead(_)));
+    let mut gone = Scripted::sound().on("VERIFYONLY", failure(&[(3201, "Cannot open"), (3013, "terminating")]));
+    let Verdict::Faulty(messages) = found(&mut gone, Reading::Verify).expect("one").verdict else {
+        panic!("it is gone")
+    };
+    assert_eq!(messages.len(), 2);
+}

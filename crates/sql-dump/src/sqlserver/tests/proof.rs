@@ -1,0 +1,158 @@
+use super::{DATABASE, HEADER, NAME, PLACE, SET, Scripted, but, failure, message, nothing, rows, server, settings};
+use crate::sqlserver::backup::take;
+use crate::sqlserver::facts::compare;
+use crate::sqlserver::order::{Algorithm, BackupOrder, Compression, Encryption, Replica};
+use crate::sqlserver::talk::{Answer, End, Talk};
+use crate::sqlserver::{Facts, facts};
+use insta::assert_snapshot;
+
+fn order() -> BackupOrder {
+    BackupOrder::new("CM_P01", PLACE, NAME)
+}
+
+/// The error of a backup when one of the server's answers is another one.
+fn error(part: &str, answer: Answer) -> String {
+    let mut server = Scripted::sound().on(part, answer);
+    take(&mut server, &order(), &mut |_| {}).expect_err("it is refused").to_string()
+}
+
+#[test]
+fn a_backup_counts_when_everything_agrees() {
+    let mut server = Scripted::sound();
+    let taken = take(&mut server, &order(), &mut |_| {}).expect("it is taken");
+    assert_eq!((taken.set.name.as_str(), taken.files.len(), taken.group), (NAME, 3, None));
+    let backup = server.sent.iter().position(|sql| sql.starts_with("BACKUP")).expect("it was sent");
+    let exists = server.sent.iter().position(|sql| sql.contains("xp_fileexist")).expect("it was asked");
+    assert!(exists < backup, "the place is looked at before it is written to");
+}
+
+#[test]
+fn no_error_is_no_proof() {
+    assert_snapshot!(error("BACKUP DATABASE", nothing()), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: it never said that the backup is processed (message 3014)");
+    assert_snapshot!(error("VERIFYONLY", nothing()), @r#"SQL Server reported no error, but the backup at `B:\bk\CM_P01 01a2.bak` is not proven: it never said that the set is valid (message 3262)"#);
+    assert_snapshot!(error("msdb.dbo.backupset", nothing()), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: msdb has no set named `sitebackup 01a2`");
+    assert_snapshot!(error("msdb.dbo.backupset", but(&SET, &[("is_damaged", "1")])), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: the set is marked as damaged");
+    assert_snapshot!(error("msdb.dbo.backupset", but(&SET, &[("has_backup_checksums", "0")])), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: the set has no checksums");
+    assert_snapshot!(error("msdb.dbo.backupset", but(&SET, &[("backup_set", "another")])), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: the header is of set {0A1B2C3D-0000-4000-8000-00000000000F}, the row in msdb of another");
+    assert_snapshot!(error("msdb.dbo.backupset", but(&SET, &[("is_copy_only", "0")])), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: COPY_ONLY is not as ordered");
+    assert_snapshot!(error("HEADERONLY", nothing()), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: there is no header in its file");
+    assert_snapshot!(error("HEADERONLY", but(&HEADER, &[("IsDamaged", "1")])), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: the set is marked as damaged");
+    assert_snapshot!(error("HEADERONLY", but(&HEADER, &[("HasBackupChecksums", "0")])), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: the set has no checksums");
+    assert_snapshot!(error("HEADERONLY", but(&HEADER, &[("DatabaseName", "CM_P02")])), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: the header names another database");
+}
+
+#[test]
+fn both_errors_of_a_pair_are_kept() {
+    let pair = [(3201, "Cannot open backup device."), (3013, "BACKUP DATABASE is terminating abnormally.")];
+    assert_snapshot!(error("BACKUP DATABASE", failure(&pair)), @"SQL Server refused to back up `CM_P01`: 3201 Cannot open backup device.; 3013 BACKUP DATABASE is terminating abnormally.");
+    let lost = Answer { end: End::Lost, messages: vec![message(3211, "10 percent processed.")], ..nothing() };
+    assert_snapshot!(error("BACKUP DATABASE", lost), @"the connection to SQL Server was lost while it was to back up `CM_P01`: it did not say why");
+}
+
+#[test]
+fn a_file_that_is_there_is_not_overwritten() {
+    let mut server = Scripted::sound().on("xp_fileexist", rows(&[vec![("File Exists", "1")]]));
+    let error = take(&mut server, &order(), &mut |_| {}).expect_err("it is refused");
+    assert_snapshot!(error, @r#"`B:\bk\CM_P01 01a2.bak` exists already on the server"#);
+    assert!(!server.was_sent("BACKUP DATABASE"));
+}
+
+/// Whoever may not ask still gets a backup: its name is made for one run.
+#[test]
+fn a_forbidden_question_does_not_stop_a_backup() {
+    let mut server = Scripted::sound().on("xp_fileexist", failure(&[(229, "The EXECUTE permission was denied")]));
+    assert!(take(&mut server, &order(), &mut |_| {}).is_ok());
+}
+
+#[test]
+fn an_edition_that_cannot_is_not_asked_to() {
+    let express = |order: &BackupOrder| {
+        let mut server = Scripted::sound().on("SERVERPROPERTY", rows(&[server("Express Edition (64-bit)", "0")]));
+        let taken = take(&mut server, order, &mut |_| {});
+        (taken.map(|taken| taken.statements[0].contains("NO_COMPRESSION")), server.was_sent("BACKUP"))
+    };
+    assert!(matches!(express(&order()), (Ok(true), true)));
+    let (refused, was_sent) = express(&BackupOrder { compression: Compression::On, ..order() });
+    assert_snapshot!(refused.expect_err("it cannot"), @"Express Edition (64-bit) does not compress backups");
+    assert!(!was_sent);
+    let encryption = Some(Encryption { algorithm: Algorithm::Aes256, certificate: "c".to_owned() });
+    assert_snapshot!(express(&BackupOrder { encryption, ..order() }).0.expect_err("it cannot"), @"Express Edition (64-bit) does not encrypt backups");
+}
+
+#[test]
+fn a_set_that_was_to_be_encrypted_is() {
+    let encryption = Some(Encryption { algorithm: Algorithm::Aes256, certificate: "c".to_owned() });
+    let refused = take(&mut Scripted::sound(), &BackupOrder { encryption, ..order() }, &mut |_| {});
+    assert_snapshot!(refused.expect_err("it is not encrypted"), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: the set is not encrypted");
+}
+
+fn replica(role: &str, state: &str, preferred: &str) -> Answer {
+    rows(&[vec![
+        ("group_name", "AG1"),
+        ("replica", "SQL02"),
+        ("role", role),
+        ("synchronization", state),
+        ("preference", "secondary"),
+        ("is_preferred", preferred),
+    ]])
+}
+
+#[test]
+fn the_replica_that_the_group_prefers_takes_it() {
+    let on = |answer: Answer, order: BackupOrder| {
+        let mut server = Scripted::sound().on("SERVERPROPERTY", rows(&[server("Enterprise Edition", "1")]));
+        server = server.on("fn_hadr_backup_is_preferred_replica", answer);
+        let taken = take(&mut server, &order, &mut |_| {});
+        (taken, server.sent.into_iter().find(|sql| sql.starts_with("BACKUP")))
+    };
+    let chain = || BackupOrder { copy_only: false, ..order() };
+    // A secondary takes COPY_ONLY whatever was ordered, and the result says which one it was.
+    let (taken, sent) = on(replica("SECONDARY", "SYNCHRONIZED", "1"), chain());
+    assert_eq!(taken.expect("it is taken").group.expect("a group").replica, "SQL02");
+    assert!(sent.expect("it was sent").contains("COPY_ONLY"));
+    assert!(on(replica("PRIMARY", "SYNCHRONIZED", "1"), order()).0.is_ok());
+    // Those that do not are not even asked.
+    let (refused, sent) = on(replica("PRIMARY", "SYNCHRONIZED", "0"), order());
+    assert_snapshot!(refused.expect_err("another one takes it"), @"`SQL02` is not the replica that availability group `AG1` prefers for backups (secondary)");
+    assert_eq!(sent, None);
+    assert!(on(replica("PRIMARY", "SYNCHRONIZED", "0"), BackupOrder { replica: Replica::This, ..order() }).0.is_ok());
+    let (refused, sent) = on(replica("SECONDARY", "NOT SYNCHRONIZING", "1"), order());
+    assert_snapshot!(refused.expect_err("it is behind"), @"replica `SQL02` of availability group `AG1` is NOT SYNCHRONIZING: no backup of it would be current");
+    assert_eq!(sent, None);
+}
+
+fn recorded(database: &[(&str, &str)], clr: &str) -> Facts {
+    let mut server =
+        Scripted::sound().on("FROM sys.databases", but(database, &[])).on("sys.configurations", settings(clr));
+    facts::facts(&mut server as &mut dyn Talk, "CM_P01").expect("facts")
+}
+
+#[test]
+fn a_recovery_is_told_what_it_changed() {
+    let before = recorded(&DATABASE, "1");
+    assert_eq!((before.size, before.change_tracking_days), (1_048_576, Some(5)));
+    let after: Vec<_> = DATABASE
+        .iter()
+        .filter(|(column, _)| !column.contains("retention") && !column.contains("cleanup"))
+        .map(|(column, value)| match *column {
+            "owner" => (*column, r"CONTOSO\admin"),
+            "is_trustworthy_on" | "is_broker_enabled" => (*column, "0"),
+            _ => (*column, *value),
+        })
+        .collect();
+    let changed = compare("CM_P]1", &before.values, &recorded(&after, "0").values);
+    let line = |c: &crate::sqlserver::Changed| {
+        let [before, after, remedy] = [&c.before, &c.after, &c.remedy].map(|text| text.as_deref().unwrap_or("-"));
+        format!("{}: {before} -> {after}; {remedy}", c.fact)
+    };
+    assert_snapshot!(changed.iter().map(line).collect::<Vec<_>>().join("\n"), @r#"
+    owner: sa -> CONTOSO\admin; ALTER AUTHORIZATION ON DATABASE::[CM_P]]1] TO [sa]
+    trustworthy: 1 -> 0; ALTER DATABASE [CM_P]]1] SET TRUSTWORTHY ON
+    broker: 1 -> 0; ALTER DATABASE [CM_P]]1] SET ENABLE_BROKER WITH ROLLBACK IMMEDIATE
+    change-tracking-retention: 5 -> -; ALTER DATABASE [CM_P]]1] SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 5 DAYS, AUTO_CLEANUP = ON)
+    change-tracking-units: DAYS -> -; ALTER DATABASE [CM_P]]1] SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 5 DAYS, AUTO_CLEANUP = ON)
+    change-tracking-auto-cleanup: 1 -> -; ALTER DATABASE [CM_P]]1] SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 5 DAYS, AUTO_CLEANUP = ON)
+    clr-enabled: 1 -> 0; EXEC sp_configure N'clr enabled', 1; RECONFIGURE
+    "#);
+    assert_eq!(compare("CM_P01", &before.values, &before.values), Vec::new());
+}

@@ -1,0 +1,103 @@
+use insta::assert_snapshot;
+
+use super::{DATABASE, HEADER, PLACE, Scripted, but, failure, nothing, rows, server};
+use crate::sqlserver::SqlServerError;
+use crate::sqlserver::order::{Placement, RestoreOrder, scratch_name};
+use crate::sqlserver::restore::{Restored, drop_scratch, restore};
+use crate::sqlserver::talk::Answer;
+
+fn run(server: &mut Scripted, order: &RestoreOrder) -> Result<Restored, SqlServerError> {
+    restore(server, order, &mut |_| {})
+}
+
+fn sent(server: &Scripted) -> &str {
+    server.sent.iter().find(|sql| sql.starts_with("RESTORE DATABASE")).map_or("nothing", String::as_str)
+}
+
+fn there() -> Answer {
+    rows(&[vec![("id", "7")]])
+}
+
+#[test]
+fn files_move_to_names_made_of_the_targets() {
+    let mut windows = Scripted::sound();
+    let order = RestoreOrder::new(PLACE, &scratch_name("01a2"));
+    assert_eq!(run(&mut windows, &order).expect("it is restored").faults, Vec::<String>::new());
+    assert_snapshot!(sent(&windows), @r#"RESTORE DATABASE [sitebackup_rehearsal_01a2] FROM DISK = N'B:\bk\CM_P01 01a2.bak' WITH FILE = 1, MOVE N'CM_P01' TO N'D:\data\sitebackup_rehearsal_01a2.mdf', MOVE N'CM_P01_log' TO N'L:\log\sitebackup_rehearsal_01a2_1.ldf', MOVE N'it''s more' TO N'D:\data\sitebackup_rehearsal_01a2_2.ndf', CHECKSUM, RECOVERY, STATS = 5"#);
+    let mut linux = Scripted::sound();
+    let folders = Placement::Folders { data: "/var/opt/mssql/data/".to_owned(), log: "/log".to_owned() };
+    run(&mut linux, &RestoreOrder { placement: folders, ..RestoreOrder::new(PLACE, "a/b:c") }).expect("it is restored");
+    assert_snapshot!(sent(&linux), @r#"RESTORE DATABASE [a/b:c] FROM DISK = N'B:\bk\CM_P01 01a2.bak' WITH FILE = 1, MOVE N'CM_P01' TO N'/var/opt/mssql/data/a_b_c.mdf', MOVE N'CM_P01_log' TO N'/log/a_b_c_1.ldf', MOVE N'it''s more' TO N'/var/opt/mssql/data/a_b_c_2.ndf', CHECKSUM, RECOVERY, STATS = 5"#);
+    let mut same = Scripted::sound();
+    run(&mut same, &RestoreOrder { placement: Placement::AsBackedUp, ..RestoreOrder::new(PLACE, "CM_P01") })
+        .expect("it is");
+    assert_snapshot!(sent(&same), @r#"RESTORE DATABASE [CM_P01] FROM DISK = N'B:\bk\CM_P01 01a2.bak' WITH FILE = 1, CHECKSUM, RECOVERY, STATS = 5"#);
+}
+
+/// SQL Server itself would overwrite a database of the same family whose log needs no backup.
+#[test]
+fn a_database_that_is_there_is_refused_unless_told() {
+    let mut server = Scripted::sound().on("DB_ID(N'CM_P01')) AS id", there());
+    let refused = run(&mut server, &RestoreOrder::new(PLACE, "CM_P01")).expect_err("it is there");
+    assert_snapshot!(refused, @"database `CM_P01` exists already on the server");
+    assert_eq!(sent(&server), "nothing");
+    run(&mut server, &RestoreOrder { replace: true, ..RestoreOrder::new(PLACE, "CM_P01") }).expect("it is told to");
+    assert!(sent(&server).contains("REPLACE"));
+}
+
+#[test]
+fn a_file_in_the_way_is_refused() {
+    let mut server = Scripted::sound().on(r"xp_fileexist N'L:\log\new_1.ldf'", rows(&[vec![("File Exists", "1")]]));
+    assert_snapshot!(run(&mut server, &RestoreOrder::new(PLACE, "new")).expect_err("it is there"), @r#"`L:\log\new_1.ldf` exists already on the server"#);
+    assert_eq!(sent(&server), "nothing");
+}
+
+#[test]
+fn a_database_of_a_group_is_refused() {
+    let mut server = Scripted::sound()
+        .on("SERVERPROPERTY", rows(&[server("Enterprise Edition", "1")]))
+        .on("fn_hadr_backup_is_preferred_replica", rows(&[vec![("group_name", "AG1"), ("role", "PRIMARY")]]))
+        .on("AS id", there());
+    let order = RestoreOrder { replace: true, ..RestoreOrder::new(PLACE, "CM_P01") };
+    assert_snapshot!(run(&mut server, &order).expect_err("a group has it"), @"database `CM_P01` belongs to availability group `AG1`: take it out of the group, restore it, and join it again");
+    assert_eq!(sent(&server), "nothing");
+}
+
+#[test]
+fn an_unfit_backup_is_put_nowhere() {
+    for (changes, expect) in
+        [(("BackupType", "5"), "is no full backup of a database"), (("IsDamaged", "1"), "is marked as damaged")]
+    {
+        let mut server = Scripted::sound().on("HEADERONLY", but(&HEADER, &[changes]));
+        let refused = run(&mut server, &RestoreOrder::new(PLACE, "new")).expect_err("it is unfit").to_string();
+        assert!(refused.ends_with(expect), "{refused}");
+        assert_eq!(sent(&server), "nothing");
+    }
+}
+
+#[test]
+fn a_restored_database_is_checked() {
+    let damaged = failure(&[(8928, "Page (1:153) could not be processed."), (8990, "CHECKDB found 2 errors")]);
+    let mut server = Scripted::sound().on("DBCC CHECKDB", damaged);
+    let restored = run(&mut server, &RestoreOrder::new(PLACE, "new")).expect("it is restored");
+    assert_snapshot!(restored.faults.join("\n"), @"
+    8928 Page (1:153) could not be processed.
+    8990 CHECKDB found 2 errors
+    ");
+    let mut server = Scripted::sound().on("FROM sys.databases", but(&DATABASE, &[("state_desc", "SUSPECT")]));
+    let restored = run(&mut server, &RestoreOrder::new(PLACE, "new")).expect("it is restored");
+    assert_snapshot!(restored.faults.join("\n"), @"the database is SUSPECT");
+    let mut server = Scripted::sound().on("RESTORE DATABASE", nothing());
+    assert_snapshot!(run(&mut server, &RestoreOrder::new(PLACE, "new")).expect_err("no proof"), @"SQL Server reported no error, but the restore of `new` is not proven: it never said that the restore is processed (message 3014)");
+}
+
+#[test]
+fn only_what_a_rehearsal_made_is_dropped() {
+    let mut server = Scripted::sound();
+    for name in ["CM_P01", "sitebackup_rehearsal_", "my sitebackup_rehearsal_1"] {
+        assert!(drop_scratch(&mut server, name).is_err(), "{name}");
+    }
+    assert_eq!(server.sent, Vec::<String>::new());
+    drop_scratch(&mut server, &scratch_name("01a2")).expect("it is dropped");
+    assert_eq!(server.sent.len(), 1);
+}

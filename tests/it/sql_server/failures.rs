@@ -1,0 +1,153 @@
+//! Errors in pairs, connections that are lost, wishes to stop, passwords that are wrong.
+
+use sql_dump::sqlserver::{Placement, Reading, RestoreOrder, SqlServer, SqlServerError, Verdict};
+use tds_server::{Event, Gate, Script, Step, done, error, info, more};
+
+use super::sample::{PLACE, history, percent, processed, script};
+use super::{DRIVERS, Driver, Lab, numbers};
+
+const ABNORMAL: &str = "BACKUP DATABASE is terminating abnormally.";
+
+fn refused(lab: &Lab) -> SqlServerError {
+    lab.back_up().0.map(|taken| panic!("{:?}: {taken:?}", lab.driver)).expect_err("it is refused")
+}
+
+#[test]
+fn both_errors_of_a_pair_are_kept() {
+    for driver in DRIVERS {
+        for (number, text) in
+            [(3271, "A nonrecoverable I/O error"), (3201, "Cannot open backup device"), (18204, "failed to create")]
+        {
+            let steps = vec![percent(10), percent(20), error(number, text), error(3013, ABNORMAL), done()];
+            let lab = Lab::new(driver, script().on("BACKUP DATABASE", steps));
+            let error = refused(&lab);
+            assert_eq!(numbers(&error), [number, 3013], "{driver:?}: {error}");
+            assert!(error.to_string().contains(text) && error.to_string().contains(ABNORMAL), "{driver:?}: {error}");
+        }
+    }
+}
+
+/// The second error of a pair may come in a statement of its own.
+#[test]
+fn the_second_error_is_not_missed() {
+    for driver in DRIVERS {
+        let steps = vec![percent(10), more(), error(3271, "I/O error"), more(), error(3013, ABNORMAL), done()];
+        let lab = Lab::new(driver, script().on("BACKUP DATABASE", steps));
+        let error = refused(&lab);
+        assert_eq!(numbers(&error).first(), Some(&3271), "{driver:?}: {error}");
+        assert_eq!(numbers(&error), SECOND, "{driver:?}: {error}");
+    }
+}
+
+const SECOND: [i32; 2] = [3271, 3013];
+
+#[test]
+fn a_connection_that_is_lost_is_a_failed_backup() {
+    for driver in DRIVERS {
+        for live in [false, true] {
+            let mut steps = vec![percent(10)];
+            steps.extend(live.then(more));
+            steps.extend([Step::Flush, Step::Drop]);
+            let lab = Lab::new(driver, script().on("BACKUP DATABASE", steps));
+            let error = refused(&lab);
+            assert!(matches!(error, SqlServerError::Lost { .. }), "{driver:?}, live {live}: {error:?}");
+        }
+    }
+}
+
+/// A wish to stop reaches the server, whether the driver waits for the first message or for the next.
+#[test]
+fn a_wish_to_stop_reaches_the_server() {
+    for driver in DRIVERS {
+        for steps in [
+            vec![Step::WaitForAttention, done()],
+            vec![percent(10), more(), Step::WaitForAttention, processed(), done()],
+        ] {
+            let lab = Lab::new(driver, script().on("BACKUP DATABASE", steps));
+            std::thread::scope(|scope| {
+                let backup = scope.spawn(|| lab.back_up().0);
+                let began = |event: &Event| matches!(event, Event::Batch { sql, .. } if sql.starts_with("BACKUP"));
+                assert!(lab.server.wait_for(began), "{driver:?}");
+                lab.cancel.cancel();
+                let error = backup.join().expect("it did not panic").expect_err("it was stopped");
+                assert!(matches!(error, SqlServerError::Cancelled { .. }), "{driver:?}: {error:?}");
+            });
+            assert_eq!(lab.server.attentions(), 1, "{driver:?}");
+        }
+    }
+}
+
+#[test]
+fn no_error_is_no_proof() {
+    for driver in DRIVERS {
+        let silent = Lab::new(driver, script().on("BACKUP DATABASE", vec![percent(100), done()]));
+        assert!(matches!(refused(&silent), SqlServerError::Unproven { .. }), "{driver:?}");
+        let other =
+            Lab::new(driver, script().on_part("msdb.dbo.backupset", history("00000000-0000-0000-0000-000000000000")));
+        assert!(matches!(refused(&other), SqlServerError::Unproven { .. }), "{driver:?}");
+    }
+}
+
+#[test]
+fn a_wrong_password_is_said_without_saying_it() {
+    for driver in DRIVERS {
+        let lab = Lab::new(driver, script().password("the right one"));
+        let connection = driver.connection_string(&lab.server, "the.wrong.one");
+        let server = SqlServer::new(connection, lab.cancel.clone());
+        let error = server.check("CM_P01").expect_err("it is refused");
+        let text = format!("{error} {error:?} {server:?}");
+        assert!(text.contains("18456") || text.contains("Login failed"), "{driver:?}: {text}");
+        assert!(!text.contains("the.wrong.one"), "{driver:?}: {text}");
+    }
+}
+
+/// A server without encryption is not talked to in the clear unless the connection string allows it.
+#[test]
+fn encryption_that_is_not_there_is_not_done_without() {
+    let lab = Lab::new(Driver::Microsoft, script());
+    let connection =
+        Driver::Microsoft.connection_string(&lab.server, Script::PASSWORD).replace("Encrypt=no", "Encrypt=yes");
+    let error = SqlServer::new(connection, lab.cancel.clone()).check("CM_P01").expect_err("it is refused");
+    assert!(matches!(error, SqlServerError::Connect(_)), "{error}");
+    assert!(!lab.server.heard().iter().any(|event| matches!(event, Event::Login { .. })), "no password was sent");
+}
+
+#[test]
+fn a_restore_is_read_to_its_end_and_checked() {
+    for driver in DRIVERS {
+        let fault = vec![info(2593, "There are 3 rows"), error(8928, "Page (1:153)"), error(8990, "2 errors"), done()];
+        let restored =
+            vec![percent(50), more(), percent(100), more(), info(3014, "RESTORE DATABASE successfully"), done()];
+        let lab = Lab::new(driver, script().on("RESTORE DATABASE", restored).on("DBCC CHECKDB", fault));
+        let placement = Placement::Folders { data: "/data".to_owned(), log: "/log".to_owned() };
+        let order = RestoreOrder { placement, ..RestoreOrder::new(PLACE, "sitebackup_rehearsal_1") };
+        let restored = lab.sql_server().restore(&order, &|_| {}).unwrap_or_else(|error| panic!("{driver:?}: {error}"));
+        assert_eq!(restored.faults, ["8928 Page (1:153)", "8990 2 errors"], "{driver:?}");
+        let sent =
+            lab.server.batches().into_iter().find(|sql| sql.starts_with("RESTORE DATABASE")).expect("it was sent");
+        assert!(sent.contains("MOVE N'Größe 🦀' TO N'/data/sitebackup_rehearsal_1_2.ndf'"), "{driver:?}: {sent}");
+        assert_eq!(lab.server.attentions(), 0, "{driver:?}");
+    }
+}
+
+#[test]
+fn a_backup_of_others_is_found_and_read() {
+    for driver in DRIVERS {
+        let lab = Lab::new(driver, script());
+        let found =
+            lab.sql_server().newest_backup("CM_P01", Reading::Verify).expect("the server answers").expect("one");
+        assert_eq!(
+            (found.set.age_seconds, found.places, found.verdict),
+            (7200, vec![PLACE.to_owned()], Verdict::Valid)
+        );
+    }
+}
+
+/// A gate that nobody opens is passed when the client goes away, so that no test hangs.
+#[test]
+fn a_client_that_goes_away_ends_its_session() {
+    let lab = Lab::new(Driver::FreeTds, script().on("DBCC CHECKDB", vec![Step::Flush, Step::Drop]));
+    assert!(matches!(lab.sql_server().check("CM_P01"), Err(SqlServerError::Lost { .. })));
+    lab.server.open(Gate(1));
+    assert!(lab.server.wait_for(|event| matches!(event, Event::Gone { .. })));
+}
