@@ -1,10 +1,12 @@
 //! Native backups of SQL Server through real drivers, FreeTDS and Microsoft's, against the scripted server.
 //!
-//! What SQL Server itself does is not proven here.
+//! What SQL Server itself does is not proven here, unless `SITEBACKUP_MSSQL` holds a connection string of one: see [`a_real_server`].
 
+mod a_real_server;
 mod failures;
 mod messages;
 mod sample;
+mod types;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

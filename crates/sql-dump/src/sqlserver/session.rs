@@ -29,8 +29,8 @@ const LOGIN_SECONDS: u32 = 30;
 /// More results than any batch here has; a driver that goes on longer goes in circles.
 const MOST_RESULTS: usize = 10_000;
 
-/// UTF-16 units that are read at once of a value.
-const PIECE: usize = 2048;
+/// UTF-16 units that are read at once of a value, and a zero behind them. An even number: drivers do not part the two digits of a byte.
+const PIECE: usize = 2048 + 1;
 
 /// A connection with a wish to stop that it obeys.
 pub(super) struct Session {
