@@ -207,6 +207,20 @@ fn a_long_place_is_read_whole() {
     }
 }
 
+/// Narrow text of a result is UTF-8 with both drivers, whatever the locale; that of a statement is not, see the feature `wide`.
+#[test]
+fn narrow_texts_of_results_are_utf8() {
+    let odd = "Größe 漢 🦀";
+    for driver in DRIVERS {
+        let server = serving(vec![Column::new("t", Type::NVarChar(100))], vec![vec![odd.into()]], false);
+        let connection = connect(driver, &server);
+        let mut cursor = connection.execute("SELECT t", (), None).expect("an answer").expect("rows");
+        let mut narrow = Vec::new();
+        cursor.next_row().expect("it is read").expect("a row").get_text(1, &mut narrow).expect("a text");
+        assert_eq!(String::from_utf8_lossy(&narrow), odd, "{driver:?}");
+    }
+}
+
 /// A column without rows, and rows without values.
 #[test]
 fn nothing_is_nothing() {
