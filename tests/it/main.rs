@@ -12,7 +12,7 @@ mod holes;
 mod judges;
 mod kills;
 mod site;
-#[cfg(feature = "servers")]
+#[cfg(all(unix, feature = "servers"))]
 mod sql_server;
 mod whole;
 mod workload;

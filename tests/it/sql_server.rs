@@ -60,7 +60,9 @@ impl Driver {
 
     /// For those who connect without looking for the driver's library: Debian keeps FreeTDS in a folder for drivers.
     fn by_library(self, server: &TdsServer) -> String {
-        let library = "/usr/lib/x86_64-linux-gnu/odbc/libtdsodbc.so";
+        let folders = std::fs::read_dir("/usr/lib").expect("it is there").flatten();
+        let library = folders.map(|folder| folder.path().join("odbc/libtdsodbc.so")).find(|library| library.is_file());
+        let library = library.expect("FreeTDS is missing: apt-get install tdsodbc").display().to_string();
         self.connection_string(server, Script::PASSWORD).replace("Driver=FreeTDS", &format!("Driver={library}"))
     }
 

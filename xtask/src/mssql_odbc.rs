@@ -18,7 +18,8 @@ pub(crate) fn ensure(target: &Path, yes: bool) -> Result<(), String> {
     }
     let place = folder.display().to_string();
     println!("The suites use Microsoft's ODBC driver 18 (pip package {WHEEL}, about 7 MB, under Microsoft's licence).");
-    let by_hand = format!("pip download --no-deps -d {place} {WHEEL}, then unpack the wheel there");
+    let by_hand =
+        format!("pip download --no-deps -d {place} {WHEEL} (Debian package python3-pip), then unpack the wheel there");
     if !yes && !asked(&by_hand)? {
         return Err(format!("install it first: {by_hand}"));
     }

@@ -1,4 +1,4 @@
-//! Finds the library of an ODBC driver that a system registers by its bare file name.
+//! Finds the library of an ODBC driver that a system registers by its bare file name, and keeps passwords out of what drivers say.
 //!
 //! Debian's own driver manager looks for such a file in a folder for drivers, which the one that is linked into this program does not know.
 
@@ -12,7 +12,7 @@ const ROOTS: [&str; 3] = ["/usr/lib", "/usr/lib64", "/usr/local/lib"];
 
 /// A connection string with the driver's library in place of its registered name, where that is needed and can be found.
 pub(crate) fn with_library(connection_string: &str, environment: &Environment) -> String {
-    let Some(value) = driver(connection_string) else { return connection_string.to_owned() };
+    let Some(value) = value_of(connection_string, "driver") else { return connection_string.to_owned() };
     let name = value.trim().trim_start_matches('{').trim_end_matches('}');
     // A list that cannot be read registers nothing; connecting says then that the driver is not there.
     let drivers = environment.drivers().unwrap_or_default();
@@ -31,13 +31,23 @@ pub(crate) fn registered(environment: &Environment) -> Vec<String> {
     drivers.into_iter().map(|driver| driver.description).collect()
 }
 
-/// The value of the keyword `Driver`, as it stands in the connection string.
-fn driver(connection_string: &str) -> Option<&str> {
+/// What a driver said about a connection string, without the password in it.
+pub(crate) fn without_password(said: &str, connection_string: &str) -> String {
+    let passwords = ["pwd", "password"].map(|keyword| value_of(connection_string, keyword));
+    passwords.into_iter().flatten().fold(said.to_owned(), |said, password| {
+        let whole = password.trim();
+        let bare = whole.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(whole).replace("}}", "}");
+        [whole, &bare].into_iter().filter(|text| !text.is_empty()).fold(said, |said, text| said.replace(text, "***"))
+    })
+}
+
+/// The value of a keyword, as it stands in the connection string.
+fn value_of<'a>(connection_string: &'a str, wanted: &str) -> Option<&'a str> {
     let mut rest = connection_string;
     while !rest.is_empty() {
         let (keyword, value) = rest.split_once('=')?;
         let length = value_length(value);
-        if keyword.trim().eq_ignore_ascii_case("driver") {
+        if keyword.trim().eq_ignore_ascii_case(wanted) {
             return Some(&value[..length]);
         }
         rest = value[length..].trim_start_matches(';');
@@ -75,11 +85,21 @@ fn find(library: &str, folders: &[PathBuf]) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{driver, find};
+    use super::{find, value_of, without_password};
+
+    #[test]
+    fn a_password_is_not_repeated() {
+        let check =
+            |string: &str, said: &str, expect: &str| assert_eq!(without_password(said, string), expect, "{string}");
+        check("UID=sa;PWD=p-w;x=y", "bad p-w for sa", "bad *** for sa");
+        check("Password = {a;}}b} ;UID=sa", "near a;}b and {a;}}b}", "near *** and ***");
+        check("UID=sa;PWD=;x=y", "as it is", "as it is");
+        check("UID=sa", "as it is", "as it is");
+    }
 
     #[test]
     fn the_driver_is_found_in_a_connection_string() {
-        let check = |text: &str, expect: Option<&str>| assert_eq!(driver(text), expect, "{text}");
+        let check = |text: &str, expect: Option<&str>| assert_eq!(value_of(text, "driver"), expect, "{text}");
         check("Driver=FreeTDS;Server=x", Some("FreeTDS"));
         check("server=x; DRIVER = {ODBC Driver 18 for SQL Server} ;PWD=p", Some(" {ODBC Driver 18 for SQL Server} "));
         check("PWD={a;Driver=x}};y};driver=z", Some("z"));

@@ -56,7 +56,7 @@ impl Session {
             } else {
                 String::new()
             };
-            SqlServerError::Connect(said(&error) + &hint)
+            SqlServerError::Connect(driver::without_password(&said(&error), &connection_string) + &hint)
         })?;
         Ok(Self { connection, cancel: cancel.clone() })
     }
