@@ -11,6 +11,8 @@ mod holes;
 #[cfg(feature = "servers")]
 mod judges;
 mod kills;
+#[cfg(all(unix, feature = "servers"))]
+mod logical;
 mod site;
 #[cfg(all(unix, feature = "servers"))]
 mod sql_server;

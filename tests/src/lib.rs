@@ -12,6 +12,8 @@ mod counters;
 mod poll;
 mod prng;
 pub mod program;
+#[cfg(all(unix, feature = "servers"))]
+pub mod servers;
 mod site;
 mod tree_hash;
 mod workload;

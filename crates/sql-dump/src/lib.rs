@@ -25,7 +25,11 @@
 //! ```
 
 mod driver;
+pub mod logical;
+mod postgres;
+mod secret;
 mod sqlite;
 pub mod sqlserver;
 
+pub use secret::Secret;
 pub use sqlite::SqliteDatabase;

@@ -1,0 +1,59 @@
+//! Where a database is: a PostgreSQL address, a SQLite file, or an ODBC connection string.
+
+use std::fmt;
+
+use super::dump::DumpOptions;
+use super::error::LogicalError;
+use super::seam::{Origin, Target};
+use crate::postgres;
+use crate::postgres::PostgresAddress;
+
+/// Where a database is. Shown without its password, always.
+///
+/// - `postgresql://user:password@host:5432/database`: PostgreSQL by its own protocol, rows by COPY. Without TLS: where the server
+///   asks for it, use the ODBC driver.
+/// - `sqlite:/path/to/file.db`: SQLite, which the program carries with it.
+/// - anything else: an ODBC connection string, such as `Driver={MariaDB Unicode};Server=…;Database=…;Uid=…;Pwd=…`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address(Kind);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Kind {
+    Postgres(PostgresAddress),
+}
+
+impl Address {
+    /// Reads an address. Nothing is connected to.
+    pub fn parse(text: &str) -> Result<Self, LogicalError> {
+        if text.starts_with("postgresql://") || text.starts_with("postgres://") {
+            return Ok(Self(Kind::Postgres(PostgresAddress::parse(text)?)));
+        }
+        Err(LogicalError::Address("it names no kind of database".to_owned()))
+    }
+
+    pub(super) fn origin(&self, options: &DumpOptions) -> Result<Box<dyn Origin>, LogicalError> {
+        match &self.0 {
+            Kind::Postgres(address) => postgres::origin(address, options),
+        }
+    }
+
+    pub(super) fn target(&self) -> Result<Box<dyn Target>, LogicalError> {
+        match &self.0 {
+            Kind::Postgres(address) => postgres::target(address),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Postgres(address) => address.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

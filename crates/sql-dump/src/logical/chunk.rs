@@ -1,0 +1,268 @@
+//! Writing rows: counted, hashed, cut into chunks, compressed on a thread of their own.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::error::LogicalError;
+use super::format::Chunk;
+use super::row_hash::RowHash;
+use super::store::{DumpFile, DumpSink};
+
+/// Rows travel to the compressing thread in blocks of this size.
+const BLOCK: usize = 256 * 1024;
+/// A chunk ends with the row that takes it over this many bytes before compression.
+const CHUNK: u64 = 64 << 20;
+
+/// How the files of rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// zstd of this level.
+    Zstd(i32),
+}
+
+impl Compression {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Zstd(_) => "zstd",
+        }
+    }
+}
+
+/// Where the chunks of one table go, and how many there are already. Shared by all connections that read it.
+#[derive(Debug)]
+pub(crate) struct TableFiles<'a> {
+    sink: Option<&'a dyn DumpSink>,
+    compression: Compression,
+    stem: String,
+    next: AtomicU32,
+    stop: &'a AtomicBool,
+}
+
+impl<'a> TableFiles<'a> {
+    /// Files of the `place`-th table. Whatever its name holds, the files' names are plain.
+    pub(crate) fn new(
+        sink: &'a dyn DumpSink,
+        compression: Compression,
+        place: usize,
+        title: &str,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' };
+        let name: String = title.chars().map(plain).take(60).collect();
+        let stem = format!("data/{place:05}-{name}");
+        Self { sink: Some(sink), compression, stem, next: AtomicU32::new(0), stop }
+    }
+
+    /// No files: rows are only counted and hashed.
+    pub(crate) fn none(stop: &'a AtomicBool) -> Self {
+        Self { sink: None, compression: Compression::None, stem: String::new(), next: AtomicU32::new(0), stop }
+    }
+
+    fn next_name(&self) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let end = if self.compression == Compression::None { "tsv" } else { "tsv.zst" };
+        format!("{}.{number:04}.{end}", self.stem)
+    }
+}
+
+/// Takes the rows of one part of a table.
+pub(crate) struct RowWriter<'a> {
+    files: &'a TableFiles<'a>,
+    block: Vec<u8>,
+    open: Option<OpenChunk>,
+    long_row: Option<Box<Xxh3>>,
+    raw_bytes: u64,
+    rows: u64,
+    row_hash: RowHash,
+    total: Total,
+    chunks: Vec<Chunk>,
+}
+
+/// Rows and their sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Total {
+    pub(crate) rows: u64,
+    pub(crate) row_hash: RowHash,
+}
+
+impl Total {
+    pub(crate) fn add(&mut self, other: Total) {
+        self.rows += other.rows;
+        self.row_hash.add(other.row_hash);
+    }
+}
+
+impl<'a> RowWriter<'a> {
+    pub(crate) fn new(files: &'a TableFiles<'a>) -> Self {
+        Self {
+            files,
+            block: Vec::with_capacity(2 * BLOCK),
+            open: None,
+            long_row: None,
+            raw_bytes: 0,
+            rows: 0,
+            row_hash: RowHash::default(),
+            total: Total::default(),
+            chunks: Vec::new(),
+        }
+    }
+
+    /// Takes one row with its line end.
+    pub(crate) fn row(&mut self, line: &[u8]) -> Result<(), LogicalError> {
+        self.row_hash.add_row(&line[..line.len() - 1]);
+        self.block.extend_from_slice(line);
+        self.rows += 1;
+        if self.block.len() < BLOCK { Ok(()) } else { self.pass_on() }
+    }
+
+    /// Takes a part of a row, without its line end; [`end_row`](Self::end_row) follows the last one.
+    pub(crate) fn piece(&mut self, piece: &[u8]) -> Result<(), LogicalError> {
+        self.long_row.get_or_insert_default().update(piece);
+        for part in piece.chunks(BLOCK) {
+            self.block.extend_from_slice(part);
+            if self.block.len() >= BLOCK {
+                self.send_block()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the row whose pieces came before.
+    pub(crate) fn end_row(&mut self) -> Result<(), LogicalError> {
+        self.row_hash.add_pieces(&self.long_row.take().unwrap_or_default());
+        self.block.push(b'\n');
+        self.rows += 1;
+        if self.block.len() < BLOCK { Ok(()) } else { self.pass_on() }
+    }
+
+    /// Ends the last chunk; returns all of them with what they hold.
+    pub(crate) fn finish(mut self) -> Result<(Total, Vec<Chunk>), LogicalError> {
+        self.end_chunk()?;
+        Ok((self.total, self.chunks))
+    }
+
+    /// Between two rows: passes the block on, and begins a new chunk when this one is large.
+    fn pass_on(&mut self) -> Result<(), LogicalError> {
+        self.send_block()?;
+        if self.raw_bytes < CHUNK || self.files.sink.is_none() { Ok(()) } else { self.end_chunk() }
+    }
+
+    fn send_block(&mut self) -> Result<(), LogicalError> {
+        if self.files.stop.load(Ordering::Relaxed) {
+            return Err(LogicalError::Stopped);
+        }
+        self.raw_bytes += self.block.len() as u64;
+        let Some(sink) = self.files.sink else {
+            self.block.clear();
+            return Ok(());
+        };
+        if self.open.is_none() {
+            self.open = Some(OpenChunk::begin(sink, self.files.next_name(), self.files.compression)?);
+        }
+        let block = std::mem::replace(&mut self.block, Vec::with_capacity(2 * BLOCK));
+        self.open.as_mut().map_or(Ok(()), |open| open.write(block))
+    }
+
+    fn end_chunk(&mut self) -> Result<(), LogicalError> {
+        if !self.block.is_empty() {
+            self.send_block()?;
+        }
+        self.total.add(Total { rows: self.rows, row_hash: self.row_hash });
+        if let Some(open) = self.open.take() {
+            let file = open.file.clone();
+            let (bytes, blake3) = open.end()?;
+            let (rows, raw_bytes, row_hash) = (self.rows, self.raw_bytes, self.row_hash);
+            self.chunks.push(Chunk { file, rows, raw_bytes, bytes, blake3, row_hash });
+        }
+        (self.rows, self.raw_bytes, self.row_hash) = (0, 0, RowHash::default());
+        Ok(())
+    }
+}
+
+type Ended = io::Result<(u64, String)>;
+
+/// A chunk that is being compressed and written by a thread of its own, at most two blocks behind.
+struct OpenChunk {
+    file: String,
+    blocks: Option<SyncSender<Vec<u8>>>,
+    thread: Option<JoinHandle<Ended>>,
+}
+
+impl OpenChunk {
+    fn begin(sink: &dyn DumpSink, file: String, compression: Compression) -> Result<Self, LogicalError> {
+        let failed = |source| LogicalError::Write { file: file.clone(), source };
+        let writer =
+            HashingFile { inner: sink.create(&file).map_err(failed)?, hasher: blake3::Hasher::new(), bytes: 0 };
+        let (blocks, arriving) = sync_channel::<Vec<u8>>(2);
+        let work = move || -> Ended {
+            match compression {
+                Compression::None => {
+                    let mut writer = writer;
+                    arriving.iter().try_for_each(|block| writer.write_all(&block))?;
+                    writer.end()
+                }
+                Compression::Zstd(level) => {
+                    let mut encoder = zstd::Encoder::new(writer, level)?;
+                    encoder.include_checksum(true)?;
+                    arriving.iter().try_for_each(|block| encoder.write_all(&block))?;
+                    encoder.finish()?.end()
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("dump-chunk".to_owned()).spawn(work).map_err(failed)?;
+        Ok(Self { blocks: Some(blocks), thread: Some(thread), file })
+    }
+
+    fn write(&mut self, block: Vec<u8>) -> Result<(), LogicalError> {
+        let sent = self.blocks.as_ref().is_some_and(|blocks| blocks.send(block).is_ok());
+        // The thread is gone only when writing failed: it says why.
+        if sent { Ok(()) } else { self.join().map(|_| ()) }
+    }
+
+    fn end(mut self) -> Result<(u64, String), LogicalError> {
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<(u64, String), LogicalError> {
+        self.blocks = None;
+        let ended = match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(ended)) => ended,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Err(io::Error::other("writing failed before")),
+        };
+        ended.map_err(|source| LogicalError::Write { file: self.file.clone(), source })
+    }
+}
+
+struct HashingFile {
+    inner: Box<dyn DumpFile>,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl HashingFile {
+    fn end(self) -> Ended {
+        self.inner.finish()?;
+        Ok((self.bytes, self.hasher.finalize().to_hex().to_string()))
+    }
+}
+
+impl Write for HashingFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

@@ -1,0 +1,29 @@
+//! Logical dumps: the rows of a database as text in files, at one moment, and back into an empty database.
+//!
+//! [`prepare`] connects, [`PreparedDump::pin`] holds the moment inside the freeze window, [`PinnedDump::finish`] writes it; [`dump`] does all three.
+//! [`verify`] judges a dump by itself, [`restore`] puts it back and compares every row. All of it blocks. docs/dump-format.md describes the files.
+
+mod address;
+pub(crate) mod catalog;
+pub(crate) mod chunk;
+pub(crate) mod dump;
+mod error;
+pub(crate) mod format;
+mod restore;
+mod row_hash;
+pub(crate) mod row_text;
+pub(crate) mod rows;
+pub(crate) mod seam;
+mod store;
+mod verify;
+mod work;
+
+pub use address::Address;
+pub use chunk::Compression;
+pub use dump::{DumpOptions, DumpReport, PinnedDump, PreparedDump, dump, prepare};
+pub use error::{LogicalError, Source};
+pub use format::{Chunk, FileEntry, Manifest, Moment, TableEntry};
+pub use restore::{RestoreOptions, RestoreReport, restore};
+pub use row_hash::RowHash;
+pub use store::{DumpFile, DumpSink, DumpSource, FolderDump};
+pub use verify::verify;

@@ -1,0 +1,171 @@
+//! A restore into an empty database: statements, rows, statements, and a look at every row that is there then.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+
+use super::address::Address;
+use super::catalog::{Catalog, Kind, Statement, Table};
+use super::chunk::{RowWriter, TableFiles, Total};
+use super::dump::jobs;
+use super::error::LogicalError;
+use super::format::{Chunk, Manifest};
+use super::rows::ChunkReader;
+use super::seam::{Progress, RowLoader, Target};
+use super::store::DumpSource;
+use super::verify::{read_catalog, read_manifest};
+use super::work::in_parallel;
+
+/// How a restore is made.
+#[derive(Debug, Clone)]
+pub struct RestoreOptions {
+    /// Connections that load rows at the same time, 1 to 4.
+    pub connections: usize,
+    /// Whether all rows are read again at the end and compared with the dump.
+    pub compare: bool,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self { connections: 2, compare: true }
+    }
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreReport {
+    /// Rows that the database holds now.
+    pub rows: u64,
+    /// Chunks that an earlier attempt had loaded.
+    pub chunks_before: usize,
+    /// Whether all rows were read again and equal the dump.
+    pub compared: bool,
+    /// What the database had that was dumped, and this one has not.
+    pub not_covered: Vec<String>,
+}
+
+/// Restores a dump into the empty database at `target`.
+///
+/// Cut off or failed, it can be called again and goes on with the chunks that are not in yet; until it is done the database holds a table of
+/// its own that says so.
+pub fn restore(
+    source: &dyn DumpSource,
+    target: &Address,
+    options: &RestoreOptions,
+) -> Result<RestoreReport, LogicalError> {
+    let manifest = read_manifest(source)?;
+    let catalog = read_catalog(source, &manifest)?;
+    let mut target = target.target()?;
+    let here = target.facts().dialect;
+    if manifest.dialect != here {
+        let dump = &manifest.dialect;
+        return Err(LogicalError::Unsupported(format!("a dump of {dump} cannot be restored into {here}")));
+    }
+    let progress = target.begin(&manifest.hash())?;
+    let left = run_all(&mut *target, "pre", &catalog.pre, &progress, Vec::new())?;
+    let loaders = target.loaders(options.connections)?;
+    let (loaders, chunks_before) = load_all(source, loaders, &catalog, &manifest, &progress)?;
+    let left = run_all(&mut *target, "post", &catalog.post, &progress, left)?;
+    if let Some((_, error)) = left.into_iter().next() {
+        return Err(error);
+    }
+    if options.compare {
+        compare(&mut *target, loaders, &catalog.tables, &manifest, options.connections)?;
+    }
+    target.end()?;
+    let rows = manifest.tables.iter().map(|table| table.rows).sum();
+    Ok(RestoreReport { rows, chunks_before, compared: options.compare, not_covered: catalog.not_covered })
+}
+
+/// A statement that could not run yet, with the reason.
+type Waiting<'a> = ((String, &'a Statement), LogicalError);
+
+/// Runs statements in order. One that may need a later one waits for the next pass; passes go on while they get something done.
+fn run_all<'a>(
+    target: &mut dyn Target,
+    phase: &str,
+    statements: &'a [Statement],
+    progress: &Progress,
+    before: Vec<Waiting<'a>>,
+) -> Result<Vec<Waiting<'a>>, LogicalError> {
+    let named = statements.iter().enumerate().map(|(n, statement)| (format!("{phase} {n}"), statement));
+    let mut todo: Vec<_> = before.into_iter().map(|(waiting, _)| waiting).chain(named).collect();
+    todo.retain(|(step, _)| !progress.done.contains(step));
+    loop {
+        let (before, mut waiting) = (todo.len(), Vec::new());
+        for (step, statement) in todo {
+            match target.run(statement, &step) {
+                Ok(()) => {}
+                Err(error @ LogicalError::Failed { .. }) if statement.kind.may_wait() => {
+                    waiting.push(((step, statement), error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // Tables have to be there before rows come; only what runs code can wait for the next phase.
+        let stuck = waiting.len() == before;
+        if stuck && waiting.iter().any(|((_, statement), _)| statement.kind != Kind::Routine) {
+            let first = waiting.into_iter().find(|((_, statement), _)| statement.kind != Kind::Routine);
+            return first.map_or(Ok(Vec::new()), |(_, error)| Err(error));
+        }
+        if stuck || waiting.is_empty() {
+            return Ok(waiting);
+        }
+        todo = waiting.into_iter().map(|(waiting, _)| waiting).collect();
+    }
+}
+
+type Loaders = Vec<Box<dyn RowLoader>>;
+
+fn load_all(
+    source: &dyn DumpSource,
+    loaders: Loaders,
+    catalog: &Catalog,
+    manifest: &Manifest,
+    progress: &Progress,
+) -> Result<(Loaders, usize), LogicalError> {
+    let all = manifest.tables.iter().enumerate();
+    let mut jobs: Vec<(usize, &Chunk)> =
+        all.flat_map(|(place, table)| table.chunks.iter().map(move |c| (place, c))).collect();
+    let count = jobs.len();
+    jobs.retain(|(_, chunk)| !progress.done.contains(&chunk.file));
+    let before = count - jobs.len();
+    jobs.sort_by_key(|(_, chunk)| std::cmp::Reverse(chunk.raw_bytes));
+    let stop = AtomicBool::new(false);
+    let loaders = in_parallel(loaders, jobs, &stop, |loader, (place, chunk)| {
+        let rows = ChunkReader::open(source, chunk, &manifest.compression)?;
+        loader.load(&catalog.tables[place], rows, &chunk.file)
+    })?;
+    Ok((loaders, before))
+}
+
+fn compare(
+    target: &mut dyn Target,
+    loaders: Loaders,
+    tables: &[Table],
+    manifest: &Manifest,
+    connections: usize,
+) -> Result<(), LogicalError> {
+    let work = jobs(tables, connections, |table, wanted| target.parts(table, wanted))?;
+    let stop = AtomicBool::new(false);
+    let files = TableFiles::none(&stop);
+    let sums: Vec<Mutex<Total>> = tables.iter().map(|_| Mutex::default()).collect();
+    in_parallel(loaders, work, &stop, |loader, (place, part)| {
+        let mut rows = RowWriter::new(&files);
+        loader.read(&tables[place], part, &mut rows)?;
+        let (total, _) = rows.finish()?;
+        sums[place].lock().expect("no thread panics while it adds up").add(total);
+        Ok(())
+    })?;
+    for (entry, sum) in manifest.tables.iter().zip(sums) {
+        let sum = sum.into_inner().expect("no thread panics while it adds up");
+        let fault = if sum.rows != entry.rows {
+            format!("{} rows, not {}", sum.rows, entry.rows)
+        } else if sum.row_hash != entry.row_hash {
+            "the sum over its rows is another one".to_owned()
+        } else {
+            continue;
+        };
+        return Err(LogicalError::Differs { table: entry.name.clone(), fault });
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! What a dialect does for a dump and a restore. Blocking; each connection belongs to one thread at a time.
+
+use std::collections::BTreeSet;
+
+use super::catalog::{Catalog, Statement, Table};
+use super::chunk::RowWriter;
+use super::error::LogicalError;
+use super::format::Moment;
+use super::rows::ChunkReader;
+
+type Result<T> = std::result::Result<T, LogicalError>;
+
+/// A database that is about to be dumped. Its connections stand, nothing is pinned.
+pub(crate) trait Origin: Send {
+    fn facts(&self) -> Facts;
+    /// Lets every connection see the present moment, and only it. In the freeze window: as little as the server allows.
+    fn pin(&mut self) -> Result<Moment>;
+    /// What the database consists of at the pinned moment. Tables that it names cannot be dropped or altered unnoticed any more.
+    fn catalog(&mut self) -> Result<Catalog>;
+    /// Cuts a table for several connections, where the server can read a part of it without reading all.
+    fn parts(&mut self, table: &Table, wanted: usize) -> Result<Vec<Part>>;
+    /// All connections, for reading rows.
+    fn readers(self: Box<Self>) -> Vec<Box<dyn RowReader>>;
+}
+
+/// What a manifest says about a database.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) dialect: &'static str,
+    pub(crate) server: String,
+    pub(crate) transport: String,
+    pub(crate) address: String,
+}
+
+/// A part of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All of it.
+    Whole,
+    /// Pages of storage, the second one excluded; none: to the end.
+    Pages(u64, Option<u64>),
+    /// Values of the first column of its key, the second one excluded; none: from the beginning, to the end.
+    Keys(Option<i64>, Option<i64>),
+}
+
+/// A connection that reads rows.
+pub(crate) trait RowReader: Send {
+    fn read(&mut self, table: &Table, part: Part, rows: &mut RowWriter<'_>) -> Result<()>;
+}
+
+/// A database that is restored into.
+pub(crate) trait Target: Send {
+    fn facts(&self) -> Facts;
+    /// Begins, or goes on with, the restore of the dump with this hash: what is done already. Refuses a database that holds anything else.
+    fn begin(&mut self, dump: &str) -> Result<Progress>;
+    /// Executes a statement of the catalog and notes the step as done. A statement that may have run when an earlier attempt was cut
+    /// off is made to run again.
+    fn run(&mut self, statement: &Statement, step: &str) -> Result<()>;
+    /// Cuts a table as [`Origin::parts`] does.
+    fn parts(&mut self, table: &Table, wanted: usize) -> Result<Vec<Part>>;
+    /// Opens connections for loading and reading rows.
+    fn loaders(&mut self, wanted: usize) -> Result<Vec<Box<dyn RowLoader>>>;
+    /// Forgets what is done: the restore is complete.
+    fn end(&mut self) -> Result<()>;
+}
+
+/// The steps that earlier attempts have done.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) done: BTreeSet<String>,
+}
+
+/// A connection that loads rows.
+pub(crate) trait RowLoader: RowReader {
+    /// Loads a chunk and notes the step as done, all or nothing. The chunk has been judged before anything is committed.
+    fn load(&mut self, table: &Table, chunk: ChunkReader<'_>, step: &str) -> Result<()>;
+}

@@ -1,0 +1,383 @@
+//! What a PostgreSQL database consists of. The server writes the statements itself, by its `pg_get_…` functions, wherever it has one.
+
+use super::session::Session;
+use crate::logical::LogicalError;
+use crate::logical::catalog::{Catalog, Column, Encoding, Kind, Statement, Table};
+
+type Result<T> = std::result::Result<T, LogicalError>;
+
+/// Schemas that belong to the user, in a condition on a `pg_namespace` named `n`.
+const OURS: &str = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
+
+/// Not a part of an extension, in a condition on a catalog's row. `class` is the catalog, `oid` the column.
+fn own(class: &str, oid: &str) -> String {
+    format!(
+        "NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = '{class}'::regclass AND e.objid = {oid} AND e.deptype = 'e')"
+    )
+}
+
+/// Reads all of it as of the snapshot of `session`.
+pub(super) fn read(session: &mut Session) -> Result<Catalog> {
+    let mut catalog = Catalog { not_covered: not_covered(session)?, ..Catalog::default() };
+    let mut pre = |kind, rows: Vec<Row>| catalog.pre.extend(rows.into_iter().map(|row| statement(kind, row)));
+    pre(Kind::Container, containers(session)?);
+    pre(Kind::Type, types(session)?);
+    pre(Kind::Sequence, sequences(session)?);
+    pre(Kind::Routine, routines(session)?);
+    pre(Kind::Table, table_statements(session)?);
+    pre(Kind::Sequence, owned_sequences(session)?);
+    let mut post = |kind, rows: Vec<Row>| catalog.post.extend(rows.into_iter().map(|row| statement(kind, row)));
+    post(Kind::Constraint, constraints(session, "p u x")?);
+    post(Kind::Index, indexes(session)?);
+    post(Kind::Constraint, constraints(session, "c")?);
+    post(Kind::Constraint, constraints(session, "f")?);
+    post(Kind::View, views(session)?);
+    post(Kind::Trigger, triggers(session)?);
+    post(Kind::Value, sequence_values(session)?);
+    post(Kind::Comment, comments(session)?);
+    catalog.tables = tables(session)?;
+    Ok(catalog)
+}
+
+/// A name for messages and a statement.
+type Row = (String, String);
+
+fn statement(kind: Kind, (name, sql): Row) -> Statement {
+    Statement { kind, name, sql }
+}
+
+/// Rows of a query with two columns.
+fn pairs(session: &mut Session, what: &str, sql: &str) -> Result<Vec<Row>> {
+    let rows = session.rows(&format!("read {what}"), sql)?;
+    Ok(rows.into_iter().map(|row| (row.text(0), row.text(1))).collect())
+}
+
+fn containers(session: &mut Session) -> Result<Vec<Row>> {
+    let own = own("pg_namespace", "n.oid");
+    pairs(
+        session,
+        "schemas and extensions",
+        &format!(
+            "SELECT nspname, format('CREATE SCHEMA IF NOT EXISTS %I', nspname) FROM pg_namespace n WHERE {OURS} AND {own}
+             UNION ALL
+             SELECT extname, format('CREATE EXTENSION IF NOT EXISTS %I WITH SCHEMA %I', extname, n.nspname)
+             FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace WHERE extname <> 'plpgsql'"
+        ),
+    )
+}
+
+fn types(session: &mut Session) -> Result<Vec<Row>> {
+    let own = own("pg_type", "t.oid");
+    pairs(
+        session,
+        "types",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, t.typname), CASE t.typtype
+               WHEN 'e' THEN format('CREATE TYPE %I.%I AS ENUM (%s)', n.nspname, t.typname,
+                 (SELECT string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid))
+               WHEN 'd' THEN format('CREATE DOMAIN %I.%I AS %s', n.nspname, t.typname, format_type(t.typbasetype, t.typtypmod))
+                 || coalesce((SELECT format(' COLLATE %I.%I', cn.nspname, c.collname) FROM pg_collation c
+                      JOIN pg_namespace cn ON cn.oid = c.collnamespace JOIN pg_type b ON b.oid = t.typbasetype
+                      WHERE c.oid = t.typcollation AND t.typcollation <> b.typcollation), '')
+                 || coalesce(' DEFAULT ' || t.typdefault, '')
+                 || CASE WHEN t.typnotnull THEN ' NOT NULL' ELSE '' END
+                 || coalesce((SELECT string_agg(format(' CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)), '' ORDER BY conname)
+                      FROM pg_constraint WHERE contypid = t.oid AND contype = 'c'), '')
+               WHEN 'c' THEN format('CREATE TYPE %I.%I AS (%s)', n.nspname, t.typname,
+                 (SELECT string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)
+                  FROM pg_attribute WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped))
+               ELSE (SELECT format('CREATE TYPE %I.%I AS RANGE (SUBTYPE = %s)', n.nspname, t.typname, format_type(rngsubtype, NULL))
+                 FROM pg_range WHERE rngtypid = t.oid)
+             END
+             FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_class r ON r.oid = t.typrelid
+             WHERE {OURS} AND {own} AND (t.typtype IN ('e', 'd', 'r') OR r.relkind = 'c') ORDER BY t.oid"
+        ),
+    )
+}
+
+fn sequences(session: &mut Session) -> Result<Vec<Row>> {
+    let own = own("pg_class", "c.oid");
+    pairs(
+        session,
+        "sequences",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, c.relname), format('CREATE SEQUENCE %I.%I AS %s INCREMENT %s MINVALUE %s MAXVALUE %s START %s CACHE %s%s',
+               n.nspname, c.relname, format_type(seqtypid, NULL), seqincrement, seqmin, seqmax, seqstart, seqcache,
+               CASE WHEN seqcycle THEN ' CYCLE' ELSE '' END)
+             FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE {OURS} AND {own} AND c.relpersistence <> 't'
+             AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'i')
+             ORDER BY c.oid"
+        ),
+    )
+}
+
+/// Sequences that go with a column (`serial`): after the tables.
+fn owned_sequences(session: &mut Session) -> Result<Vec<Row>> {
+    pairs(
+        session,
+        "owners of sequences",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, c.relname),
+               format('ALTER SEQUENCE %I.%I OWNED BY %I.%I.%I', n.nspname, c.relname, tn.nspname, t.relname, a.attname)
+             FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S' JOIN pg_namespace n ON n.oid = c.relnamespace
+             JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+             JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+             WHERE {OURS} AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a' ORDER BY c.oid"
+        ),
+    )
+}
+
+fn sequence_values(session: &mut Session) -> Result<Vec<Row>> {
+    let own = own("pg_class", "c.oid");
+    let sql = format!(
+        "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind = 'S' AND {OURS} AND {own} AND c.relpersistence <> 't' ORDER BY c.oid"
+    );
+    let names = session.rows("read sequences", &sql)?;
+    let mut values = Vec::new();
+    for name in names.into_iter().map(|row| row.text(0)) {
+        let sql = format!(
+            "SELECT format('SELECT setval(%L::regclass, %s, %L)', {}, last_value, is_called) FROM {name}",
+            literal(&name)
+        );
+        let found = session.rows("read the value of a sequence", &sql)?;
+        values.extend(found.into_iter().map(|row| (name.clone(), row.text(0))));
+    }
+    Ok(values)
+}
+
+/// Tables that have rows or parts with rows, in a condition on a `pg_class` named `c` with its namespace `n`.
+fn is_table() -> String {
+    format!("c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {OURS} AND {}", own("pg_class", "c.oid"))
+}
+
+/// Names of columns and their types with all that belongs to one, for the table with oid `c.oid`.
+const COLUMNS: &str = "(SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod))
+      || coalesce((SELECT format(' COLLATE %I.%I', cn.nspname, o.collname) FROM pg_collation o JOIN pg_namespace cn ON cn.oid = o.collnamespace
+           JOIN pg_type y ON y.oid = a.atttypid WHERE o.oid = a.attcollation AND a.attcollation <> y.typcollation), '')
+      || CASE WHEN a.attidentity <> '' THEN (SELECT format(
+             ' GENERATED %s AS IDENTITY (SEQUENCE NAME %I.%I INCREMENT %s MINVALUE %s MAXVALUE %s START %s CACHE %s%s)',
+             CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END, sn.nspname, s.relname,
+             seqincrement, seqmin, seqmax, seqstart, seqcache, CASE WHEN seqcycle THEN ' CYCLE' ELSE '' END)
+           FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace sn ON sn.oid = s.relnamespace
+           JOIN pg_sequence q ON q.seqrelid = s.oid
+           WHERE d.refobjid = c.oid AND d.refobjsubid = a.attnum AND d.deptype = 'i' AND d.classid = 'pg_class'::regclass)
+         WHEN a.attgenerated = 's' THEN format(' GENERATED ALWAYS AS (%s) STORED', pg_get_expr(f.adbin, f.adrelid))
+         WHEN f.adbin IS NOT NULL THEN ' DEFAULT ' || pg_get_expr(f.adbin, f.adrelid) ELSE '' END
+      || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END, ', ' ORDER BY a.attnum)
+    FROM pg_attribute a LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)";
+
+/// Tables, then what ties parts to their wholes.
+fn table_statements(session: &mut Session) -> Result<Vec<Row>> {
+    let is_table = is_table();
+    let mut all = pairs(
+        session,
+        "tables",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, c.relname), format('CREATE %sTABLE %I.%I (%s)%s%s',
+               CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, n.nspname, c.relname, coalesce({COLUMNS}, ''),
+               coalesce(' PARTITION BY ' || pg_get_partkeydef(c.oid), ''),
+               coalesce(' WITH (' || array_to_string(c.reloptions, ', ') || ')', ''))
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {is_table} ORDER BY c.oid"
+        ),
+    )?;
+    all.extend(pairs(
+        session,
+        "parts of tables",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, c.relname), CASE WHEN c.relispartition
+               THEN format('ALTER TABLE %I.%I ATTACH PARTITION %I.%I %s', pn.nspname, p.relname, n.nspname, c.relname, pg_get_expr(c.relpartbound, c.oid))
+               ELSE format('ALTER TABLE %I.%I INHERIT %I.%I', n.nspname, c.relname, pn.nspname, p.relname) END
+             FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace
+             WHERE {is_table} ORDER BY i.inhrelid, i.inhseqno"
+        ),
+    )?);
+    Ok(all)
+}
+
+/// Constraints of some kinds that a table has by itself, not from the whole that it is a part of.
+fn constraints(session: &mut Session, kinds: &str) -> Result<Vec<Row>> {
+    let is_table = is_table();
+    pairs(
+        session,
+        "constraints",
+        &format!(
+            "SELECT format('%I on %I.%I', k.conname, n.nspname, c.relname), format('ALTER TABLE %s%I.%I ADD CONSTRAINT %I %s',
+               CASE WHEN c.relkind = 'p' OR k.contype = 'c' THEN '' ELSE 'ONLY ' END, n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid))
+             FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE {is_table} AND k.contype = ANY (string_to_array('{kinds}', ' ')) AND k.conparentid = 0
+             AND (k.coninhcount = 0 OR k.contype <> 'c') ORDER BY k.oid"
+        ),
+    )
+}
+
+fn indexes(session: &mut Session) -> Result<Vec<Row>> {
+    let relation =
+        format!("c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {OURS} AND {}", own("pg_class", "c.oid"));
+    pairs(
+        session,
+        "indexes",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, x.relname), regexp_replace(pg_get_indexdef(x.oid), ' ON ONLY ', ' ON ')
+             FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE {relation} AND (i.indisvalid OR x.relkind = 'I')
+             AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = x.oid AND k.contype IN ('p', 'u', 'x'))
+             AND NOT EXISTS (SELECT 1 FROM pg_inherits h WHERE h.inhrelid = x.oid) ORDER BY x.oid"
+        ),
+    )
+}
+
+fn routines(session: &mut Session) -> Result<Vec<Row>> {
+    // The constructors of a range type come with it.
+    let own = own("pg_proc", "p.oid").replace("= 'e'", "IN ('e', 'i')");
+    pairs(
+        session,
+        "functions",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, p.proname), pg_get_functiondef(p.oid) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+             WHERE {OURS} AND {own} AND p.prokind IN ('f', 'p', 'w') ORDER BY p.oid"
+        ),
+    )
+}
+
+/// Views, then materialized views with their indexes and rows.
+fn views(session: &mut Session) -> Result<Vec<Row>> {
+    let own = own("pg_class", "c.oid");
+    let mut all = pairs(
+        session,
+        "views",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, c.relname), format('CREATE %s %I.%I%s AS %s%s',
+               CASE c.relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'VIEW' END, n.nspname, c.relname,
+               CASE WHEN c.relkind = 'v' THEN coalesce(' WITH (' || array_to_string(c.reloptions, ', ') || ')', '') ELSE '' END,
+               rtrim(pg_get_viewdef(c.oid), ';'), CASE c.relkind WHEN 'm' THEN ' WITH NO DATA' ELSE '' END)
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind IN ('v', 'm') AND c.relpersistence <> 't' AND {OURS} AND {own} ORDER BY c.oid"
+        ),
+    )?;
+    all.extend(pairs(
+        session,
+        "materialized views",
+        &format!(
+            "SELECT * FROM (SELECT format('%I.%I', n.nspname, c.relname), format('REFRESH MATERIALIZED VIEW %I.%I', n.nspname, c.relname), c.oid, 0
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND c.relispopulated AND {OURS} AND {own}
+             UNION ALL SELECT format('%I.%I', n.nspname, x.relname), pg_get_indexdef(x.oid), c.oid, 1
+             FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind = 'm' AND {OURS} AND {own}) AS all_of_them ORDER BY 3, 4"
+        ),
+    )?);
+    Ok(all)
+}
+
+fn triggers(session: &mut Session) -> Result<Vec<Row>> {
+    let own = own("pg_class", "c.oid");
+    pairs(
+        session,
+        "triggers",
+        &format!(
+            "SELECT format('%I on %I.%I', t.tgname, n.nspname, c.relname), pg_get_triggerdef(t.oid)
+             FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND {OURS} AND {own} ORDER BY t.oid"
+        ),
+    )
+}
+
+fn comments(session: &mut Session) -> Result<Vec<Row>> {
+    let own = own("pg_class", "c.oid");
+    pairs(
+        session,
+        "comments",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, c.relname), CASE WHEN d.objsubid = 0
+               THEN format('COMMENT ON %s %I.%I IS %L', CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END,
+                 n.nspname, c.relname, d.description)
+               ELSE format('COMMENT ON COLUMN %I.%I.%I IS %L', n.nspname, c.relname, a.attname, d.description) END
+             FROM pg_description d JOIN pg_class c ON c.oid = d.objoid JOIN pg_namespace n ON n.oid = c.relnamespace
+             LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid
+             WHERE d.classoid = 'pg_class'::regclass AND c.relkind IN ('r', 'p', 'v', 'm') AND {OURS} AND {own} ORDER BY c.oid, d.objsubid"
+        ),
+    )
+}
+
+/// The tables that hold rows themselves.
+pub(super) fn tables(session: &mut Session) -> Result<Vec<Table>> {
+    let is_table = is_table();
+    let sql = format!(
+        "SELECT c.oid, n.nspname, c.relname, pg_table_size(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE {is_table} AND c.relkind = 'r' ORDER BY c.oid"
+    );
+    let found = session.rows("read tables", &sql)?;
+    let mut tables = Vec::with_capacity(found.len());
+    let mut places = std::collections::HashMap::new();
+    for row in found {
+        places.insert(row.text(0), tables.len());
+        let size = row.text(3).parse().unwrap_or(0);
+        tables.push(Table { schema: Some(row.text(1)), name: row.text(2), columns: Vec::new(), key: Vec::new(), size });
+    }
+    let sql = format!(
+        "SELECT c.oid, a.attname, format_type(a.atttypid, a.atttypmod), b.typname,
+           coalesce((SELECT i.indkey::text FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary), ''), a.attnum
+         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type b ON b.oid = a.atttypid
+         WHERE {is_table} AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY c.oid, a.attnum"
+    );
+    for row in session.rows("read columns", &sql)? {
+        let Some(place) = places.get(&row.text(0)) else { continue };
+        let table: &mut Table = &mut tables[*place];
+        if row.text(4).split(' ').any(|number| number == row.text(5)) {
+            table.key.push(table.columns.len());
+        }
+        let column = Column { name: row.text(1), declared: row.text(2), encoding: encoding(&row.text(3)), limit: None };
+        table.columns.push(column);
+    }
+    Ok(tables)
+}
+
+fn encoding(kind: &str) -> Encoding {
+    match kind {
+        "int2" | "int4" | "int8" | "numeric" | "float4" | "float8" | "oid" => Encoding::Number,
+        "bytea" => Encoding::Binary,
+        _ => Encoding::Text,
+    }
+}
+
+/// What is there and not in the dump, with its number.
+fn not_covered(session: &mut Session) -> Result<Vec<String>> {
+    let sql = format!(
+        "SELECT what, n FROM (VALUES
+           ('large objects (pg_largeobject)', (SELECT count(*) FROM pg_largeobject_metadata)),
+           ('row security policies', (SELECT count(*) FROM pg_policy)),
+           ('rewrite rules', (SELECT count(*) FROM pg_rules n WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'information_schema')),
+           ('event triggers', (SELECT count(*) FROM pg_event_trigger)),
+           ('publications', (SELECT count(*) FROM pg_publication)),
+           ('foreign tables', (SELECT count(*) FROM pg_foreign_table)),
+           ('extended statistics', (SELECT count(*) FROM pg_statistic_ext)),
+           ('aggregates', (SELECT count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.prokind = 'a' AND {OURS} AND {})),
+           ('operators', (SELECT count(*) FROM pg_operator p JOIN pg_namespace n ON n.oid = p.oprnamespace WHERE {OURS} AND {})),
+           ('collations', (SELECT count(*) FROM pg_collation p JOIN pg_namespace n ON n.oid = p.collnamespace WHERE {OURS} AND {})),
+           ('base types', (SELECT count(*) FROM pg_type p JOIN pg_namespace n ON n.oid = p.typnamespace
+              WHERE p.typtype = 'b' AND p.typelem = 0 AND {OURS} AND {}))
+         ) AS t(what, n) WHERE n > 0",
+        own("pg_proc", "p.oid"),
+        own("pg_operator", "p.oid"),
+        own("pg_collation", "p.oid"),
+        own("pg_type", "p.oid"),
+    );
+    let rows = session.rows("count what a dump does not hold", &sql)?;
+    let mut lines: Vec<String> = rows.into_iter().map(|row| format!("{}: {}", row.text(0), row.text(1))).collect();
+    lines.push("owners and privileges".to_owned());
+    Ok(lines)
+}
+
+/// A string literal.
+pub(super) fn literal(text: &str) -> String {
+    let escaped = text.replace('\'', "''");
+    if text.contains('\\') { format!("E'{}'", escaped.replace('\\', "\\\\")) } else { format!("'{escaped}'") }
+}
+
+/// A name in double quotes.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

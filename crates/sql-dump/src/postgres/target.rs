@@ -1,0 +1,144 @@
+//! Restoring into PostgreSQL.
+
+use super::address::PostgresAddress;
+use super::catalog::{literal, quoted};
+use super::origin::{facts, name, parts};
+use super::server_error::{judge, judge_load};
+use super::session::Session;
+use crate::logical::LogicalError;
+use crate::logical::catalog::{Kind, Statement, Table};
+use crate::logical::chunk::RowWriter;
+use crate::logical::rows::ChunkReader;
+use crate::logical::seam::{Facts, Part, Progress, RowLoader, RowReader, Target};
+
+type Result<T> = std::result::Result<T, LogicalError>;
+
+/// What an unfinished restore has done so far; it has a schema of its own, for the database may have none yet.
+const PROGRESS: &str = "sitebackup_restore.progress";
+
+struct PostgresTarget {
+    address: PostgresAddress,
+    facts: Facts,
+    session: Session,
+}
+
+pub(crate) fn target(address: &PostgresAddress) -> Result<Box<dyn Target>> {
+    let mut session = Session::open(address)?;
+    let facts = facts(&mut session, address)?;
+    Ok(Box::new(PostgresTarget { address: address.clone(), facts, session }))
+}
+
+impl Target for PostgresTarget {
+    fn facts(&self) -> Facts {
+        self.facts.clone()
+    }
+
+    fn begin(&mut self, dump: &str) -> Result<Progress> {
+        let there = format!("SELECT to_regclass('{PROGRESS}')");
+        if self.session.value("look for an unfinished restore", &there)?.is_empty() {
+            if let Some(found) = contents(&mut self.session)? {
+                return Err(LogicalError::NotEmpty { found });
+            }
+            let sql = format!(
+                "BEGIN; CREATE SCHEMA sitebackup_restore; CREATE TABLE {PROGRESS} (step text PRIMARY KEY);
+                 INSERT INTO {PROGRESS} VALUES ({}); COMMIT",
+                literal(&mark(dump))
+            );
+            self.session.run("begin the restore", &sql)?;
+            return Ok(Progress::default());
+        }
+        let steps = self.session.rows("read what is done", &format!("SELECT step FROM {PROGRESS}"))?;
+        let done: std::collections::BTreeSet<String> = steps.into_iter().map(|row| row.text(0)).collect();
+        if !done.contains(&mark(dump)) {
+            return Err(LogicalError::NotEmpty { found: "an unfinished restore of another dump".to_owned() });
+        }
+        Ok(Progress { done })
+    }
+
+    fn run(&mut self, statement: &Statement, step: &str) -> Result<()> {
+        let action = format!("restore `{}`", statement.name);
+        let sql = format!("BEGIN; {}; INSERT INTO {PROGRESS} VALUES ({}); COMMIT", statement.sql, literal(step));
+        let done = self.session.wire.query(&sql);
+        if done.is_err() {
+            // Outside a transaction this is a warning; on a lost connection the first error counts.
+            let _ = self.session.wire.query("ROLLBACK");
+        }
+        done.map(drop).map_err(|error| match statement.kind {
+            Kind::Constraint | Kind::Index => judge_load(error, &statement.name),
+            _ => judge(error, &action, None),
+        })
+    }
+
+    fn parts(&mut self, table: &Table, wanted: usize) -> Result<Vec<Part>> {
+        parts(&mut self.session, table, wanted)
+    }
+
+    fn loaders(&mut self, wanted: usize) -> Result<Vec<Box<dyn RowLoader>>> {
+        let open = |_| Session::open(&self.address).map(|session| Box::new(session) as Box<dyn RowLoader>);
+        (0..wanted.clamp(1, 4)).map(open).collect()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.session.run("end the restore", "DROP SCHEMA sitebackup_restore CASCADE; ANALYZE")
+    }
+}
+
+fn mark(dump: &str) -> String {
+    format!("dump {dump}")
+}
+
+/// Something that the database holds.
+fn contents(session: &mut Session) -> Result<Option<String>> {
+    let sql = "SELECT what FROM (
+          SELECT format('table, view or sequence `%s.%s`', n.nspname, c.relname) AS what, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+              AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
+          UNION ALL SELECT format('function `%s.%s`', n.nspname, p.proname), n.nspname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+            WHERE NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
+          UNION ALL SELECT format('schema `%s`', nspname), nspname FROM pg_namespace WHERE nspname <> 'public'
+          UNION ALL SELECT format('type `%s.%s`', n.nspname, t.typname), n.nspname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+            WHERE t.typtype IN ('e', 'd', 'r') AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid AND e.deptype = 'e')
+        ) AS all_of_it WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema' LIMIT 1";
+    let found = session.value("look whether the database is empty", sql)?;
+    Ok(Some(found).filter(|found| !found.is_empty()))
+}
+
+impl RowLoader for Session {
+    fn load(&mut self, table: &Table, mut chunk: ChunkReader<'_>, step: &str) -> Result<()> {
+        let title = table.title();
+        self.run("begin", "BEGIN")?;
+        let loaded = copy(self, table, &mut chunk).and_then(|()| chunk.finish());
+        let done = loaded.and_then(|()| {
+            self.run("note a chunk", &format!("INSERT INTO {PROGRESS} VALUES ({}); COMMIT", literal(step)))
+        });
+        if done.is_err() {
+            // A lost connection rolls back by itself.
+            let _ = self.run(&format!("take back rows of `{title}`"), "ROLLBACK");
+        }
+        done
+    }
+}
+
+fn copy(session: &mut Session, table: &Table, chunk: &mut ChunkReader<'_>) -> Result<()> {
+    let columns: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+    // COPY knows no empty list, and a table without columns needs none.
+    let list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
+    let sql = format!("COPY {}{list} FROM STDIN", name(table));
+    let give = |send: &mut dyn FnMut(&[u8]) -> std::io::Result<()>| {
+        let block = chunk.block()?;
+        if block.is_empty() {
+            return Ok(false);
+        }
+        // What sending says, the connection tells by itself.
+        let _ = send(block);
+        Ok(true)
+    };
+    session.wire.copy_in(&sql, give).map_err(|error| judge_load(error, &table.title()))
+}
+
+/// Rows are compared after a restore by a reader that sees what was committed.
+impl RowReader for Box<dyn RowLoader> {
+    fn read(&mut self, table: &Table, part: Part, rows: &mut RowWriter<'_>) -> Result<()> {
+        (**self).read(table, part, rows)
+    }
+}

@@ -1,0 +1,34 @@
+//! Logical dumps of real servers and files: dumped, restored, compared by row hash and by an independent query.
+
+mod postgres;
+
+use sql_dump::logical::{
+    Address, DumpOptions, DumpReport, FolderDump, LogicalError, RestoreOptions, RestoreReport, dump, restore, verify,
+};
+use tempfile::TempDir;
+
+/// A scratch folder with a place for a dump in it.
+fn folder() -> (TempDir, FolderDump) {
+    let scratch = TempDir::new().expect("a scratch folder");
+    let place = FolderDump::new(scratch.path().join("dump"));
+    (scratch, place)
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).expect("an address")
+}
+
+/// Dumps, and has the dump judged.
+fn dump_to(from: &str, place: &FolderDump, options: &DumpOptions) -> DumpReport {
+    let report = dump(&address(from), place, options).expect("a dump");
+    assert_eq!(verify(place).expect("a whole dump"), report.manifest);
+    report
+}
+
+fn restore_from(place: &FolderDump, to: &str) -> RestoreReport {
+    try_restore(place, to).expect("a restore")
+}
+
+fn try_restore(place: &FolderDump, to: &str) -> Result<RestoreReport, LogicalError> {
+    restore(place, &address(to), &RestoreOptions::default())
+}
