@@ -1,6 +1,9 @@
 //! Logical dumps of real servers and files: dumped, restored, compared by row hash and by an independent query.
 
+mod mariadb;
 mod postgres;
+
+use std::collections::BTreeSet;
 
 use sql_dump::logical::{
     Address, DumpOptions, DumpReport, FolderDump, LogicalError, RestoreOptions, RestoreReport, dump, restore, verify,
@@ -31,4 +34,13 @@ fn restore_from(place: &FolderDump, to: &str) -> RestoreReport {
 
 fn try_restore(place: &FolderDump, to: &str) -> Result<RestoreReport, LogicalError> {
     restore(place, &address(to), &RestoreOptions::default())
+}
+
+/// Equal lines in any order: parts may be made in another order. The lines that only one has make the message.
+fn same_lines(from: &[String], to: &[String]) {
+    let (from, to): (BTreeSet<&String>, BTreeSet<&String>) = (from.iter().collect(), to.iter().collect());
+    let short = |line: &&&String| line.chars().take(300).collect::<String>();
+    let gone: Vec<String> = from.difference(&to).map(|line| short(&line)).collect();
+    let new: Vec<String> = to.difference(&from).map(|line| short(&line)).collect();
+    assert_eq!((gone, new), (vec![], vec![]));
 }

@@ -26,10 +26,13 @@
 
 mod driver;
 pub mod logical;
+mod mariadb;
+mod odbc;
 mod postgres;
 mod secret;
 mod sqlite;
 pub mod sqlserver;
+mod text;
 
 pub use secret::Secret;
 pub use sqlite::SqliteDatabase;

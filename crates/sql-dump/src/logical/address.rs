@@ -5,6 +5,7 @@ use std::fmt;
 use super::dump::DumpOptions;
 use super::error::LogicalError;
 use super::seam::{Origin, Target};
+use crate::odbc::ConnectionString;
 use crate::postgres;
 use crate::postgres::PostgresAddress;
 
@@ -20,6 +21,7 @@ pub struct Address(Kind);
 #[derive(Clone, PartialEq, Eq)]
 enum Kind {
     Postgres(PostgresAddress),
+    Odbc(ConnectionString),
 }
 
 impl Address {
@@ -28,18 +30,20 @@ impl Address {
         if text.starts_with("postgresql://") || text.starts_with("postgres://") {
             return Ok(Self(Kind::Postgres(PostgresAddress::parse(text)?)));
         }
-        Err(LogicalError::Address("it names no kind of database".to_owned()))
+        Ok(Self(Kind::Odbc(ConnectionString::parse(text)?)))
     }
 
     pub(super) fn origin(&self, options: &DumpOptions) -> Result<Box<dyn Origin>, LogicalError> {
         match &self.0 {
             Kind::Postgres(address) => postgres::origin(address, options),
+            Kind::Odbc(string) => crate::odbc::origin(string, options),
         }
     }
 
     pub(super) fn target(&self) -> Result<Box<dyn Target>, LogicalError> {
         match &self.0 {
             Kind::Postgres(address) => postgres::target(address),
+            Kind::Odbc(string) => crate::odbc::target(string),
         }
     }
 }
@@ -48,6 +52,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Postgres(address) => address.fmt(f),
+            Kind::Odbc(string) => string.fmt(f),
         }
     }
 }

@@ -26,6 +26,9 @@ pub(crate) struct Statement {
     pub(crate) name: String,
     /// The statement, without an end mark.
     pub(crate) sql: String,
+    /// A statement that makes the session's settings fit, for this statement alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) setting: Option<String>,
 }
 
 /// What a statement makes.

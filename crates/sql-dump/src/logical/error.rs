@@ -132,6 +132,19 @@ pub enum LogicalError {
     },
 }
 
+impl LogicalError {
+    /// The same, said of this table: connections do not know which one a statement is for.
+    pub(crate) fn about(self, title: &str) -> Self {
+        let table = title.to_owned();
+        match self {
+            Self::Changed { source, .. } => Self::Changed { table, source },
+            Self::DoesNotFit { source, .. } => Self::DoesNotFit { table, source },
+            Self::Cut { column, .. } => Self::Cut { table, column },
+            other => other,
+        }
+    }
+}
+
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

@@ -95,7 +95,9 @@ fn run_all<'a>(
         for (step, statement) in todo {
             match target.run(statement, &step) {
                 Ok(()) => {}
-                Err(error @ LogicalError::Failed { .. }) if statement.kind.may_wait() => {
+                Err(error @ (LogicalError::Failed { .. } | LogicalError::Changed { .. }))
+                    if statement.kind.may_wait() =>
+                {
                     waiting.push(((step, statement), error));
                 }
                 Err(error) => return Err(error),

@@ -28,15 +28,6 @@ pub(crate) fn escape(text: &[u8], row: &mut Vec<u8>) {
 /// What stands before the digits of a binary value.
 pub(crate) const HEX_MARK: &[u8] = b"\\\\x";
 
-/// Adds the hexadecimal digits of `bytes`.
-pub(crate) fn hex(bytes: &[u8], row: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    row.reserve(bytes.len() * 2);
-    for byte in bytes {
-        row.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
-}
-
 /// The text whose escapes `field` has; `None` for NULL.
 pub(crate) fn unescape(field: &[u8]) -> Option<Vec<u8>> {
     if field == b"\\N" {

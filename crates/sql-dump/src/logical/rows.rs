@@ -22,7 +22,7 @@ pub(crate) struct ChunkReader<'a> {
 }
 
 enum Decoder {
-    Plain(HashingReader),
+    Plain(Box<HashingReader>),
     Zstd(Box<zstd::Decoder<'static, io::BufReader<HashingReader>>>),
 }
 
@@ -56,7 +56,7 @@ impl<'a> ChunkReader<'a> {
         let file =
             HashingReader { inner: from.open(&chunk.file).map_err(open)?, hasher: blake3::Hasher::new(), bytes: 0 };
         let decoder = match compression {
-            "none" => Decoder::Plain(file),
+            "none" => Decoder::Plain(Box::new(file)),
             "zstd" => Decoder::Zstd(Box::new(zstd::Decoder::new(file).map_err(failed)?.single_frame())),
             other => return Err(LogicalError::Unsupported(format!("the dump is compressed with `{other}`"))),
         };
@@ -116,7 +116,7 @@ impl<'a> ChunkReader<'a> {
         while !self.block()?.is_empty() {}
         let failed = |source| LogicalError::Read { file: self.chunk.file.clone(), source };
         let mut file = match self.decoder.take() {
-            Some(Decoder::Plain(file)) => file,
+            Some(Decoder::Plain(file)) => *file,
             Some(Decoder::Zstd(decoder)) => {
                 let mut rest = decoder.finish();
                 io::copy(&mut rest, &mut io::sink()).map_err(failed)?;

@@ -43,7 +43,7 @@ pub(super) fn read(session: &mut Session) -> Result<Catalog> {
 type Row = (String, String);
 
 fn statement(kind: Kind, (name, sql): Row) -> Statement {
-    Statement { kind, name, sql }
+    Statement { kind, name, sql, setting: None }
 }
 
 /// Rows of a query with two columns.

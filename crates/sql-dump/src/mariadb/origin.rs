@@ -1,0 +1,137 @@
+//! Dumping from MariaDB.
+
+use std::sync::Arc;
+
+use super::words::{MariaDbWords, quoted};
+use super::{Open, SETTINGS, catalog};
+use crate::logical::LogicalError;
+use crate::logical::catalog::{Catalog, Table};
+use crate::logical::dump::DumpOptions;
+use crate::logical::format::Moment;
+use crate::logical::seam::{Facts, Origin, Part, RowReader};
+use crate::text::{PagedReader, TextSession, Words};
+
+type Result<T> = std::result::Result<T, LogicalError>;
+
+/// Seconds that the global read lock is waited for: behind a long statement it would hold every writer up.
+const LOCK_LIMIT: &str = "SET SESSION lock_wait_timeout = 5";
+
+struct MariaDbOrigin {
+    facts: Facts,
+    sessions: Vec<Box<dyn TextSession>>,
+    exceptions: Vec<String>,
+    shared_snapshot: bool,
+}
+
+pub(crate) fn origin(open: &Open, mut facts: Facts, options: &DumpOptions) -> Result<Box<dyn Origin>> {
+    let mut sessions =
+        (0..options.connections.clamp(1, 4)).map(|_| session(open)).collect::<Result<Vec<Box<dyn TextSession>>>>()?;
+    facts.server = server(&mut *sessions[0])?;
+    let exceptions = catalog::unpinned(&mut *sessions[0])?;
+    Ok(Box::new(MariaDbOrigin { facts, sessions, exceptions, shared_snapshot: options.shared_snapshot }))
+}
+
+pub(super) fn session(open: &Open) -> Result<Box<dyn TextSession>> {
+    let mut session = open()?;
+    for setting in SETTINGS {
+        session.run("set up the session", setting)?;
+    }
+    same_text(&mut *session)?;
+    Ok(session)
+}
+
+/// Text of all planes must arrive at the server, and come back, as it is: a driver or a driver manager may convert it by the locale.
+fn same_text(session: &mut dyn TextSession) -> Result<()> {
+    const PROBE: &str = "ä€😀";
+    const HEX: &str = "C3A4E282ACF09F9880";
+    let found = session.rows("try text out", &format!("SELECT '{PROBE}', HEX('{PROBE}')"), 2)?;
+    if found.first().is_some_and(|row| row[0] == PROBE && row[1] == HEX) {
+        return Ok(());
+    }
+    let what =
+        format!("the driver does not hand text on as it is ({found:?}): set LC_ALL=C.UTF-8 or name charset=utf8mb4");
+    Err(LogicalError::Unsupported(what))
+}
+
+pub(super) fn server(session: &mut dyn TextSession) -> Result<String> {
+    Ok(format!("MariaDB {}", session.value("read the version", "SELECT VERSION()")?))
+}
+
+impl MariaDbOrigin {
+    fn start(&mut self) -> Result<String> {
+        for session in &mut self.sessions {
+            session.run("begin", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
+            session.run("start a snapshot", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")?;
+        }
+        self.sessions[0].value("read the log position", "SELECT COALESCE(@@gtid_binlog_pos, '')")
+    }
+}
+
+impl Origin for MariaDbOrigin {
+    fn facts(&self) -> Facts {
+        self.facts.clone()
+    }
+
+    fn pin(&mut self) -> Result<Moment> {
+        if !self.shared_snapshot {
+            return Ok(Moment { pinned_by: "nothing".to_owned(), ..Moment::default() });
+        }
+        // One snapshot needs no lock to be one.
+        let several = self.sessions.len() > 1;
+        if several {
+            self.sessions[0].run("limit the wait for locks", LOCK_LIMIT)?;
+            self.sessions[0].run("lock all tables for a moment", "FLUSH TABLES WITH READ LOCK")?;
+        }
+        let started = self.start();
+        if several {
+            // This ends no transaction: only after LOCK TABLES it would.
+            self.sessions[0].run("unlock the tables", "UNLOCK TABLES")?;
+        }
+        let id = started?;
+        let pinned_by = "a global read lock, held while every connection started its snapshot".to_owned();
+        Ok(Moment {
+            one_snapshot: self.exceptions.is_empty(),
+            pinned_by,
+            id,
+            exceptions: self.exceptions.clone(),
+            unix_seconds: 0,
+        })
+    }
+
+    fn catalog(&mut self) -> Result<Catalog> {
+        let catalog = catalog::read(&mut *self.sessions[0])?;
+        // Reading from a table in a transaction keeps others from altering it until the end; one that was altered before is refused here.
+        for table in catalog.tables.iter().filter(|_| self.shared_snapshot) {
+            let sql = format!("SELECT 1 FROM {} LIMIT 1", quoted(&table.name));
+            let read = self.sessions[0].run(&format!("read `{}`", table.name), &sql);
+            read.map_err(|error| error.about(&table.name))?;
+        }
+        Ok(catalog)
+    }
+
+    fn parts(&mut self, table: &Table, wanted: usize) -> Result<Vec<Part>> {
+        parts(&mut *self.sessions[0], table, wanted)
+    }
+
+    fn readers(self: Box<Self>) -> Vec<Box<dyn RowReader>> {
+        let words: Arc<dyn Words> = Arc::new(MariaDbWords);
+        let reader = |session| Box::new(PagedReader { session, words: words.clone() }) as Box<dyn RowReader>;
+        self.sessions.into_iter().map(reader).collect()
+    }
+}
+
+/// Ranges of the first column of the key where it is a whole number.
+pub(super) fn parts(session: &mut dyn TextSession, table: &Table, wanted: usize) -> Result<Vec<Part>> {
+    let first = table.key.first().map(|place| &table.columns[*place]);
+    let Some(first) = first.filter(|column| column.declared.contains("int")) else { return Ok(vec![Part::Whole]) };
+    let (name, table) = (quoted(&first.name), quoted(&table.name));
+    let sql = format!("SELECT MIN({name}), MAX({name}) FROM {table}");
+    let found = session.rows("read the ends of a key", &sql, 2)?;
+    let ends = found.first().and_then(|row| Some((row[0].parse::<i64>().ok()?, row[1].parse::<i64>().ok()?)));
+    let Some((low, high)) = ends else { return Ok(vec![Part::Whole]) };
+    let step = (i128::from(high) - i128::from(low)) / wanted as i128;
+    let border = |n: usize| i64::try_from(i128::from(low) + step * n as i128).ok();
+    let part =
+        |n: usize| Part::Keys(if n == 0 { None } else { border(n) }, if n + 1 < wanted { border(n + 1) } else { None });
+    Ok(if step == 0 { vec![Part::Whole] } else { (0..wanted).map(part).collect() })
+}

@@ -1,0 +1,125 @@
+//! Restoring into MariaDB.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::origin::{parts, server, session};
+use super::words::{MariaDbWords, literal, quoted};
+use super::{Open, SETTINGS};
+use crate::logical::LogicalError;
+use crate::logical::catalog::{Kind, Statement, Table};
+use crate::logical::seam::{Facts, Part, Progress, RowLoader, Target};
+use crate::text::{InsertLoader, PagedReader, TextSession};
+
+type Result<T> = std::result::Result<T, LogicalError>;
+
+/// What an unfinished restore has done so far.
+const PROGRESS: &str = "`sitebackup_restore`";
+
+struct MariaDbTarget {
+    open: Open,
+    facts: Facts,
+    session: Box<dyn TextSession>,
+    goes_on: bool,
+}
+
+pub(crate) fn target(open: Open, mut facts: Facts) -> Result<Box<dyn Target>> {
+    let mut session = session(&open)?;
+    facts.server = server(&mut *session)?;
+    Ok(Box::new(MariaDbTarget { open, facts, session, goes_on: false }))
+}
+
+fn note(step: &str) -> String {
+    format!("INSERT INTO {PROGRESS} VALUES ({})", literal(step))
+}
+
+impl Target for MariaDbTarget {
+    fn facts(&self) -> Facts {
+        self.facts.clone()
+    }
+
+    fn begin(&mut self, dump: &str) -> Result<Progress> {
+        let mark = format!("dump {dump}");
+        let sql = "SELECT what FROM (SELECT CONCAT('table or view `', table_name, '`') AS what FROM information_schema.tables WHERE table_schema = DATABASE()
+            UNION ALL SELECT CONCAT('routine `', routine_name, '`') FROM information_schema.routines WHERE routine_schema = DATABASE()
+            UNION ALL SELECT CONCAT('event `', event_name, '`') FROM information_schema.events WHERE event_schema = DATABASE()) AS all_of_it
+            WHERE what <> 'table or view `sitebackup_restore`' LIMIT 1";
+        let there = "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'sitebackup_restore'";
+        if self.session.value("look for an unfinished restore", there)? == "0" {
+            let found = self.session.value("look whether the database is empty", sql)?;
+            if !found.is_empty() {
+                return Err(LogicalError::NotEmpty { found });
+            }
+            let sql = format!(
+                "CREATE TABLE {PROGRESS} (step VARCHAR(700) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY) ENGINE=InnoDB"
+            );
+            self.session.run("begin the restore", &sql)?;
+            self.session.run("begin the restore", &note(&mark))?;
+            return Ok(Progress::default());
+        }
+        let steps = self.session.rows("read what is done", &format!("SELECT step FROM {PROGRESS}"), 1)?;
+        let done: BTreeSet<String> = steps.into_iter().flatten().collect();
+        if !done.contains(&mark) {
+            return Err(LogicalError::NotEmpty { found: "an unfinished restore of another dump".to_owned() });
+        }
+        self.goes_on = true;
+        Ok(Progress { done })
+    }
+
+    fn run(&mut self, statement: &Statement, step: &str) -> Result<()> {
+        let action = format!("restore `{}`", statement.name);
+        if let Some(setting) = &statement.setting {
+            self.session.run(&action, setting)?;
+        }
+        let mut done = self.session.run(&action, &statement.sql);
+        if self.goes_on && done.is_err() {
+            // The statement may have run when the last attempt was cut off before it was noted. Each of them makes what was not there.
+            if let Some(undo) = undo(statement) {
+                self.session.run(&action, &undo)?;
+                done = self.session.run(&action, &statement.sql);
+            } else if matches!(statement.kind, Kind::Index | Kind::Constraint) {
+                done = done.or_else(|error| if is_there_already(&error) { Ok(()) } else { Err(error) });
+            }
+        }
+        for setting in SETTINGS.iter().filter(|_| statement.setting.is_some()) {
+            self.session.run(&action, setting)?;
+        }
+        done.map_err(|error| error.about(&statement.name))?;
+        self.session.run(&action, &note(step))
+    }
+
+    fn parts(&mut self, table: &Table, wanted: usize) -> Result<Vec<Part>> {
+        parts(&mut *self.session, table, wanted)
+    }
+
+    fn loaders(&mut self, wanted: usize) -> Result<Vec<Box<dyn RowLoader>>> {
+        let open = |_| {
+            let mut session = session(&self.open)?;
+            // Rows come before the keys that they refer to, and both were checked where they come from.
+            session.run("set up the session", "SET SESSION foreign_key_checks = 0, unique_checks = 0")?;
+            let connection = PagedReader { session, words: Arc::new(MariaDbWords) };
+            Ok(Box::new(InsertLoader { connection, note }) as Box<dyn RowLoader>)
+        };
+        (0..wanted.clamp(1, 4)).map(open).collect()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.session.run("end the restore", &format!("DROP TABLE {PROGRESS}"))
+    }
+}
+
+fn undo(statement: &Statement) -> Option<String> {
+    let what = match statement.kind {
+        Kind::Table => "TABLE",
+        Kind::Sequence => "SEQUENCE",
+        Kind::View => "VIEW",
+        _ => return None,
+    };
+    Some(format!("DROP {what} IF EXISTS {}", quoted(&statement.name)))
+}
+
+/// Duplicate key name, duplicate foreign key name.
+fn is_there_already(error: &LogicalError) -> bool {
+    let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    text.contains("Duplicate key name") || text.contains("Duplicate foreign key") || text.contains("errno: 121")
+}

@@ -1,0 +1,243 @@
+//! How rows are asked for and given in MariaDB.
+
+use crate::logical::LogicalError;
+use crate::logical::catalog::{Column, Encoding, Table};
+use crate::logical::chunk::RowWriter;
+use crate::logical::row_text::{HEX_MARK, escape, unescape};
+use crate::logical::rows::ChunkReader;
+use crate::text::{KeyPart, Row, TextSession, Words};
+
+type Result<T> = std::result::Result<T, LogicalError>;
+
+/// Units (characters or bytes) of a long value that are read at once.
+const PIECE: u64 = 128 * 1024;
+
+pub(super) struct MariaDbWords;
+
+pub(super) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// A string literal.
+pub(super) fn literal(text: &str) -> String {
+    let mut sql = Vec::new();
+    string(text.as_bytes(), &mut sql);
+    String::from_utf8_lossy(&sql).into_owned()
+}
+
+/// The type's word alone: `varchar` of `varchar(20)`.
+fn word(column: &Column) -> &str {
+    column.declared.split(['(', ' ']).next().unwrap_or_default()
+}
+
+/// Types whose order and equality are those of their text's literal. ENUM and SET are ordered by number, floats are not exact.
+fn is_key(column: &Column) -> bool {
+    let word = word(column);
+    let known = ["char", "varchar", "binary", "varbinary", "date", "datetime", "timestamp", "time", "year", "decimal"];
+    word.ends_with("int") || known.contains(&word)
+}
+
+fn key_literal(column: &Column) -> fn(&[u8]) -> String {
+    match column.encoding {
+        Encoding::Number => |text| String::from_utf8_lossy(text).into_owned(),
+        Encoding::Binary => |digits| format!("X'{}'", String::from_utf8_lossy(digits)),
+        Encoding::Text | Encoding::Literal => |text| {
+            let mut sql = Vec::new();
+            string(text, &mut sql);
+            String::from_utf8_lossy(&sql).into_owned()
+        },
+    }
+}
+
+impl Words for MariaDbWords {
+    fn name(&self, name: &str) -> String {
+        quoted(name)
+    }
+
+    fn key(&self, table: &Table) -> Vec<KeyPart> {
+        let columns: Vec<&Column> = table.key.iter().map(|place| &table.columns[*place]).collect();
+        if columns.is_empty() || !columns.iter().all(|column| is_key(column) && column.limit.is_some()) {
+            return Vec::new();
+        }
+        let part = |column: &&Column| KeyPart {
+            expression: match column.encoding {
+                Encoding::Binary => quoted(&column.name),
+                _ => quoted(&column.name),
+            },
+            width: usize::try_from(column.limit.unwrap_or(0)).unwrap_or(usize::MAX),
+            literal: key_literal(column),
+        };
+        columns.iter().map(part).collect()
+    }
+
+    /// Without a key InnoDB keeps rows by a hidden number; a scan of all of them returns that order, unless another index would do as well.
+    fn scan(&self, table: &Table) -> String {
+        if self.key(table).is_empty() { " USE INDEX ()".to_owned() } else { String::new() }
+    }
+
+    fn value(&self, column: &Column) -> String {
+        let name = quoted(&column.name);
+        match (column.encoding, word(column)) {
+            (Encoding::Binary, _) => format!("HEX({name})"),
+            // As text a float has six digits; as a double it has all that tell it apart.
+            (_, "float") => format!("CAST(CAST({name} AS DOUBLE) AS CHAR)"),
+            (_, "bit") => format!("CAST({name} AS UNSIGNED)"),
+            // A driver turns dates that do not exist, which the server may hold, into NULL.
+            (_, "double" | "date" | "datetime" | "timestamp" | "time" | "year" | "uuid" | "inet6" | "inet4") => {
+                format!("CAST({name} AS CHAR)")
+            }
+            _ => name,
+        }
+    }
+
+    fn length(&self, column: &Column) -> String {
+        let name = quoted(&column.name);
+        match column.encoding {
+            Encoding::Binary => format!("LENGTH({name})"),
+            _ => format!("CHAR_LENGTH({name})"),
+        }
+    }
+
+    fn width(&self, column: &Column, units: usize) -> usize {
+        if column.encoding == Encoding::Binary { 2 * units } else { 4 * units }
+    }
+
+    fn long_value(
+        &self,
+        session: &mut dyn TextSession,
+        row: &Row<'_>,
+        column: &Column,
+        rows: &mut RowWriter<'_>,
+    ) -> Result<()> {
+        let (name, binary) = (quoted(&column.name), column.encoding == Encoding::Binary);
+        let sql = format!("SELECT {} FROM {}{}", self.length(column), row.table, row.at);
+        let length = session.value(&format!("read a value of `{}`", row.title), &sql)?;
+        let Ok(length) = length.parse::<u64>() else { return rows.piece(b"\\N") };
+        if binary {
+            rows.piece(HEX_MARK)?;
+        }
+        let mut from = 1;
+        while from <= length {
+            let piece = format!("SUBSTRING({name}, {from}, {PIECE})");
+            let piece = if binary { format!("HEX({piece})") } else { piece };
+            let sql = format!("SELECT {piece} FROM {}{}", row.table, row.at);
+            let mut text = Vec::new();
+            session.fetch(
+                "read a piece of a value",
+                &sql,
+                &[usize::try_from(PIECE * 4).unwrap_or(0)],
+                &mut |cells| {
+                    let cell = cells.first().copied().flatten().unwrap_or_default();
+                    if binary {
+                        text.extend_from_slice(cell);
+                    } else {
+                        escape(cell, &mut text);
+                    }
+                    Ok(())
+                },
+            )?;
+            rows.piece(&text)?;
+            from += PIECE;
+        }
+        Ok(())
+    }
+
+    fn literal(&self, column: &Column, field: &[u8], sql: &mut Vec<u8>) {
+        match column.encoding {
+            Encoding::Number if is_number(field) => sql.extend_from_slice(field),
+            Encoding::Binary if field.starts_with(HEX_MARK) => {
+                sql.extend_from_slice(b"X'");
+                sql.extend(field[HEX_MARK.len()..].iter().filter(|byte| byte.is_ascii_hexdigit()));
+                sql.push(b'\'');
+            }
+            // Without a backslash nothing is escaped, which spares a copy.
+            _ if !field.contains(&b'\\') => string(field, sql),
+            _ => string(&unescape(field).unwrap_or_default(), sql),
+        }
+    }
+
+    /// Long values grow in variables of the session, piece by piece, so that no statement is long.
+    fn load_long(&self, session: &mut dyn TextSession, table: &Table, chunk: &mut ChunkReader<'_>) -> Result<()> {
+        let action = format!("load rows into `{}`", table.title());
+        for (n, column) in table.columns.iter().enumerate() {
+            let (mut first, mut carry) = (true, Vec::new());
+            loop {
+                let piece = chunk.piece()?;
+                let text = [&carry, chunk.at(&piece.text)].concat();
+                if first && piece.ends_field && text == b"\\N" {
+                    session.run(&action, &format!("SET @sitebackup_{n} = NULL"))?;
+                } else {
+                    let (now, later) = splits(column.encoding, &text, first, piece.ends_field);
+                    let mut sql = if first {
+                        format!("SET @sitebackup_{n} = ").into_bytes()
+                    } else {
+                        format!("SET @sitebackup_{n} = CONCAT(@sitebackup_{n}, ").into_bytes()
+                    };
+                    variable(column.encoding, now, first, &mut sql);
+                    sql.extend_from_slice(if first { b"" } else { b")" });
+                    let sql = std::str::from_utf8(&sql)
+                        .map_err(|error| LogicalError::DoesNotFit { table: table.title(), source: Box::new(error) })?;
+                    session.run(&action, sql)?;
+                    carry = later.to_vec();
+                }
+                first = false;
+                if piece.ends_field {
+                    break;
+                }
+            }
+        }
+        let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+        let values: Vec<String> = (0..names.len()).map(|n| format!("@sitebackup_{n}")).collect();
+        let (names, values) = (names.join(", "), values.join(", "));
+        session.run(&action, &format!("INSERT INTO {} ({names}) VALUES ({values})", quoted(&table.name)))?;
+        let forget: Vec<String> = (0..table.columns.len()).map(|n| format!("@sitebackup_{n} = NULL")).collect();
+        session.run(&action, &format!("SET {}", forget.join(", ")))
+    }
+
+    fn begin(&self) -> &'static str {
+        "START TRANSACTION"
+    }
+}
+
+/// What of a piece can be sent now: whole pairs of digits, whole characters.
+fn splits(encoding: Encoding, text: &[u8], first: bool, last: bool) -> (&[u8], &[u8]) {
+    let mark = if first && text.starts_with(HEX_MARK) { HEX_MARK.len() } else { 0 };
+    let end = match encoding {
+        _ if last => text.len(),
+        Encoding::Binary => text.len() - (text.len() - mark) % 2,
+        _ => match std::str::from_utf8(text) {
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            _ => text.len(),
+        },
+    };
+    text.split_at(end)
+}
+
+fn variable(encoding: Encoding, text: &[u8], first: bool, sql: &mut Vec<u8>) {
+    match encoding {
+        Encoding::Binary => {
+            let digits = if first { text.strip_prefix(HEX_MARK).unwrap_or(text) } else { text };
+            sql.extend_from_slice(b"X'");
+            sql.extend(digits.iter().filter(|byte| byte.is_ascii_hexdigit()));
+            sql.push(b'\'');
+        }
+        _ => string(&unescape(text).unwrap_or_default(), sql),
+    }
+}
+
+fn is_number(field: &[u8]) -> bool {
+    !field.is_empty() && field.iter().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte))
+}
+
+fn string(text: &[u8], sql: &mut Vec<u8>) {
+    sql.push(b'\'');
+    for byte in text {
+        match byte {
+            b'\'' | b'\\' => sql.extend_from_slice(&[b'\\', *byte]),
+            0 => sql.extend_from_slice(b"\\0"),
+            // The driver reads `?` as itself only in quotes; a raw line end is fine in them.
+            byte => sql.push(*byte),
+        }
+    }
+    sql.push(b'\'');
+}

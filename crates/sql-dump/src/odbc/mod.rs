@@ -1,0 +1,62 @@
+//! ODBC: connection strings, connections, and which dialect answers.
+//!
+//! The driver manager is linked into the program (unixODBC, as Windows has its own), so the program starts where none is installed; drivers
+//! are looked up when a connection is asked for.
+
+mod connection;
+mod connection_string;
+mod drivers;
+
+pub(crate) use connection_string::ConnectionString;
+
+use connection::OdbcConnection;
+
+use crate::logical::LogicalError;
+use crate::logical::dump::DumpOptions;
+use crate::logical::seam::{Facts, Origin, Target};
+use crate::mariadb;
+use crate::text::{Refusal, TextSession};
+
+type Result<T> = std::result::Result<T, LogicalError>;
+
+enum Dialect {
+    MariaDb,
+}
+
+/// Asks the database what it is, and sets up the string so that its driver hands values on unchanged.
+fn look(string: &ConnectionString) -> Result<(ConnectionString, Dialect)> {
+    let product = OdbcConnection::open(string, |_, _| Refusal::Other)?.product()?;
+    match product.as_str() {
+        "MariaDB" | "MySQL" => Ok((string.clone().default("charset", "utf8mb4"), Dialect::MariaDb)),
+        other => Err(LogicalError::Unsupported(format!("`{other}` is no database that can be dumped logically"))),
+    }
+}
+
+fn facts(string: &ConnectionString, dialect: &'static str) -> Facts {
+    let driver = string.get("driver").or(string.get("dsn")).unwrap_or_default();
+    Facts { dialect, server: String::new(), transport: format!("ODBC: {driver}"), address: string.to_string() }
+}
+
+fn opener(string: ConnectionString, refusal: fn(&str, i32) -> Refusal) -> mariadb::Open {
+    Box::new(move || OdbcConnection::open(&string, refusal).map(|session| Box::new(session) as Box<dyn TextSession>))
+}
+
+pub(crate) fn origin(string: &ConnectionString, options: &DumpOptions) -> Result<Box<dyn Origin>> {
+    let (string, dialect) = look(string)?;
+    match dialect {
+        Dialect::MariaDb => {
+            let facts = facts(&string, "mariadb");
+            mariadb::origin(&opener(string, mariadb::refusal), facts, options)
+        }
+    }
+}
+
+pub(crate) fn target(string: &ConnectionString) -> Result<Box<dyn Target>> {
+    let (string, dialect) = look(string)?;
+    match dialect {
+        Dialect::MariaDb => {
+            let facts = facts(&string, "mariadb");
+            mariadb::target(opener(string, mariadb::refusal), facts)
+        }
+    }
+}

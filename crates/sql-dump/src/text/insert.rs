@@ -1,0 +1,105 @@
+//! Loading rows by INSERT statements of many rows each, one transaction a chunk.
+
+use super::paged::PagedReader;
+use super::words::Words;
+use crate::logical::LogicalError;
+use crate::logical::catalog::Table;
+use crate::logical::chunk::RowWriter;
+use crate::logical::rows::{ChunkReader, Next};
+use crate::logical::seam::{Part, RowLoader, RowReader};
+
+type Result<T> = std::result::Result<T, LogicalError>;
+
+/// A statement ends with the row that takes it over this size.
+const STATEMENT: usize = 512 * 1024;
+
+/// Loads rows over a [`TextSession`](super::TextSession).
+pub(crate) struct InsertLoader {
+    pub(crate) connection: PagedReader,
+    /// The statement that notes a step as done, for a quoted step.
+    pub(crate) note: fn(&str) -> String,
+}
+
+impl RowReader for InsertLoader {
+    fn read(&mut self, table: &Table, part: Part, rows: &mut RowWriter<'_>) -> Result<()> {
+        self.connection.read(table, part, rows)
+    }
+}
+
+impl RowLoader for InsertLoader {
+    fn load(&mut self, table: &Table, mut chunk: ChunkReader<'_>, step: &str) -> Result<()> {
+        let title = table.title();
+        let words = self.connection.words.clone();
+        self.connection.session.run("begin", words.begin())?;
+        let loaded = self.insert_all(&*words, table, &mut chunk).and_then(|()| chunk.finish());
+        let note = (self.note)(step);
+        let session = &mut self.connection.session;
+        let done =
+            loaded.and_then(|()| session.run("note a chunk", &note)).and_then(|()| session.run("commit", "COMMIT"));
+        if done.is_err() {
+            // A lost connection takes back by itself.
+            let _ = session.run("take back rows", "ROLLBACK");
+        }
+        done.map_err(|error| error.about(&title))
+    }
+}
+
+impl InsertLoader {
+    fn insert_all(&mut self, words: &dyn Words, table: &Table, chunk: &mut ChunkReader<'_>) -> Result<()> {
+        let names: Vec<String> = table.columns.iter().map(|column| words.name(&column.name)).collect();
+        let head = format!("INSERT INTO {} ({}) VALUES ", words.table(table), names.join(", ")).into_bytes();
+        let mut sql = head.clone();
+        loop {
+            match chunk.next()? {
+                Next::Row(place) => {
+                    sql.extend_from_slice(if sql.len() == head.len() { b"(" } else { b",(" });
+                    values(words, table, chunk.at(&place), &mut sql)?;
+                    sql.push(b')');
+                    if sql.len() >= STATEMENT {
+                        self.send(table, &mut sql, head.len())?;
+                    }
+                }
+                Next::LongRow => {
+                    self.send(table, &mut sql, head.len())?;
+                    words.load_long(&mut *self.connection.session, table, chunk)?;
+                }
+                Next::End => return self.send(table, &mut sql, head.len()),
+            }
+        }
+    }
+
+    fn send(&mut self, table: &Table, sql: &mut Vec<u8>, head: usize) -> Result<()> {
+        if sql.len() > head {
+            let action = format!("load rows into `{}`", table.title());
+            let text = std::str::from_utf8(sql).map_err(|error| not_text(table, error))?;
+            self.connection.session.run(&action, text)?;
+            sql.truncate(head);
+        }
+        Ok(())
+    }
+}
+
+fn not_text(table: &Table, error: std::str::Utf8Error) -> LogicalError {
+    LogicalError::DoesNotFit { table: table.title(), source: Box::new(error) }
+}
+
+fn values(words: &dyn Words, table: &Table, row: &[u8], sql: &mut Vec<u8>) -> Result<()> {
+    let mut fields = row.split(|byte| *byte == b'\t');
+    for (n, column) in table.columns.iter().enumerate() {
+        let field = fields.next().ok_or_else(|| wrong_row(table))?;
+        if n > 0 {
+            sql.push(b',');
+        }
+        if field == b"\\N" {
+            sql.extend_from_slice(b"NULL");
+        } else {
+            words.literal(column, field, sql);
+        }
+    }
+    if fields.next().is_none() { Ok(()) } else { Err(wrong_row(table)) }
+}
+
+fn wrong_row(table: &Table) -> LogicalError {
+    let source = "a row of the dump has another number of values than the table has columns".into();
+    LogicalError::DoesNotFit { table: table.title(), source }
+}

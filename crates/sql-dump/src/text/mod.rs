@@ -1,0 +1,11 @@
+//! Rows over connections that take statements and deliver text: read in pages by key, large values in pieces, loaded by INSERT.
+
+mod insert;
+mod paged;
+mod session;
+mod words;
+
+pub(crate) use insert::InsertLoader;
+pub(crate) use paged::{PagedReader, Row};
+pub(crate) use session::{Cells, Refusal, TextSession};
+pub(crate) use words::{KeyPart, Words};

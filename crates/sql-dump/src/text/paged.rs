@@ -1,0 +1,251 @@
+//! Reading a table page by page in the order of its key, so that a driver that keeps whole results keeps a page.
+//!
+//! A page has a bound that holds whatever the rows are: no value in it is longer than the widths that the page was asked with. Longer
+//! values are NULL in the page, and their rows are read again by key, value by value, in pieces.
+
+use std::sync::Arc;
+
+use super::session::{Cells, TextSession};
+use super::words::{KeyPart, Words};
+use crate::logical::LogicalError;
+use crate::logical::catalog::{Column, Encoding, Table};
+use crate::logical::chunk::RowWriter;
+use crate::logical::row_text::{HEX_MARK, escape};
+use crate::logical::seam::{Part, RowReader};
+
+type Result<T> = std::result::Result<T, LogicalError>;
+
+/// The most bytes that a page can have.
+const PAGE: usize = 32 << 20;
+const MOST_ROWS: usize = 4096;
+/// Values up to this many units are in the page at first; more when many are longer.
+const FIRST_UNITS: usize = 1024;
+const MOST_UNITS: usize = 256 * 1024;
+
+/// Reads rows over a [`TextSession`].
+pub(crate) struct PagedReader {
+    pub(crate) session: Box<dyn TextSession>,
+    pub(crate) words: Arc<dyn Words>,
+}
+
+/// Where a row is, for reading a value of it by itself.
+pub(crate) struct Row<'a> {
+    /// The table's name as SQL has it.
+    pub(crate) table: &'a str,
+    /// The end of a query that finds this row alone.
+    pub(crate) at: String,
+    /// The table's name for messages.
+    pub(crate) title: &'a str,
+}
+
+struct Walk<'a> {
+    words: &'a dyn Words,
+    table: &'a Table,
+    name: String,
+    title: String,
+    key: Vec<KeyPart>,
+    range: Option<String>,
+    units: usize,
+}
+
+/// A row that did not fit into its page.
+struct LongRow {
+    at: String,
+    cells: Vec<Option<Vec<u8>>>,
+}
+
+impl RowReader for PagedReader {
+    fn read(&mut self, table: &Table, part: Part, rows: &mut RowWriter<'_>) -> Result<()> {
+        let words = self.words.clone();
+        let key = words.key(table);
+        let range = range(&key, part);
+        let (name, title) = (words.table(table), table.title());
+        let mut walk = Walk { words: &*words, table, name, title, key, range, units: FIRST_UNITS };
+        let (mut last, mut count) = (None, 0);
+        loop {
+            let page = walk.page(&mut *self.session, last.as_deref(), count, rows)?;
+            count += page.rows;
+            if page.rows < page.asked {
+                break;
+            }
+            last = page.last;
+        }
+        if walk.key.is_empty() { walk.check_count(&mut *self.session, count) } else { Ok(()) }
+    }
+}
+
+struct Page {
+    rows: usize,
+    asked: usize,
+    last: Option<Vec<String>>,
+}
+
+impl Walk<'_> {
+    fn page(
+        &mut self,
+        session: &mut dyn TextSession,
+        after: Option<&[String]>,
+        before: usize,
+        rows: &mut RowWriter<'_>,
+    ) -> Result<Page> {
+        let widths = self.widths();
+        let asked = (PAGE / widths.iter().sum::<usize>()).clamp(1, MOST_ROWS);
+        let sql = self.query(after, before, asked);
+        let (columns, keys) = (&self.table.columns, &self.key);
+        let mut page = Page { rows: 0, asked, last: None };
+        let (mut line, mut long) = (Vec::new(), Vec::new());
+        let action = format!("read the rows of `{}`", self.title);
+        let fetched = session.fetch(&action, &sql, &widths, &mut |cells| {
+            page.rows += 1;
+            let (key, values) = cells.split_at(keys.len());
+            let (values, flag) = values.split_at(columns.len());
+            if page.rows == asked && !keys.is_empty() {
+                page.last = Some(literals(keys, key));
+            }
+            if flag.first().is_some_and(|flag| *flag == Some(b"1")) {
+                let at = if keys.is_empty() { by_number(before + page.rows - 1) } else { by_key(keys, key) };
+                long.push(LongRow { at, cells: values.iter().map(|cell| cell.map(<[u8]>::to_vec)).collect() });
+                return Ok(());
+            }
+            line.clear();
+            encode(columns, values, &mut line);
+            rows.row(&line)
+        });
+        fetched.map_err(|error| error.about(&self.title))?;
+        if long.len() * 16 > page.rows && self.units < MOST_UNITS {
+            self.units *= 4;
+        }
+        long.into_iter().try_for_each(|row| self.long_row(session, row, rows))?;
+        Ok(page)
+    }
+
+    fn unlimited(&self) -> impl Iterator<Item = &Column> {
+        self.table.columns.iter().filter(|column| column.limit.is_none())
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let width = |column: &Column| match column.limit {
+            Some(limit) => usize::try_from(limit).unwrap_or(PAGE),
+            None => self.words.width(column, self.units),
+        };
+        let key = self.key.iter().map(|part| part.width);
+        let flag = self.unlimited().next().map(|_| 1);
+        key.chain(self.table.columns.iter().map(width)).chain(flag).collect()
+    }
+
+    fn query(&self, after: Option<&[String]>, before: usize, asked: usize) -> String {
+        let units = self.units;
+        let value = |column: &Column| match column.limit {
+            Some(_) => self.words.value(column),
+            None => format!("CASE WHEN {} <= {units} THEN {} END", self.words.length(column), self.words.value(column)),
+        };
+        let mut list: Vec<String> = self.key.iter().map(|part| part.expression.clone()).collect();
+        list.extend(self.table.columns.iter().map(value));
+        let long: Vec<String> =
+            self.unlimited().map(|column| format!("{} > {units}", self.words.length(column))).collect();
+        if !long.is_empty() {
+            list.push(format!("CASE WHEN {} THEN 1 ELSE 0 END", long.join(" OR ")));
+        }
+        if list.is_empty() {
+            list.push("1".to_owned());
+        }
+        let conditions: Vec<String> =
+            self.range.iter().cloned().chain(after.map(|key| greater(&self.key, key))).collect();
+        let mut sql = format!("SELECT {} FROM {}{}", list.join(", "), self.name, self.words.scan(self.table));
+        if !conditions.is_empty() {
+            sql += &format!(" WHERE {}", conditions.join(" AND "));
+        }
+        if self.key.is_empty() {
+            return sql + &format!(" LIMIT {asked} OFFSET {before}");
+        }
+        let order: Vec<&str> = self.key.iter().map(|part| part.expression.as_str()).collect();
+        sql + &format!(" ORDER BY {} LIMIT {asked}", order.join(", "))
+    }
+
+    fn long_row(&self, session: &mut dyn TextSession, row: LongRow, rows: &mut RowWriter<'_>) -> Result<()> {
+        let place = Row { table: &self.name, at: row.at, title: &self.title };
+        for (n, (column, cell)) in self.table.columns.iter().zip(&row.cells).enumerate() {
+            if n > 0 {
+                rows.piece(b"\t")?;
+            }
+            if cell.is_none() && column.limit.is_none() {
+                let written = self.words.long_value(session, &place, column, rows);
+                written.map_err(|error| error.about(&self.title))?;
+            } else {
+                let mut field = Vec::new();
+                encode_one(column.encoding, cell.as_deref(), &mut field);
+                rows.piece(&field)?;
+            }
+        }
+        rows.end_row()
+    }
+
+    /// Rows that are found by their number must be as many as the server counts in the same snapshot.
+    fn check_count(&self, session: &mut dyn TextSession, found: usize) -> Result<()> {
+        let counted = session.value("count rows", &format!("SELECT count(*) FROM {}", self.name))?;
+        if counted.parse() == Ok(found) {
+            return Ok(());
+        }
+        let source = format!("{found} rows came, the server counts {counted}").into();
+        Err(LogicalError::Changed { table: self.title.clone(), source })
+    }
+}
+
+fn range(key: &[KeyPart], part: Part) -> Option<String> {
+    let Part::Keys(from, to) = part else { return None };
+    let first = &key.first()?.expression;
+    let from = from.map(|from| format!("{first} >= {from}"));
+    let to = to.map(|to| format!("{first} < {to}"));
+    Some(from.into_iter().chain(to).collect::<Vec<_>>().join(" AND ")).filter(|range| !range.is_empty())
+}
+
+/// The condition for rows after the one with this key, in the order of the key. Written out: servers do not use an index for tuples.
+fn greater(key: &[KeyPart], last: &[String]) -> String {
+    let term = |n: usize| {
+        let equal = key[..n].iter().zip(last).map(|(part, last)| format!("{} = {last}", part.expression));
+        let more = format!("{} > {}", key[n].expression, last[n]);
+        equal.chain([more]).collect::<Vec<_>>().join(" AND ")
+    };
+    match key.len() {
+        1 => term(0),
+        n => {
+            let terms: Vec<String> = (0..n).map(|n| format!("({})", term(n))).collect();
+            format!("{} >= {} AND ({})", key[0].expression, last[0], terms.join(" OR "))
+        }
+    }
+}
+
+fn literals(key: &[KeyPart], cells: &Cells<'_>) -> Vec<String> {
+    key.iter().zip(cells).map(|(part, cell)| (part.literal)(cell.unwrap_or_default())).collect()
+}
+
+fn by_key(key: &[KeyPart], cells: &Cells<'_>) -> String {
+    let equal = key.iter().zip(literals(key, cells)).map(|(part, value)| format!("{} = {value}", part.expression));
+    format!(" WHERE {}", equal.collect::<Vec<_>>().join(" AND "))
+}
+
+fn by_number(number: usize) -> String {
+    format!(" LIMIT 1 OFFSET {number}")
+}
+
+fn encode(columns: &[Column], cells: &Cells<'_>, line: &mut Vec<u8>) {
+    for (n, (column, cell)) in columns.iter().zip(cells).enumerate() {
+        if n > 0 {
+            line.push(b'\t');
+        }
+        encode_one(column.encoding, *cell, line);
+    }
+    line.push(b'\n');
+}
+
+fn encode_one(encoding: Encoding, cell: Option<&[u8]>, line: &mut Vec<u8>) {
+    match (cell, encoding) {
+        (None, _) => line.extend_from_slice(b"\\N"),
+        (Some(value), Encoding::Number) => line.extend_from_slice(value),
+        (Some(digits), Encoding::Binary) => {
+            line.extend_from_slice(HEX_MARK);
+            line.extend_from_slice(digits);
+        }
+        (Some(text), Encoding::Text | Encoding::Literal) => escape(text, line),
+    }
+}
