@@ -1,7 +1,10 @@
 //! Logical dumps of real servers and files: dumped, restored, compared by row hash and by an independent query.
 
+mod bad_input;
 mod mariadb;
+mod money;
 mod postgres;
+mod sqlite;
 
 use std::collections::BTreeSet;
 

@@ -32,6 +32,7 @@ mod postgres;
 mod secret;
 mod sqlite;
 pub mod sqlserver;
+mod sqlite_logical;
 mod text;
 
 pub use secret::Secret;

@@ -6,8 +6,8 @@ use super::dump::DumpOptions;
 use super::error::LogicalError;
 use super::seam::{Origin, Target};
 use crate::odbc::ConnectionString;
-use crate::postgres;
 use crate::postgres::PostgresAddress;
+use crate::{postgres, sqlite_logical};
 
 /// Where a database is. Shown without its password, always.
 ///
@@ -21,6 +21,7 @@ pub struct Address(Kind);
 #[derive(Clone, PartialEq, Eq)]
 enum Kind {
     Postgres(PostgresAddress),
+    Sqlite(String),
     Odbc(ConnectionString),
 }
 
@@ -30,12 +31,16 @@ impl Address {
         if text.starts_with("postgresql://") || text.starts_with("postgres://") {
             return Ok(Self(Kind::Postgres(PostgresAddress::parse(text)?)));
         }
+        if let Some(file) = text.strip_prefix("sqlite:") {
+            return Ok(Self(Kind::Sqlite(file.to_owned())));
+        }
         Ok(Self(Kind::Odbc(ConnectionString::parse(text)?)))
     }
 
     pub(super) fn origin(&self, options: &DumpOptions) -> Result<Box<dyn Origin>, LogicalError> {
         match &self.0 {
             Kind::Postgres(address) => postgres::origin(address, options),
+            Kind::Sqlite(file) => sqlite_logical::origin(file),
             Kind::Odbc(string) => crate::odbc::origin(string, options),
         }
     }
@@ -43,6 +48,7 @@ impl Address {
     pub(super) fn target(&self) -> Result<Box<dyn Target>, LogicalError> {
         match &self.0 {
             Kind::Postgres(address) => postgres::target(address),
+            Kind::Sqlite(file) => sqlite_logical::target(file),
             Kind::Odbc(string) => crate::odbc::target(string),
         }
     }
@@ -52,6 +58,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Postgres(address) => address.fmt(f),
+            Kind::Sqlite(file) => write!(f, "sqlite:{file}"),
             Kind::Odbc(string) => string.fmt(f),
         }
     }

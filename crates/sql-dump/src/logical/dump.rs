@@ -21,21 +21,14 @@ pub struct DumpOptions {
     pub connections: usize,
     /// How the files of rows are written.
     pub compression: Compression,
-    pub(crate) shared_snapshot: bool,
+    /// False lets every statement see its own moment: for the tests that must see such a dump torn, and for nothing else.
+    #[doc(hidden)]
+    pub shared_snapshot: bool,
 }
 
 impl Default for DumpOptions {
     fn default() -> Self {
         Self { connections: 2, compression: Compression::Zstd(3), shared_snapshot: true }
-    }
-}
-
-impl DumpOptions {
-    /// Lets every statement see its own moment. For the tests that must see such a dump torn, and for nothing else.
-    #[doc(hidden)]
-    pub fn without_shared_snapshot(mut self) -> Self {
-        self.shared_snapshot = false;
-        self
     }
 }
 

@@ -11,12 +11,7 @@ type Result<T> = std::result::Result<T, LogicalError>;
 pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
     let mut catalog = Catalog::default();
     let mut foreign_keys = Vec::new();
-    for name in names(
-        session,
-        "tables",
-        "table_name FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')",
-        "table_schema",
-    )? {
+    for name in table_names(session)? {
         let sql = shown(session, &format!("TABLE {}", quoted(&name)), 2)?.swap_remove(1);
         let parts = take_apart(&sql);
         catalog.pre.push(statement(Kind::Table, &name, parts.table));
@@ -41,6 +36,8 @@ pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
     catalog.not_covered = not_covered(session)?;
     Ok(catalog)
 }
+
+const TABLES: &str = "table_name FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')";
 
 fn statement(kind: Kind, name: &str, sql: String) -> Statement {
     Statement { kind, name: name.to_owned(), sql, setting: None }
@@ -214,6 +211,11 @@ fn not_covered(session: &mut dyn TextSession) -> Result<Vec<String>> {
     }
     lines.push("definers, users and privileges".to_owned());
     Ok(lines)
+}
+
+/// The names of the tables that hold rows.
+pub(super) fn table_names(session: &mut dyn TextSession) -> Result<Vec<String>> {
+    names(session, "tables", TABLES, "table_schema")
 }
 
 /// Tables whose engine keeps no snapshots.

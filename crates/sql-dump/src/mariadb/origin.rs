@@ -20,6 +20,7 @@ struct MariaDbOrigin {
     facts: Facts,
     sessions: Vec<Box<dyn TextSession>>,
     exceptions: Vec<String>,
+    pinned: Vec<String>,
     shared_snapshot: bool,
 }
 
@@ -28,7 +29,13 @@ pub(crate) fn origin(open: &Open, mut facts: Facts, options: &DumpOptions) -> Re
         (0..options.connections.clamp(1, 4)).map(|_| session(open)).collect::<Result<Vec<Box<dyn TextSession>>>>()?;
     facts.server = server(&mut *sessions[0])?;
     let exceptions = catalog::unpinned(&mut *sessions[0])?;
-    Ok(Box::new(MariaDbOrigin { facts, sessions, exceptions, shared_snapshot: options.shared_snapshot }))
+    Ok(Box::new(MariaDbOrigin {
+        facts,
+        sessions,
+        exceptions,
+        pinned: Vec::new(),
+        shared_snapshot: options.shared_snapshot,
+    }))
 }
 
 pub(super) fn session(open: &Open) -> Result<Box<dyn TextSession>> {
@@ -83,11 +90,13 @@ impl Origin for MariaDbOrigin {
             self.sessions[0].run("lock all tables for a moment", "FLUSH TABLES WITH READ LOCK")?;
         }
         let started = self.start();
+        let pinned = catalog::table_names(&mut *self.sessions[0]);
         if several {
             // This ends no transaction: only after LOCK TABLES it would.
             self.sessions[0].run("unlock the tables", "UNLOCK TABLES")?;
         }
         let id = started?;
+        self.pinned = pinned?;
         let pinned_by = "a global read lock, held while every connection started its snapshot".to_owned();
         Ok(Moment {
             one_snapshot: self.exceptions.is_empty(),
@@ -100,6 +109,11 @@ impl Origin for MariaDbOrigin {
 
     fn catalog(&mut self) -> Result<Catalog> {
         let catalog = catalog::read(&mut *self.sessions[0])?;
+        // Catalogs are no part of snapshots here: a table may be gone that had rows at the pinned moment.
+        if let Some(gone) = self.pinned.iter().find(|name| !catalog.tables.iter().any(|table| table.name == **name)) {
+            let source = "it was dropped after the snapshot was taken".into();
+            return Err(LogicalError::Changed { table: gone.clone(), source });
+        }
         // Reading from a table in a transaction keeps others from altering it until the end; one that was altered before is refused here.
         for table in catalog.tables.iter().filter(|_| self.shared_snapshot) {
             let sql = format!("SELECT 1 FROM {} LIMIT 1", quoted(&table.name));

@@ -60,10 +60,8 @@ impl Words for MariaDbWords {
             return Vec::new();
         }
         let part = |column: &&Column| KeyPart {
-            expression: match column.encoding {
-                Encoding::Binary => quoted(&column.name),
-                _ => quoted(&column.name),
-            },
+            expression: quoted(&column.name),
+            shown: self.value(column),
             width: usize::try_from(column.limit.unwrap_or(0)).unwrap_or(usize::MAX),
             literal: key_literal(column),
         };
@@ -90,12 +88,8 @@ impl Words for MariaDbWords {
         }
     }
 
-    fn length(&self, column: &Column) -> String {
-        let name = quoted(&column.name);
-        match column.encoding {
-            Encoding::Binary => format!("LENGTH({name})"),
-            _ => format!("CHAR_LENGTH({name})"),
-        }
+    fn is_long(&self, column: &Column, units: usize) -> String {
+        format!("{} > {units}", length(column))
     }
 
     fn width(&self, column: &Column, units: usize) -> usize {
@@ -110,7 +104,7 @@ impl Words for MariaDbWords {
         rows: &mut RowWriter<'_>,
     ) -> Result<()> {
         let (name, binary) = (quoted(&column.name), column.encoding == Encoding::Binary);
-        let sql = format!("SELECT {} FROM {}{}", self.length(column), row.table, row.at);
+        let sql = format!("SELECT {} FROM {}{}", length(column), row.table, row.at);
         let length = session.value(&format!("read a value of `{}`", row.title), &sql)?;
         let Ok(length) = length.parse::<u64>() else { return rows.piece(b"\\N") };
         if binary {
@@ -197,6 +191,12 @@ impl Words for MariaDbWords {
     fn begin(&self) -> &'static str {
         "START TRANSACTION"
     }
+}
+
+/// The length of a value in bytes or characters.
+fn length(column: &Column) -> String {
+    let function = if column.encoding == Encoding::Binary { "LENGTH" } else { "CHAR_LENGTH" };
+    format!("{function}({})", quoted(&column.name))
 }
 
 /// What of a piece can be sent now: whole pairs of digits, whole characters.

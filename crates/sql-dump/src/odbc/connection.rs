@@ -54,8 +54,14 @@ impl OdbcConnection {
 
 impl TextSession for OdbcConnection {
     fn run(&mut self, action: &str, sql: &str) -> Result<()> {
-        let done = self.connection.execute(sql, (), None).map(drop);
-        done.map_err(|error| self.failed(action, &error))
+        let run = || -> std::result::Result<(), Error> {
+            // Some drivers work only while rows are asked for, also where there are none.
+            if let Some(mut cursor) = self.connection.execute(sql, (), None)? {
+                while cursor.next_row()?.is_some() {}
+            }
+            Ok(())
+        };
+        run().map_err(|error| self.failed(action, &error))
     }
 
     fn fetch(

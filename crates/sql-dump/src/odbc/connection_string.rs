@@ -67,7 +67,12 @@ impl ConnectionString {
 
     /// The whole string, for the driver manager alone.
     pub(super) fn reveal(&self) -> String {
-        let pair = |(key, value): &(String, Secret)| format!("{key}={{{}}}", value.reveal().replace('}', "}}"));
+        let pair = |(key, value): &(String, Secret)| {
+            let value = value.reveal();
+            // Not every driver knows braces, so they are there only where they must.
+            let braces = value.contains([';', '{', '}']) || value.trim() != value;
+            if braces { format!("{key}={{{}}}", value.replace('}', "}}")) } else { format!("{key}={value}") }
+        };
         self.pairs.iter().map(pair).collect::<Vec<_>>().join(";")
     }
 
@@ -121,7 +126,7 @@ mod tests {
             (string.get("DRIVER"), string.get("PWD"), string.get("uid")),
             (Some("A;B"), Some("a};b=c"), Some("me"))
         );
-        assert_eq!(string.reveal(), "Driver={A;B};pwd={a}};b=c};Uid={me}");
+        assert_eq!(string.reveal(), "Driver={A;B};pwd={a}};b=c};Uid=me");
         assert_eq!(ConnectionString::parse(&string.reveal()).map(|again| again == string).ok(), Some(true));
     }
 

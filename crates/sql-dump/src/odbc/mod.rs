@@ -14,13 +14,14 @@ use connection::OdbcConnection;
 use crate::logical::LogicalError;
 use crate::logical::dump::DumpOptions;
 use crate::logical::seam::{Facts, Origin, Target};
-use crate::mariadb;
 use crate::text::{Refusal, TextSession};
+use crate::{mariadb, sqlite_logical};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
 enum Dialect {
     MariaDb,
+    Sqlite,
 }
 
 /// Asks the database what it is, and sets up the string so that its driver hands values on unchanged.
@@ -28,6 +29,8 @@ fn look(string: &ConnectionString) -> Result<(ConnectionString, Dialect)> {
     let product = OdbcConnection::open(string, |_, _| Refusal::Other)?.product()?;
     match product.as_str() {
         "MariaDB" | "MySQL" => Ok((string.clone().default("charset", "utf8mb4"), Dialect::MariaDb)),
+        // Without StepAPI the driver keeps whole results.
+        "SQLite" | "SQLite3" => Ok((string.clone().default("StepAPI", "1"), Dialect::Sqlite)),
         other => Err(LogicalError::Unsupported(format!("`{other}` is no database that can be dumped logically"))),
     }
 }
@@ -48,6 +51,10 @@ pub(crate) fn origin(string: &ConnectionString, options: &DumpOptions) -> Result
             let facts = facts(&string, "mariadb");
             mariadb::origin(&opener(string, mariadb::refusal), facts, options)
         }
+        Dialect::Sqlite => {
+            let facts = facts(&string, "sqlite");
+            sqlite_logical::odbc_origin(opener(string, sqlite_logical::refusal)()?, facts)
+        }
     }
 }
 
@@ -57,6 +64,11 @@ pub(crate) fn target(string: &ConnectionString) -> Result<Box<dyn Target>> {
         Dialect::MariaDb => {
             let facts = facts(&string, "mariadb");
             mariadb::target(opener(string, mariadb::refusal), facts)
+        }
+        Dialect::Sqlite => {
+            let facts = facts(&string, "sqlite");
+            let open = opener(string, sqlite_logical::refusal);
+            sqlite_logical::odbc_target([open()?, open()?], facts)
         }
     }
 }

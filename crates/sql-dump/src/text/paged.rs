@@ -93,7 +93,7 @@ impl Walk<'_> {
         let sql = self.query(after, before, asked);
         let (columns, keys) = (&self.table.columns, &self.key);
         let mut page = Page { rows: 0, asked, last: None };
-        let (mut line, mut long) = (Vec::new(), Vec::new());
+        let (mut line, mut long, mark) = (Vec::new(), Vec::new(), self.words.mark());
         let action = format!("read the rows of `{}`", self.title);
         let fetched = session.fetch(&action, &sql, &widths, &mut |cells| {
             page.rows += 1;
@@ -102,7 +102,8 @@ impl Walk<'_> {
             if page.rows == asked && !keys.is_empty() {
                 page.last = Some(literals(keys, key));
             }
-            if flag.first().is_some_and(|flag| *flag == Some(b"1")) {
+            let is_mark = |cell: &Option<&[u8]>| mark.is_some() && *cell == mark.map(str::as_bytes);
+            if flag.first().is_some_and(|flag| *flag == Some(b"1")) || values.iter().any(is_mark) {
                 let at = if keys.is_empty() { by_number(before + page.rows - 1) } else { by_key(keys, key) };
                 long.push(LongRow { at, cells: values.iter().map(|cell| cell.map(<[u8]>::to_vec)).collect() });
                 return Ok(());
@@ -123,26 +124,34 @@ impl Walk<'_> {
         self.table.columns.iter().filter(|column| column.limit.is_none())
     }
 
+    /// The columns for which a page has a flag: those whose long values are marked need none.
+    fn flagged(&self) -> impl Iterator<Item = &Column> {
+        self.unlimited().filter(|_| self.words.mark().is_none())
+    }
+
     fn widths(&self) -> Vec<usize> {
         let width = |column: &Column| match column.limit {
             Some(limit) => usize::try_from(limit).unwrap_or(PAGE),
             None => self.words.width(column, self.units),
         };
         let key = self.key.iter().map(|part| part.width);
-        let flag = self.unlimited().next().map(|_| 1);
+        let flag = self.flagged().next().map(|_| 1);
         key.chain(self.table.columns.iter().map(width)).chain(flag).collect()
     }
 
     fn query(&self, after: Option<&[String]>, before: usize, asked: usize) -> String {
         let units = self.units;
+        let long = self.words.mark().map_or("NULL".to_owned(), |mark| format!("'{mark}'"));
         let value = |column: &Column| match column.limit {
             Some(_) => self.words.value(column),
-            None => format!("CASE WHEN {} <= {units} THEN {} END", self.words.length(column), self.words.value(column)),
+            None => {
+                let (is_long, value) = (self.words.is_long(column, units), self.words.value(column));
+                format!("CASE WHEN {is_long} THEN {long} ELSE {value} END")
+            }
         };
-        let mut list: Vec<String> = self.key.iter().map(|part| part.expression.clone()).collect();
+        let mut list: Vec<String> = self.key.iter().map(|part| part.shown.clone()).collect();
         list.extend(self.table.columns.iter().map(value));
-        let long: Vec<String> =
-            self.unlimited().map(|column| format!("{} > {units}", self.words.length(column))).collect();
+        let long: Vec<String> = self.flagged().map(|column| self.words.is_long(column, units)).collect();
         if !long.is_empty() {
             list.push(format!("CASE WHEN {} THEN 1 ELSE 0 END", long.join(" OR ")));
         }
@@ -168,7 +177,7 @@ impl Walk<'_> {
             if n > 0 {
                 rows.piece(b"\t")?;
             }
-            if cell.is_none() && column.limit.is_none() {
+            if column.limit.is_none() && cell.as_deref() == self.words.mark().map(str::as_bytes) {
                 let written = self.words.long_value(session, &place, column, rows);
                 written.map_err(|error| error.about(&self.title))?;
             } else {
@@ -246,6 +255,21 @@ fn encode_one(encoding: Encoding, cell: Option<&[u8]>, line: &mut Vec<u8>) {
             line.extend_from_slice(HEX_MARK);
             line.extend_from_slice(digits);
         }
+        (Some(text), Encoding::Literal) if is_real(text) => real(text, line),
         (Some(text), Encoding::Text | Encoding::Literal) => escape(text, line),
+    }
+}
+
+fn is_real(literal: &[u8]) -> bool {
+    let number = literal.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'-');
+    number && literal.iter().any(|byte| matches!(byte, b'.' | b'e'))
+}
+
+/// The shortest digits that tell a floating-point number apart. Versions of SQLite write other ones for the same number.
+fn real(literal: &[u8], line: &mut Vec<u8>) {
+    let number = std::str::from_utf8(literal).ok().and_then(|text| text.parse::<f64>().ok());
+    match number.filter(|number| number.is_finite()) {
+        Some(number) => line.extend_from_slice(format!("{number:?}").as_bytes()),
+        None => line.extend_from_slice(literal),
     }
 }

@@ -11,8 +11,10 @@ type Result<T> = std::result::Result<T, LogicalError>;
 
 /// A part of the key by which rows are found again.
 pub(crate) struct KeyPart {
-    /// The expression; a column or something hidden, such as SQLite's `rowid`.
+    /// The expression that orders rows; a column or something hidden, such as SQLite's `rowid`.
     pub(crate) expression: String,
+    /// The expression that has its text.
+    pub(crate) shown: String,
     /// The most bytes of its text.
     pub(crate) width: usize,
     /// Writes the literal for a text of it.
@@ -35,8 +37,12 @@ pub(crate) trait Words: Send + Sync {
     }
     /// The expression that has a column's value as text.
     fn value(&self, column: &Column) -> String;
-    /// The length of a value whose type sets no limit, in units of the dialect's own.
-    fn length(&self, column: &Column) -> String;
+    /// The condition for a value, of a type that sets no limit, that is longer than so many units of the dialect's own.
+    fn is_long(&self, column: &Column, units: usize) -> String;
+    /// What stands for a long value in a page, where the dialect has a text that is no value's.
+    fn mark(&self) -> Option<&'static str> {
+        None
+    }
     /// The most bytes of text that a value of so many units has.
     fn width(&self, column: &Column, units: usize) -> usize;
     /// Writes the value of a column that is too long for a page. `at` finds its row.

@@ -1,0 +1,100 @@
+//! What a SQLite database consists of: the statements that it keeps itself.
+
+use super::Result;
+use super::words::{literal, quoted};
+use crate::logical::catalog::{Catalog, Column, Encoding, Kind, Statement, Table};
+use crate::text::TextSession;
+
+/// Reads all of it.
+pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
+    let mut catalog = Catalog::default();
+    for (pragma, fresh) in [("encoding", "UTF-8"), ("auto_vacuum", "0"), ("application_id", "0"), ("user_version", "0")]
+    {
+        let value = session.value("read a setting", &format!("SELECT {pragma} FROM pragma_{pragma}"))?;
+        if value != fresh {
+            let sql = format!("PRAGMA {pragma} = '{value}'");
+            catalog.pre.push(Statement { kind: Kind::Container, name: pragma.to_owned(), sql, setting: None });
+        }
+    }
+    catalog.tables = tables(session)?;
+    // In the order in which they were made: what needs another thing came after it.
+    let made = "SELECT type, name, sql, tbl_name FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid";
+    for row in session.rows("read the catalog", made, 4)? {
+        let [kind, name, sql, on] = <[String; 4]>::try_from(row).unwrap_or_default();
+        let known = |name: &str| catalog.tables.iter().any(|table| table.name == name);
+        let (kind, place) = match kind.as_str() {
+            "table" if known(&name) => (Kind::Table, &mut catalog.pre),
+            "table" => continue,
+            "index" if known(&on) => (Kind::Index, &mut catalog.post),
+            "index" => continue,
+            "view" => (Kind::View, &mut catalog.post),
+            _ => (Kind::Trigger, &mut catalog.post),
+        };
+        place.push(Statement { kind, name, sql, setting: None });
+    }
+    counters(session, &mut catalog)?;
+    let others = "SELECT group_concat(name, ', ') FROM pragma_table_list WHERE schema = 'main' AND type = 'virtual'";
+    let others = session.value("count what a dump does not hold", others)?;
+    if !others.is_empty() {
+        catalog.not_covered.push(format!("virtual tables: {others}"));
+    }
+    Ok(catalog)
+}
+
+/// The next numbers of AUTOINCREMENT columns.
+fn counters(session: &mut dyn TextSession, catalog: &mut Catalog) -> Result<()> {
+    let there = "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_sequence'";
+    if session.value("look for counters", there)? == "0" {
+        return Ok(());
+    }
+    for row in session.rows("read counters", "SELECT name, seq FROM sqlite_sequence", 2)? {
+        let name = literal(&row[0]);
+        for sql in [
+            format!("DELETE FROM sqlite_sequence WHERE name = {name}"),
+            format!("INSERT INTO sqlite_sequence (name, seq) VALUES ({name}, {})", row[1].parse::<i64>().unwrap_or(0)),
+        ] {
+            catalog.post.push(Statement { kind: Kind::Value, name: row[0].clone(), sql, setting: None });
+        }
+    }
+    Ok(())
+}
+
+/// The tables that hold rows of their own.
+fn tables(session: &mut dyn TextSession) -> Result<Vec<Table>> {
+    let sql = "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
+    let mut tables = Vec::new();
+    for row in session.rows("read tables", sql, 2)? {
+        let (name, without_rowid) = (row[0].clone(), row[1] == "1");
+        let sql =
+            format!("SELECT name, type, pk FROM pragma_table_xinfo({}) WHERE hidden = 0 ORDER BY cid", literal(&name));
+        let (mut columns, mut key) = (Vec::new(), Vec::new());
+        for row in session.rows("read columns", &sql, 3)? {
+            if let (true, Ok(number @ 1..)) = (without_rowid, row[2].parse::<usize>()) {
+                key.push((number, columns.len()));
+            }
+            columns.push(Column {
+                name: row[0].clone(),
+                declared: row[1].clone(),
+                encoding: Encoding::Literal,
+                limit: None,
+            });
+        }
+        key.sort_unstable();
+        let key = key.into_iter().map(|(_, place)| place).collect();
+        tables.push(Table { schema: None, name, columns, key, size: 0 });
+    }
+    Ok(tables)
+}
+
+/// Something that the database holds, besides what a restore keeps in it.
+pub(super) fn contents(session: &mut dyn TextSession, but: &str) -> Result<String> {
+    let sql =
+        format!("SELECT type || ' `' || name || '`' FROM sqlite_master WHERE tbl_name <> {} LIMIT 1", literal(but));
+    session.value("look whether the database is empty", &sql)
+}
+
+/// Whether it has a table.
+pub(super) fn has(session: &mut dyn TextSession, table: &str) -> Result<bool> {
+    let sql = format!("SELECT count(*) FROM {} WHERE name = {}", quoted("sqlite_master"), literal(table));
+    Ok(session.value("look for a table", &sql)? != "0")
+}

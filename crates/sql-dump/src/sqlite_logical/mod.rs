@@ -1,0 +1,54 @@
+//! SQLite, logically: through the SQLite that the program carries, or through an ODBC driver.
+//!
+//! Values have types of their own here, whatever their column says, and drivers go by the column: they cut large integers and deliver blobs as
+//! text. So every value is asked for as the literal that makes it, and literals are what a dump holds.
+
+mod catalog;
+mod embedded;
+mod origin;
+mod target;
+mod words;
+
+use crate::logical::LogicalError;
+use crate::logical::seam::{Facts, Origin, Target};
+use crate::text::TextSession;
+
+type Result<T> = std::result::Result<T, LogicalError>;
+
+/// The database in a file, read by the program itself.
+pub(crate) fn origin(file: &str) -> Result<Box<dyn Origin>> {
+    let session = embedded::EmbeddedSqlite::open(file, false)?;
+    origin::origin(Box::new(session), facts(file), true)
+}
+
+/// The database in a file, which is made if it is not there.
+pub(crate) fn target(file: &str) -> Result<Box<dyn Target>> {
+    let session = embedded::EmbeddedSqlite::open(file, true)?;
+    let other = embedded::EmbeddedSqlite::open(file, true)?;
+    target::target([Box::new(session), Box::new(other)], facts(file), true)
+}
+
+/// The same through a driver.
+pub(crate) fn odbc_origin(session: Box<dyn TextSession>, facts: Facts) -> Result<Box<dyn Origin>> {
+    origin::origin(session, facts, false)
+}
+
+/// The same through a driver.
+pub(crate) fn odbc_target(sessions: [Box<dyn TextSession>; 2], facts: Facts) -> Result<Box<dyn Target>> {
+    target::target(sessions, facts, false)
+}
+
+fn facts(file: &str) -> Facts {
+    let address = format!("sqlite:{file}");
+    Facts { dialect: "sqlite", server: String::new(), transport: "embedded".to_owned(), address }
+}
+
+/// What an error of a driver means: SQLite has no SQLSTATE of its own.
+pub(crate) fn refusal(_state: &str, native: i32) -> crate::text::Refusal {
+    use crate::text::Refusal;
+    match native {
+        5 | 6 => Refusal::Busy,
+        18..=20 => Refusal::DoesNotFit,
+        _ => Refusal::Other,
+    }
+}

@@ -1,0 +1,95 @@
+//! Restoring into SQLite.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::origin::server;
+use super::words::{SqliteWords, literal};
+use super::{Result, catalog};
+use crate::logical::LogicalError;
+use crate::logical::catalog::{Kind, Statement, Table};
+use crate::logical::seam::{Facts, Part, Progress, RowLoader, Target};
+use crate::text::{InsertLoader, PagedReader, TextSession};
+
+/// What an unfinished restore has done so far.
+const PROGRESS: &str = "sitebackup_restore";
+
+struct SqliteTarget {
+    facts: Facts,
+    session: Box<dyn TextSession>,
+    loader: Option<Box<dyn TextSession>>,
+    embedded: bool,
+    mark: String,
+}
+
+pub(super) fn target(
+    [mut session, loader]: [Box<dyn TextSession>; 2],
+    mut facts: Facts,
+    embedded: bool,
+) -> Result<Box<dyn Target>> {
+    facts.server = server(&mut *session)?;
+    Ok(Box::new(SqliteTarget { facts, session, loader: Some(loader), embedded, mark: String::new() }))
+}
+
+fn note(step: &str) -> String {
+    format!("INSERT INTO {PROGRESS} VALUES ({})", literal(step))
+}
+
+impl Target for SqliteTarget {
+    fn facts(&self) -> Facts {
+        self.facts.clone()
+    }
+
+    fn begin(&mut self, dump: &str) -> Result<Progress> {
+        self.mark = format!("dump {dump}");
+        if !catalog::has(&mut *self.session, PROGRESS)? {
+            let found = catalog::contents(&mut *self.session, PROGRESS)?;
+            return if found.is_empty() { Ok(Progress::default()) } else { Err(LogicalError::NotEmpty { found }) };
+        }
+        let steps = self.session.rows("read what is done", &format!("SELECT step FROM {PROGRESS}"), 1)?;
+        let done: BTreeSet<String> = steps.into_iter().flatten().collect();
+        if !done.contains(&self.mark) {
+            return Err(LogicalError::NotEmpty { found: "an unfinished restore of another dump".to_owned() });
+        }
+        Ok(Progress { done })
+    }
+
+    // The table of what is done comes with the first table: settings of the file must come before any.
+    fn run(&mut self, statement: &Statement, step: &str) -> Result<()> {
+        let action = format!("restore `{}`", statement.name);
+        if statement.kind == Kind::Container {
+            // A setting of the file holds only while the file is empty, and setting it again changes nothing.
+            return self.session.run(&action, &statement.sql);
+        }
+        self.session.run(&action, "BEGIN IMMEDIATE")?;
+        let mark = format!("INSERT OR IGNORE INTO {PROGRESS} VALUES ({})", literal(&self.mark));
+        let done = self
+            .session
+            .run(&action, &format!("CREATE TABLE IF NOT EXISTS {PROGRESS} (step TEXT PRIMARY KEY)"))
+            .and_then(|()| self.session.run(&action, &mark))
+            .and_then(|()| self.session.run(&action, &statement.sql))
+            .and_then(|()| self.session.run(&action, &note(step)))
+            .and_then(|()| self.session.run(&action, "COMMIT"));
+        if done.is_err() {
+            let _ = self.session.run(&action, "ROLLBACK");
+        }
+        done.map_err(|error| error.about(&statement.name))
+    }
+
+    fn parts(&mut self, _table: &Table, _wanted: usize) -> Result<Vec<Part>> {
+        Ok(vec![Part::Whole])
+    }
+
+    fn loaders(&mut self, _wanted: usize) -> Result<Vec<Box<dyn RowLoader>>> {
+        let words = Arc::new(SqliteWords { embedded: self.embedded });
+        let loader = self.loader.take().map(|session| {
+            let connection = PagedReader { session, words };
+            Box::new(InsertLoader { connection, note }) as Box<dyn RowLoader>
+        });
+        Ok(loader.into_iter().collect())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.session.run("end the restore", &format!("DROP TABLE IF EXISTS {PROGRESS}"))
+    }
+}

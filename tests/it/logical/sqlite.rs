@@ -1,0 +1,129 @@
+//! SQLite, by the program itself and through the ODBC driver.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use sql_dump::logical::{Compression, DumpOptions};
+use tempfile::TempDir;
+
+use super::{dump_to, folder, restore_from};
+
+const WIDE: &str = r#"
+    PRAGMA user_version = 7;
+    CREATE TABLE plain (id INTEGER PRIMARY KEY AUTOINCREMENT, n INTEGER, r REAL, t TEXT, b BLOB, any_, v VARCHAR(3),
+      doubled INTEGER GENERATED ALWAYS AS (n * 2) STORED, CHECK (n IS NULL OR n <> 77));
+    INSERT INTO plain (n, r, t, b, any_, v) VALUES
+      (9223372036854775807, 0.14285714285714285, 'it''s "fine" ä€😀', x'00ff5c0a27', 'text in no type', 'longer than three'),
+      (-9223372036854775808, 1.7976931348623157e308, '', x'', 1099511627776, 12),
+      (9007199254740993, 4.9406564584124654e-324, 'tab' || char(9) || 'nl' || char(10) || 'cr' || char(13) || '\ \N NULL L', x'30', 0.1, ''),
+      ('text in an integer', 9e999, 'nul' || char(0) || 'behind', NULL, x'58', NULL),
+      (NULL, -9e999, 'NULL', NULL, NULL, 'L'), (1.5, -0.0, 'L', 'text in a blob', '\N', X'4C');
+    INSERT INTO plain (t, b) VALUES (replace(hex(zeroblob(5000000)), '00', 'ä''\'||char(10)), randomblob(20000000)), (replace(hex(zeroblob(30000)), '0', char(0) || 'x'), NULL);
+    DELETE FROM plain WHERE id = 3;
+    INSERT INTO plain (n) VALUES (3);
+    UPDATE sqlite_sequence SET seq = 4711;
+    CREATE TABLE "odd ""table"" [x]; --" ("select" INTEGER, "a b" TEXT COLLATE NOCASE, "d""e" , rowid TEXT, PRIMARY KEY ("a b", "select")) WITHOUT ROWID;
+    WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 9000)
+      INSERT INTO "odd ""table"" [x]; --" SELECT n % 3, 'K''' || n, NULL, n FROM c;
+    CREATE TABLE strict_one (a INT, b ANY) STRICT; INSERT INTO strict_one VALUES (1, 'x'), (2, 3);
+    CREATE TABLE parent (k TEXT PRIMARY KEY); CREATE TABLE child (k TEXT REFERENCES parent (k) ON DELETE CASCADE);
+    INSERT INTO parent VALUES ('p'); INSERT INTO child VALUES ('p'), (NULL);
+    CREATE UNIQUE INDEX "an index" ON plain (id, lower(v)) WHERE n > 3;
+    CREATE VIEW first AS SELECT * FROM second; CREATE VIEW second AS SELECT 1 AS one;
+    CREATE TRIGGER tr AFTER INSERT ON parent BEGIN INSERT INTO child VALUES (new.k); END;
+    CREATE TABLE empty_one (x);
+"#;
+
+fn made(scratch: &TempDir) -> String {
+    let file = scratch.path().join("from.db");
+    Connection::open(&file).and_then(|database| database.execute_batch(WIDE)).expect("a database");
+    file.to_str().expect("Unicode").to_owned()
+}
+
+/// Every value with its type, and every statement of the catalog, by a query that has nothing of the program's own.
+fn told(file: &str) -> Vec<String> {
+    let database = Connection::open(file).expect("a database");
+    let list = |sql: &str| -> Vec<String> {
+        let mut statement = database.prepare(sql).expect("a query");
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| {
+            let cells = (0..columns).map(|n| row.get_ref(n).map(shown));
+            Ok(cells.collect::<rusqlite::Result<Vec<String>>>()?.join("|"))
+        });
+        rows.and_then(Iterator::collect).expect("rows")
+    };
+    let mut all = list("SELECT type, name, sql FROM sqlite_master ORDER BY type, name");
+    for query in [
+        "SELECT * FROM plain ORDER BY id",
+        r#"SELECT * FROM "odd ""table"" [x]; --" ORDER BY 1, 2"#,
+        "SELECT * FROM strict_one ORDER BY 1",
+        "SELECT * FROM child ORDER BY 1",
+        "SELECT * FROM sqlite_sequence",
+        "PRAGMA user_version",
+        "PRAGMA integrity_check",
+    ] {
+        all.extend(list(query));
+    }
+    all
+}
+
+fn shown(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            let kind = value.data_type();
+            format!(
+                "{kind} {} {:?} {}",
+                bytes.len(),
+                String::from_utf8_lossy(&bytes[..bytes.len().min(200)]),
+                blake3::hash(bytes)
+            )
+        }
+        ValueRef::Real(number) => format!("real {:016x}", number.to_bits()),
+        value => format!("{value:?}"),
+    }
+}
+
+fn round_trip(from: impl Fn(&Path) -> String, to: impl Fn(&Path) -> String) {
+    let scratch = TempDir::new().expect("a scratch folder");
+    let file = made(&scratch);
+    let target = scratch.path().join("to.db");
+    let (_folder, place) = folder();
+    dump_to(&from(Path::new(&file)), &place, &DumpOptions { compression: Compression::None, ..DumpOptions::default() });
+    restore_from(&place, &to(&target));
+    let (before, after) = (told(&file), told(target.to_str().expect("Unicode")));
+    let short = |line: &String| line.chars().take(300).collect::<String>();
+    let other: Vec<_> = before.iter().zip(&after).filter(|(a, b)| a != b).map(|(a, b)| (short(a), short(b))).collect();
+    assert_eq!(other, vec![]);
+    assert_eq!(before.len(), after.len());
+}
+
+fn embedded(file: &Path) -> String {
+    format!("sqlite:{}", file.display())
+}
+
+fn driver(file: &Path) -> String {
+    format!("Driver=SQLite3;Database={}", file.display())
+}
+
+#[test]
+fn everything_comes_back() {
+    round_trip(embedded, embedded);
+}
+
+#[test]
+fn everything_comes_back_through_the_driver() {
+    round_trip(driver, driver);
+}
+
+#[test]
+fn a_dump_is_the_same_by_both_ways() {
+    let scratch = TempDir::new().expect("a scratch folder");
+    let file = made(&scratch);
+    let dump = |from: String| {
+        let (_folder, place) = folder();
+        let report = dump_to(&from, &place, &DumpOptions::default());
+        report.manifest.tables.into_iter().map(|table| (table.name, table.rows, table.row_hash)).collect::<Vec<_>>()
+    };
+    assert_eq!(dump(embedded(Path::new(&file))), dump(driver(Path::new(&file))));
+}
