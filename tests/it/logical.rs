@@ -5,6 +5,7 @@ mod mariadb;
 mod money;
 mod postgres;
 mod sqlite;
+mod traps;
 
 use std::collections::BTreeSet;
 

@@ -12,7 +12,7 @@ mod counters;
 mod poll;
 mod prng;
 pub mod program;
-#[cfg(all(unix, feature = "servers"))]
+#[cfg(unix)]
 pub mod servers;
 mod site;
 mod tree_hash;

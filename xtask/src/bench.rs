@@ -13,7 +13,7 @@ use tests::{JournalMode, SampleSite, SampleSiteOptions, SiteSize, Workload};
 use crate::Chore;
 use crate::shell;
 
-type Measured<T> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Measured<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Parts that can be measured by name; without a name all are.
 const SECTIONS: [&str; 3] = ["backup", "window", "registry"];
@@ -62,7 +62,7 @@ fn freeze_windows(programs: &Path, place: &Path, rounds: usize) -> Chore {
     Ok(())
 }
 
-fn fresh(place: &Path) -> std::io::Result<PathBuf> {
+pub(crate) fn fresh(place: &Path) -> std::io::Result<PathBuf> {
     if place.exists() {
         fs::remove_dir_all(place)?;
     }
@@ -183,7 +183,7 @@ fn timed_copy(command: &[&str], from: &Path, to: &Path) -> Measured<Duration> {
     Ok(took)
 }
 
-fn sync() {
+pub(crate) fn sync() {
     // A sync that fails only makes the next figure worse.
     drop(Command::new("sync").status());
 }
@@ -197,7 +197,7 @@ fn empty(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Runs a program to its end and returns the most memory that it held, in KiB.
-fn peak_of(command: &mut Command) -> Measured<u64> {
+pub(crate) fn peak_of(command: &mut Command) -> Measured<u64> {
     let mut child = command.stdout(Stdio::null()).spawn()?;
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
@@ -215,7 +215,7 @@ fn peak_of(command: &mut Command) -> Measured<u64> {
     if ended.success() { Ok(peak) } else { Err(format!("{command:?} failed: {ended}").into()) }
 }
 
-fn median(values: &mut [Duration]) -> Duration {
+pub(crate) fn median(values: &mut [Duration]) -> Duration {
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()
 }

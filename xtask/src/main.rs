@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
 mod bench;
+mod bench_sql;
 mod codegen;
 mod demo;
 mod mssql_odbc;
@@ -21,6 +22,8 @@ cargo xtask demo      watch a site under write load being backed up, killed, wre
 cargo xtask test      run every suite; installs what it lacks after asking, with --yes without asking
 cargo xtask bench     measure beside cp, rsync and hivexregedit; [backup] [window] [registry] [--rounds N]
 cargo xtask windows   build and lint for Windows and run the tests under Wine; --yes, then arguments of `cargo test`
+cargo xtask bench     measure beside cp and rsync; [--rounds N]
+cargo xtask bench sql   measure logical dumps beside pg_dump, pg_restore, mariadb-dump and sqlite3; [--rounds N] [--rows N]
 cargo xtask tidy      check the layers, ARCHITECTURE.md and file sizes
 cargo xtask codegen   write the generated pages of docs/";
 
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         "demo" => demo::run(rest),
         "test" => test::run(rest),
         "windows" => windows::run(rest),
+        "bench" if rest.first().is_some_and(|part| part == "sql") => bench_sql::run(rest),
         "bench" => bench::run(rest),
         bench::registry::VERB => bench::registry::run(rest),
         "tidy" => tidy::run(),

@@ -51,6 +51,23 @@ pub(crate) const WINDOWS: &[Package] = &[
 /// Installs what is missing of `set`, after asking unless `yes`; `purpose` says what for.
 pub(crate) fn ensure(purpose: &str, set: &[Package], yes: bool) -> Result<(), String> {
     let missing: Vec<_> = set.iter().filter(|package| !is_here(package.brings)).collect();
+/// A program or a file, the Debian package that holds it, and its installed size in MB, rounded up.
+const NEEDED: &[(&str, &str, u32)] = &[
+    ("sqlite3", "sqlite3", 1),
+    ("rsync", "rsync", 1),
+    ("b3sum", "b3sum", 2),
+    ("/usr/lib/postgresql", "postgresql", 60),
+    ("mariadbd", "mariadb-server", 200),
+    ("mariadb-dump", "mariadb-client", 40),
+    ("odbcinst", "odbcinst", 1),
+    ("psqlodbcw.so", "odbc-postgresql", 1),
+    ("libmaodbc.so", "odbc-mariadb", 1),
+    ("libsqlite3odbc.so", "libsqliteodbc", 1),
+];
+
+/// Installs what is missing, after asking unless `yes`.
+pub(crate) fn ensure(yes: bool) -> Result<(), String> {
+    let missing: Vec<_> = NEEDED.iter().filter(|(program, ..)| !is_there(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -95,6 +112,16 @@ fn has_library(library: &str) -> bool {
 
 /// Whether whoever runs the chore wants a command to be run; an error where nobody is there.
 pub(crate) fn asked(command: &str) -> Result<bool, String> {
+/// A program on the path or among those of an administrator, a driver in the folder of its kind, or a path by itself.
+fn is_there(name: &str) -> bool {
+    let drivers = || ["x86_64", "aarch64"].map(|kind| format!("/usr/lib/{kind}-linux-gnu/odbc/{name}"));
+    has(name)
+        || Path::new("/usr/sbin").join(name).is_file()
+        || (name.starts_with('/') && Path::new(name).exists())
+        || drivers().iter().any(|path| Path::new(path).is_file())
+}
+
+fn asked(command: &str) -> Result<bool, String> {
     if !std::io::stdin().is_terminal() {
         return Err(format!("nobody is there to ask: add --yes, or run {command}"));
     }

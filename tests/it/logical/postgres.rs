@@ -38,3 +38,18 @@ fn everything_comes_back() {
     server.sql("from", "DROP POLICY mine ON public.plain");
     super::same_lines(&stock_dump(&server, "from"), &stock_dump(&server, "to"));
 }
+
+#[test]
+fn the_driver_delivers_the_same_rows() {
+    let server = server();
+    server.sql("from", WIDE);
+    let dump = |from: &str| {
+        let (_scratch, place) = folder();
+        let report = dump_to(from, &place, &DumpOptions::default());
+        let sums = report.manifest.tables.into_iter().map(|table| (table.name, table.rows, table.row_hash));
+        sums.collect::<Vec<_>>()
+    };
+    let copied = dump(&server.address("from"));
+    assert_eq!(dump(&server.odbc("PostgreSQL Unicode", "from")), copied);
+    assert_eq!(dump(&server.odbc("PostgreSQL ANSI", "from")), copied);
+}

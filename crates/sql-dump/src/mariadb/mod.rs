@@ -10,9 +10,6 @@ pub(crate) use target::target;
 
 use crate::text::Refusal;
 
-/// Opens a connection to the same database.
-pub(crate) type Open = Box<dyn Fn() -> Result<Box<dyn crate::text::TextSession>, crate::logical::LogicalError> + Send>;
-
 /// What an error of the server means.
 pub(crate) fn refusal(state: &str, native: i32) -> Refusal {
     match (native, state) {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::words::{MariaDbWords, quoted};
-use super::{Open, SETTINGS, catalog};
+use super::{SETTINGS, catalog};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Catalog, Table};
 use crate::logical::dump::DumpOptions;
 use crate::logical::format::Moment;
 use crate::logical::seam::{Facts, Origin, Part, RowReader};
-use crate::text::{PagedReader, TextSession, Words};
+use crate::text::{Open, PagedReader, TextSession, Words};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 

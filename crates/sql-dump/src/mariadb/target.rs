@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::SETTINGS;
 use super::origin::{parts, server, session};
 use super::words::{MariaDbWords, literal, quoted};
-use super::{Open, SETTINGS};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Kind, Statement, Table};
 use crate::logical::seam::{Facts, Part, Progress, RowLoader, Target};
-use crate::text::{InsertLoader, PagedReader, TextSession};
+use crate::text::{InsertLoader, Open, PagedReader, TextSession};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 

@@ -14,13 +14,14 @@ use connection::OdbcConnection;
 use crate::logical::LogicalError;
 use crate::logical::dump::DumpOptions;
 use crate::logical::seam::{Facts, Origin, Target};
-use crate::text::{Refusal, TextSession};
-use crate::{mariadb, sqlite_logical};
+use crate::text::{Open, Refusal, TextSession};
+use crate::{mariadb, postgres, sqlite_logical};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
 enum Dialect {
     MariaDb,
+    Postgres,
     Sqlite,
 }
 
@@ -29,6 +30,8 @@ fn look(string: &ConnectionString) -> Result<(ConnectionString, Dialect)> {
     let product = OdbcConnection::open(string, |_, _| Refusal::Other)?.product()?;
     match product.as_str() {
         "MariaDB" | "MySQL" => Ok((string.clone().default("charset", "utf8mb4"), Dialect::MariaDb)),
+        // Savepoints around statements would keep a snapshot from being exported.
+        "PostgreSQL" => Ok((string.clone().default("Protocol", "7.4-1"), Dialect::Postgres)),
         // Without StepAPI the driver keeps whole results.
         "SQLite" | "SQLite3" => Ok((string.clone().default("StepAPI", "1"), Dialect::Sqlite)),
         other => Err(LogicalError::Unsupported(format!("`{other}` is no database that can be dumped logically"))),
@@ -40,7 +43,7 @@ fn facts(string: &ConnectionString, dialect: &'static str) -> Facts {
     Facts { dialect, server: String::new(), transport: format!("ODBC: {driver}"), address: string.to_string() }
 }
 
-fn opener(string: ConnectionString, refusal: fn(&str, i32) -> Refusal) -> mariadb::Open {
+fn opener(string: ConnectionString, refusal: fn(&str, i32) -> Refusal) -> Open {
     Box::new(move || OdbcConnection::open(&string, refusal).map(|session| Box::new(session) as Box<dyn TextSession>))
 }
 
@@ -50,6 +53,10 @@ pub(crate) fn origin(string: &ConnectionString, options: &DumpOptions) -> Result
         Dialect::MariaDb => {
             let facts = facts(&string, "mariadb");
             mariadb::origin(&opener(string, mariadb::refusal), facts, options)
+        }
+        Dialect::Postgres => {
+            let facts = facts(&string, "postgresql");
+            postgres::odbc_origin(&opener(string, postgres::refusal), facts, options)
         }
         Dialect::Sqlite => {
             let facts = facts(&string, "sqlite");
@@ -65,10 +72,16 @@ pub(crate) fn target(string: &ConnectionString) -> Result<Box<dyn Target>> {
             let facts = facts(&string, "mariadb");
             mariadb::target(opener(string, mariadb::refusal), facts)
         }
+        Dialect::Postgres => {
+            let what = "rows are restored into PostgreSQL by COPY: give its address as `postgresql://…`".to_owned();
+            Err(LogicalError::Unsupported(what))
+        }
         Dialect::Sqlite => {
             let facts = facts(&string, "sqlite");
-            let open = opener(string, sqlite_logical::refusal);
-            sqlite_logical::odbc_target([open()?, open()?], facts)
+            // With StepAPI the driver does not run a PRAGMA that returns nothing.
+            let session = opener(string.clone().with("StepAPI", "0"), sqlite_logical::refusal)()?;
+            let loader = opener(string, sqlite_logical::refusal)()?;
+            sqlite_logical::odbc_target([session, loader], facts)
         }
     }
 }

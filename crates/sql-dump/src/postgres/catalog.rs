@@ -1,6 +1,6 @@
 //! What a PostgreSQL database consists of. The server writes the statements itself, by its `pg_get_…` functions, wherever it has one.
 
-use super::session::Session;
+use super::session::Asks;
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Catalog, Column, Encoding, Kind, Statement, Table};
 
@@ -17,7 +17,7 @@ fn own(class: &str, oid: &str) -> String {
 }
 
 /// Reads all of it as of the snapshot of `session`.
-pub(super) fn read(session: &mut Session) -> Result<Catalog> {
+pub(super) fn read(session: &mut dyn Asks) -> Result<Catalog> {
     let mut catalog = Catalog { not_covered: not_covered(session)?, ..Catalog::default() };
     let mut pre = |kind, rows: Vec<Row>| catalog.pre.extend(rows.into_iter().map(|row| statement(kind, row)));
     pre(Kind::Container, containers(session)?);
@@ -47,12 +47,12 @@ fn statement(kind: Kind, (name, sql): Row) -> Statement {
 }
 
 /// Rows of a query with two columns.
-fn pairs(session: &mut Session, what: &str, sql: &str) -> Result<Vec<Row>> {
-    let rows = session.rows(&format!("read {what}"), sql)?;
+fn pairs(session: &mut dyn Asks, what: &str, sql: &str) -> Result<Vec<Row>> {
+    let rows = session.rows(&format!("read {what}"), sql, 2)?;
     Ok(rows.into_iter().map(|row| (row.text(0), row.text(1))).collect())
 }
 
-fn containers(session: &mut Session) -> Result<Vec<Row>> {
+fn containers(session: &mut dyn Asks) -> Result<Vec<Row>> {
     let own = own("pg_namespace", "n.oid");
     pairs(
         session,
@@ -66,7 +66,7 @@ fn containers(session: &mut Session) -> Result<Vec<Row>> {
     )
 }
 
-fn types(session: &mut Session) -> Result<Vec<Row>> {
+fn types(session: &mut dyn Asks) -> Result<Vec<Row>> {
     let own = own("pg_type", "t.oid");
     pairs(
         session,
@@ -95,7 +95,7 @@ fn types(session: &mut Session) -> Result<Vec<Row>> {
     )
 }
 
-fn sequences(session: &mut Session) -> Result<Vec<Row>> {
+fn sequences(session: &mut dyn Asks) -> Result<Vec<Row>> {
     let own = own("pg_class", "c.oid");
     pairs(
         session,
@@ -113,7 +113,7 @@ fn sequences(session: &mut Session) -> Result<Vec<Row>> {
 }
 
 /// Sequences that go with a column (`serial`): after the tables.
-fn owned_sequences(session: &mut Session) -> Result<Vec<Row>> {
+fn owned_sequences(session: &mut dyn Asks) -> Result<Vec<Row>> {
     pairs(
         session,
         "owners of sequences",
@@ -128,20 +128,20 @@ fn owned_sequences(session: &mut Session) -> Result<Vec<Row>> {
     )
 }
 
-fn sequence_values(session: &mut Session) -> Result<Vec<Row>> {
+fn sequence_values(session: &mut dyn Asks) -> Result<Vec<Row>> {
     let own = own("pg_class", "c.oid");
     let sql = format!(
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.relkind = 'S' AND {OURS} AND {own} AND c.relpersistence <> 't' ORDER BY c.oid"
     );
-    let names = session.rows("read sequences", &sql)?;
+    let names = session.rows("read sequences", &sql, 1)?;
     let mut values = Vec::new();
     for name in names.into_iter().map(|row| row.text(0)) {
         let sql = format!(
             "SELECT format('SELECT setval(%L::regclass, %s, %L)', {}, last_value, is_called) FROM {name}",
             literal(&name)
         );
-        let found = session.rows("read the value of a sequence", &sql)?;
+        let found = session.rows("read the value of a sequence", &sql, 1)?;
         values.extend(found.into_iter().map(|row| (name.clone(), row.text(0))));
     }
     Ok(values)
@@ -170,7 +170,7 @@ const COLUMNS: &str = "(SELECT string_agg(format('%I %s', a.attname, format_type
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)";
 
 /// Tables, then what ties parts to their wholes.
-fn table_statements(session: &mut Session) -> Result<Vec<Row>> {
+fn table_statements(session: &mut dyn Asks) -> Result<Vec<Row>> {
     let is_table = is_table();
     let mut all = pairs(
         session,
@@ -199,7 +199,7 @@ fn table_statements(session: &mut Session) -> Result<Vec<Row>> {
 }
 
 /// Constraints of some kinds that a table has by itself, not from the whole that it is a part of.
-fn constraints(session: &mut Session, kinds: &str) -> Result<Vec<Row>> {
+fn constraints(session: &mut dyn Asks, kinds: &str) -> Result<Vec<Row>> {
     let is_table = is_table();
     pairs(
         session,
@@ -214,7 +214,7 @@ fn constraints(session: &mut Session, kinds: &str) -> Result<Vec<Row>> {
     )
 }
 
-fn indexes(session: &mut Session) -> Result<Vec<Row>> {
+fn indexes(session: &mut dyn Asks) -> Result<Vec<Row>> {
     let relation =
         format!("c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {OURS} AND {}", own("pg_class", "c.oid"));
     pairs(
@@ -230,7 +230,7 @@ fn indexes(session: &mut Session) -> Result<Vec<Row>> {
     )
 }
 
-fn routines(session: &mut Session) -> Result<Vec<Row>> {
+fn routines(session: &mut dyn Asks) -> Result<Vec<Row>> {
     // The constructors of a range type come with it.
     let own = own("pg_proc", "p.oid").replace("= 'e'", "IN ('e', 'i')");
     pairs(
@@ -244,7 +244,7 @@ fn routines(session: &mut Session) -> Result<Vec<Row>> {
 }
 
 /// Views, then materialized views with their indexes and rows.
-fn views(session: &mut Session) -> Result<Vec<Row>> {
+fn views(session: &mut dyn Asks) -> Result<Vec<Row>> {
     let own = own("pg_class", "c.oid");
     let mut all = pairs(
         session,
@@ -262,17 +262,17 @@ fn views(session: &mut Session) -> Result<Vec<Row>> {
         session,
         "materialized views",
         &format!(
-            "SELECT * FROM (SELECT format('%I.%I', n.nspname, c.relname), format('REFRESH MATERIALIZED VIEW %I.%I', n.nspname, c.relname), c.oid, 0
+            "SELECT a, b FROM (SELECT format('%I.%I', n.nspname, c.relname), format('REFRESH MATERIALIZED VIEW %I.%I', n.nspname, c.relname), c.oid, 0
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND c.relispopulated AND {OURS} AND {own}
              UNION ALL SELECT format('%I.%I', n.nspname, x.relname), pg_get_indexdef(x.oid), c.oid, 1
              FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.relkind = 'm' AND {OURS} AND {own}) AS all_of_them ORDER BY 3, 4"
+             WHERE c.relkind = 'm' AND {OURS} AND {own}) AS all_of_them (a, b, o, p) ORDER BY o, p"
         ),
     )?);
     Ok(all)
 }
 
-fn triggers(session: &mut Session) -> Result<Vec<Row>> {
+fn triggers(session: &mut dyn Asks) -> Result<Vec<Row>> {
     let own = own("pg_class", "c.oid");
     pairs(
         session,
@@ -285,7 +285,7 @@ fn triggers(session: &mut Session) -> Result<Vec<Row>> {
     )
 }
 
-fn comments(session: &mut Session) -> Result<Vec<Row>> {
+fn comments(session: &mut dyn Asks) -> Result<Vec<Row>> {
     let own = own("pg_class", "c.oid");
     pairs(
         session,
@@ -303,13 +303,13 @@ fn comments(session: &mut Session) -> Result<Vec<Row>> {
 }
 
 /// The tables that hold rows themselves.
-pub(super) fn tables(session: &mut Session) -> Result<Vec<Table>> {
+pub(super) fn tables(session: &mut dyn Asks) -> Result<Vec<Table>> {
     let is_table = is_table();
     let sql = format!(
         "SELECT c.oid, n.nspname, c.relname, pg_table_size(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE {is_table} AND c.relkind = 'r' ORDER BY c.oid"
     );
-    let found = session.rows("read tables", &sql)?;
+    let found = session.rows("read tables", &sql, 4)?;
     let mut tables = Vec::with_capacity(found.len());
     let mut places = std::collections::HashMap::new();
     for row in found {
@@ -323,30 +323,35 @@ pub(super) fn tables(session: &mut Session) -> Result<Vec<Table>> {
          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type b ON b.oid = a.atttypid
          WHERE {is_table} AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY c.oid, a.attnum"
     );
-    for row in session.rows("read columns", &sql)? {
+    for row in session.rows("read columns", &sql, 6)? {
         let Some(place) = places.get(&row.text(0)) else { continue };
         let table: &mut Table = &mut tables[*place];
         if row.text(4).split(' ').any(|number| number == row.text(5)) {
             table.key.push(table.columns.len());
         }
-        let column = Column { name: row.text(1), declared: row.text(2), encoding: encoding(&row.text(3)), limit: None };
+        let (encoding, limit) = shape(&row.text(3));
+        let column = Column { name: row.text(1), declared: row.text(2), encoding, limit };
         table.columns.push(column);
     }
     Ok(tables)
 }
 
-fn encoding(kind: &str) -> Encoding {
+/// How values of a type are written, and the most bytes of their text.
+fn shape(kind: &str) -> (Encoding, Option<u64>) {
     match kind {
-        "int2" | "int4" | "int8" | "numeric" | "float4" | "float8" | "oid" => Encoding::Number,
-        "bytea" => Encoding::Binary,
-        _ => Encoding::Text,
+        "int2" | "int4" | "int8" | "oid" => (Encoding::Number, Some(24)),
+        "float4" | "float8" => (Encoding::Number, Some(32)),
+        "numeric" => (Encoding::Number, None),
+        "bytea" => (Encoding::Binary, None),
+        "bool" | "date" | "time" | "timetz" | "timestamp" | "timestamptz" | "uuid" => (Encoding::Text, Some(64)),
+        _ => (Encoding::Text, None),
     }
 }
 
 /// What is there and not in the dump, with its number.
-fn not_covered(session: &mut Session) -> Result<Vec<String>> {
+fn not_covered(session: &mut dyn Asks) -> Result<Vec<String>> {
     let sql = format!(
-        "SELECT what, n FROM (VALUES
+        "SELECT what, n::text FROM (VALUES
            ('large objects (pg_largeobject)', (SELECT count(*) FROM pg_largeobject_metadata)),
            ('row security policies', (SELECT count(*) FROM pg_policy)),
            ('rewrite rules', (SELECT count(*) FROM pg_rules n WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'information_schema')),
@@ -365,7 +370,7 @@ fn not_covered(session: &mut Session) -> Result<Vec<String>> {
         own("pg_collation", "p.oid"),
         own("pg_type", "p.oid"),
     );
-    let rows = session.rows("count what a dump does not hold", &sql)?;
+    let rows = session.rows("count what a dump does not hold", &sql, 2)?;
     let mut lines: Vec<String> = rows.into_iter().map(|row| format!("{}: {}", row.text(0), row.text(1))).collect();
     lines.push("owners and privileges".to_owned());
     Ok(lines)

@@ -1,7 +1,9 @@
 //! PostgreSQL by its own protocol: one exported snapshot for all connections, rows by COPY in both directions.
+//! Where that cannot be (a server that asks for TLS), rows come through the ODBC driver.
 
 mod address;
 mod catalog;
+mod driver;
 mod origin;
 mod server_error;
 mod session;
@@ -9,5 +11,6 @@ mod target;
 mod wire;
 
 pub(crate) use address::PostgresAddress;
+pub(crate) use driver::{origin as odbc_origin, refusal};
 pub(crate) use origin::origin;
 pub(crate) use target::target;

@@ -3,7 +3,7 @@
 use super::address::PostgresAddress;
 use super::catalog::{self, quoted};
 use super::server_error::judge;
-use super::session::Session;
+use super::session::{Asks, Session};
 use super::wire::Copied;
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Catalog, Table};
@@ -15,7 +15,7 @@ use crate::logical::seam::{Facts, Origin, Part, RowReader};
 type Result<T> = std::result::Result<T, LogicalError>;
 
 /// The longest that a table's lock is waited for: a statement that waits for it holds everybody behind it up.
-const LOCK_LIMIT: &str = "SET LOCAL lock_timeout = '5s'";
+pub(super) const LOCK_LIMIT: &str = "SET LOCAL lock_timeout = '5s'";
 /// How many tables one LOCK statement names.
 const LOCKED_AT_ONCE: usize = 500;
 
@@ -81,14 +81,17 @@ impl PostgresOrigin {
         if !late.is_empty() {
             self.lock(late)?;
         }
-        let replaced = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND oid >= 16384
+        not_replaced(&mut self.leader)
+    }
+}
+
+/// Refuses a table whose storage is another one than in the snapshot.
+pub(super) fn not_replaced(session: &mut dyn Asks) -> Result<()> {
+    let replaced = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND oid >= 16384
             AND relfilenode IS DISTINCT FROM coalesce(pg_relation_filenode(oid), 0) LIMIT 1";
-        match self.leader.value("compare tables with the snapshot", replaced)? {
-            none if none.is_empty() => Ok(()),
-            table => {
-                Err(LogicalError::Changed { table, source: "it was rewritten after the snapshot was taken".into() })
-            }
-        }
+    match session.value("compare tables with the snapshot", replaced)? {
+        none if none.is_empty() => Ok(()),
+        table => Err(LogicalError::Changed { table, source: "it was rewritten after the snapshot was taken".into() }),
     }
 }
 
@@ -132,7 +135,7 @@ impl Origin for PostgresOrigin {
 }
 
 /// Ranges of pages. Servers before version 14 read the whole table for each of them, so it is not cut there.
-pub(super) fn parts(session: &mut Session, table: &Table, wanted: usize) -> Result<Vec<Part>> {
+pub(super) fn parts(session: &mut dyn Asks, table: &Table, wanted: usize) -> Result<Vec<Part>> {
     let version = session.value("read the version", "SHOW server_version_num")?;
     let sql = format!(
         "SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",

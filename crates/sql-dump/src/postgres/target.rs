@@ -4,7 +4,7 @@ use super::address::PostgresAddress;
 use super::catalog::{literal, quoted};
 use super::origin::{facts, name, parts};
 use super::server_error::{judge, judge_load};
-use super::session::Session;
+use super::session::{Asks, Session};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Kind, Statement, Table};
 use crate::logical::chunk::RowWriter;
@@ -47,7 +47,7 @@ impl Target for PostgresTarget {
             self.session.run("begin the restore", &sql)?;
             return Ok(Progress::default());
         }
-        let steps = self.session.rows("read what is done", &format!("SELECT step FROM {PROGRESS}"))?;
+        let steps = self.session.rows("read what is done", &format!("SELECT step FROM {PROGRESS}"), 1)?;
         let done: std::collections::BTreeSet<String> = steps.into_iter().map(|row| row.text(0)).collect();
         if !done.contains(&mark(dump)) {
             return Err(LogicalError::NotEmpty { found: "an unfinished restore of another dump".to_owned() });

@@ -7,5 +7,5 @@ mod words;
 
 pub(crate) use insert::InsertLoader;
 pub(crate) use paged::{PagedReader, Row};
-pub(crate) use session::{Cells, Refusal, TextSession};
+pub(crate) use session::{Cells, Open, Refusal, TextSession};
 pub(crate) use words::{KeyPart, Words};

@@ -167,6 +167,9 @@ impl Walk<'_> {
         if self.key.is_empty() {
             return sql + &format!(" LIMIT {asked} OFFSET {before}");
         }
+        if self.words.comes_in_order() {
+            return sql + &format!(" LIMIT {asked}");
+        }
         let order: Vec<&str> = self.key.iter().map(|part| part.expression.as_str()).collect();
         sql + &format!(" ORDER BY {} LIMIT {asked}", order.join(", "))
     }
@@ -201,8 +204,15 @@ impl Walk<'_> {
 }
 
 fn range(key: &[KeyPart], part: Part) -> Option<String> {
-    let Part::Keys(from, to) = part else { return None };
     let first = &key.first()?.expression;
+    let (from, to) = match part {
+        Part::Whole => return None,
+        Part::Keys(from, to) => (from.map(|from| from.to_string()), to.map(|to| to.to_string())),
+        Part::Pages(from, to) => {
+            let place = |page: u64| format!("'({page},0)'::tid");
+            (Some(place(from)), to.map(place))
+        }
+    };
     let from = from.map(|from| format!("{first} >= {from}"));
     let to = to.map(|to| format!("{first} < {to}"));
     Some(from.into_iter().chain(to).collect::<Vec<_>>().join(" AND ")).filter(|range| !range.is_empty())

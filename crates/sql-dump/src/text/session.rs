@@ -50,3 +50,6 @@ pub(crate) enum Refusal {
     DoesNotFit,
     Other,
 }
+
+/// Opens a connection to the same database.
+pub(crate) type Open = Box<dyn Fn() -> Result<Box<dyn TextSession>> + Send>;

@@ -31,6 +31,10 @@ pub(crate) trait Words: Send + Sync {
     }
     /// The key by which a table's rows are ordered and found; empty: by their number.
     fn key(&self, table: &Table) -> Vec<KeyPart>;
+    /// Whether rows come in the order of the key without being told to; then they are not told, for it would be a sort.
+    fn comes_in_order(&self) -> bool {
+        false
+    }
     /// What makes a scan without a key return the same order every time.
     fn scan(&self, _table: &Table) -> String {
         String::new()

@@ -1,0 +1,228 @@
+//! Dumping from PostgreSQL through an ODBC driver: the same snapshot and the same rows, in pages by place of storage.
+
+use std::sync::Arc;
+
+use super::catalog::{self, literal, quoted};
+use super::origin::{LOCK_LIMIT, name, not_replaced, parts};
+use super::session::{Asks, SETTINGS};
+use crate::logical::LogicalError;
+use crate::logical::catalog::{Catalog, Column, Encoding, Table};
+use crate::logical::chunk::RowWriter;
+use crate::logical::dump::DumpOptions;
+use crate::logical::format::Moment;
+use crate::logical::row_text::{HEX_MARK, escape};
+use crate::logical::rows::ChunkReader;
+use crate::logical::seam::{Facts, Origin, Part, RowReader};
+use crate::text::{KeyPart, Open, PagedReader, Refusal, Row, TextSession, Words};
+
+type Result<T> = std::result::Result<T, LogicalError>;
+
+/// Units (characters or bytes) of a long value that are read at once.
+const PIECE: u64 = 128 * 1024;
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+
+struct DriverOrigin {
+    facts: Facts,
+    sessions: Vec<Box<dyn TextSession>>,
+    shared_snapshot: bool,
+}
+
+/// What an error of the server means.
+pub(crate) fn refusal(state: &str, _native: i32) -> Refusal {
+    match state {
+        "57P01" | "57P02" | "57P03" => Refusal::Gone,
+        "55P03" | "40P01" | "57014" => Refusal::Busy,
+        // The driver has names of its own for undefined tables and columns.
+        "42P01" | "42703" | "3F000" | "72000" | "42S02" | "42S22" => Refusal::Changed,
+        state if state.starts_with("08") => Refusal::Gone,
+        state if state.starts_with("22") || state.starts_with("23") => Refusal::DoesNotFit,
+        _ => Refusal::Other,
+    }
+}
+
+pub(crate) fn origin(open: &Open, mut facts: Facts, options: &DumpOptions) -> Result<Box<dyn Origin>> {
+    let mut sessions = Vec::new();
+    for _ in 0..options.connections.clamp(1, 4) {
+        let mut session = open()?;
+        for setting in SETTINGS.split(';') {
+            session.run("set up the session", setting)?;
+        }
+        // With a condition on the place of storage a scan of a range is then the only plan.
+        session.run("set up the session", "SET enable_seqscan = off")?;
+        same_text(&mut *session)?;
+        sessions.push(session);
+    }
+    facts.server = format!("PostgreSQL {}", Asks::value(&mut sessions[0], "read the version", "SHOW server_version")?);
+    let mut origin = DriverOrigin { facts, sessions, shared_snapshot: options.shared_snapshot };
+    let tables = catalog::tables(&mut origin.sessions[0])?;
+    if origin.shared_snapshot {
+        origin.sessions[0].run("begin", BEGIN)?;
+        origin.lock(&tables)?;
+    }
+    Ok(Box::new(origin))
+}
+
+/// Text of all planes must arrive, and come back, as it is, whatever the locale.
+fn same_text(session: &mut dyn TextSession) -> Result<()> {
+    let sql = "SELECT 'ä€😀', encode(convert_to('ä€😀', 'UTF8'), 'hex')";
+    let found = session.rows("try text out", sql, 2)?;
+    if found.first().is_some_and(|row| row[0] == "ä€😀" && row[1] == "c3a4e282acf09f9880") {
+        return Ok(());
+    }
+    let what = format!("the driver does not hand text on as it is ({found:?}): set LC_ALL=C.UTF-8");
+    Err(LogicalError::Unsupported(what))
+}
+
+impl DriverOrigin {
+    fn lock(&mut self, tables: &[Table]) -> Result<()> {
+        self.sessions[0].run("limit the wait for locks", LOCK_LIMIT)?;
+        for table in tables {
+            let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", name(table));
+            self.sessions[0].run("lock a table", &sql).map_err(|error| error.about(&table.title()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Origin for DriverOrigin {
+    fn facts(&self) -> Facts {
+        self.facts.clone()
+    }
+
+    fn pin(&mut self) -> Result<Moment> {
+        if !self.shared_snapshot {
+            return Ok(Moment { pinned_by: "nothing".to_owned(), ..Moment::default() });
+        }
+        let export = "SELECT pg_catalog.pg_export_snapshot()";
+        let id = Asks::value(&mut self.sessions[0], "export a snapshot", export)?;
+        for session in &mut self.sessions[1..] {
+            session.run("begin", BEGIN)?;
+            session.run("import the snapshot", &format!("SET TRANSACTION SNAPSHOT {}", literal(&id)))?;
+        }
+        let pinned_by = "a snapshot that one connection exported and all others read from".to_owned();
+        Ok(Moment { one_snapshot: true, pinned_by, id, ..Moment::default() })
+    }
+
+    fn catalog(&mut self) -> Result<Catalog> {
+        let catalog = catalog::read(&mut self.sessions[0])?;
+        if self.shared_snapshot {
+            self.lock(&catalog.tables)?;
+            not_replaced(&mut self.sessions[0])?;
+        }
+        Ok(catalog)
+    }
+
+    fn parts(&mut self, table: &Table, wanted: usize) -> Result<Vec<Part>> {
+        parts(&mut self.sessions[0], table, wanted)
+    }
+
+    fn readers(self: Box<Self>) -> Vec<Box<dyn RowReader>> {
+        let words: Arc<dyn Words> = Arc::new(PostgresWords);
+        let reader = |session| Box::new(PagedReader { session, words: words.clone() }) as Box<dyn RowReader>;
+        self.sessions.into_iter().map(reader).collect()
+    }
+}
+
+struct PostgresWords;
+
+/// The text that COPY would write: that of the type's own output function, which a cast to text is not for every type.
+fn text(column: &Column) -> String {
+    let name = quoted(&column.name);
+    match column.declared.split('(').next() {
+        Some("text" | "character varying") => name,
+        _ => format!("CASE WHEN {name} IS NOT NULL THEN concat({name}) END"),
+    }
+}
+
+impl Words for PostgresWords {
+    fn name(&self, name: &str) -> String {
+        quoted(name)
+    }
+
+    fn table(&self, table: &Table) -> String {
+        format!("ONLY {}", name(table))
+    }
+
+    fn key(&self, _table: &Table) -> Vec<KeyPart> {
+        let literal = |text: &[u8]| format!("'{}'::tid", String::from_utf8_lossy(text));
+        vec![KeyPart { expression: "ctid".to_owned(), shown: "ctid::text".to_owned(), width: 32, literal }]
+    }
+
+    fn comes_in_order(&self) -> bool {
+        true
+    }
+
+    fn value(&self, column: &Column) -> String {
+        match column.encoding {
+            Encoding::Binary => format!("encode({}, 'hex')", quoted(&column.name)),
+            _ => text(column),
+        }
+    }
+
+    fn is_long(&self, column: &Column, units: usize) -> String {
+        match column.encoding {
+            Encoding::Binary => format!("octet_length({}) > {units}", quoted(&column.name)),
+            _ => format!("octet_length({}) > {units}", text(column)),
+        }
+    }
+
+    fn width(&self, column: &Column, units: usize) -> usize {
+        // encode() sets no line ends for hexadecimal digits.
+        if column.encoding == Encoding::Binary { 2 * units } else { units }
+    }
+
+    fn long_value(
+        &self,
+        session: &mut dyn TextSession,
+        row: &Row<'_>,
+        column: &Column,
+        rows: &mut RowWriter<'_>,
+    ) -> Result<()> {
+        let (name, binary) = (quoted(&column.name), column.encoding == Encoding::Binary);
+        let length = if binary { format!("octet_length({name})") } else { format!("length({})", text(column)) };
+        let sql = format!("SELECT {length} FROM {}{}", row.table, row.at);
+        let length = session.value(&format!("read a value of `{}`", row.title), &sql)?;
+        let Ok(length) = length.parse::<u64>() else { return rows.piece(b"\\N") };
+        if binary {
+            rows.piece(HEX_MARK)?;
+        }
+        let mut from = 1;
+        while from <= length {
+            let piece = match binary {
+                true => format!("encode(substring({name} from {from} for {PIECE}), 'hex')"),
+                false => format!("substring({} from {from} for {PIECE})", text(column)),
+            };
+            let sql = format!("SELECT {piece} FROM {}{}", row.table, row.at);
+            let mut field = Vec::new();
+            session.fetch(
+                "read a piece of a value",
+                &sql,
+                &[usize::try_from(PIECE * 4).unwrap_or(0)],
+                &mut |cells| {
+                    let cell = cells.first().copied().flatten().unwrap_or_default();
+                    if binary {
+                        field.extend_from_slice(cell);
+                    } else {
+                        escape(cell, &mut field);
+                    }
+                    Ok(())
+                },
+            )?;
+            rows.piece(&field)?;
+            from += PIECE;
+        }
+        Ok(())
+    }
+
+    fn literal(&self, _column: &Column, field: &[u8], sql: &mut Vec<u8>) {
+        sql.extend_from_slice(literal(&String::from_utf8_lossy(field)).as_bytes());
+    }
+
+    fn load_long(&self, _session: &mut dyn TextSession, table: &Table, _chunk: &mut ChunkReader<'_>) -> Result<()> {
+        Err(LogicalError::Unsupported(format!("rows of `{}` are restored by COPY", table.title())))
+    }
+
+    fn begin(&self) -> &'static str {
+        "BEGIN"
+    }
+}
