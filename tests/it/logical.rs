@@ -1,6 +1,8 @@
 //! Logical dumps of real servers and files: dumped, restored, compared by row hash and by an independent query.
 
 mod bad_input;
+mod generated;
+mod locale;
 mod mariadb;
 mod money;
 mod postgres;

@@ -15,6 +15,7 @@ const ADAPTERS: &[&str] = &["archive", "ctl-parser", "host", "registry", "sql-du
 const OWNERS: &[(&str, &str)] = &[
     ("rusqlite", "sql-dump"),
     ("odbc-api", "sql-dump"),
+    ("postgres-protocol", "sql-dump"),
     ("quick-xml", "vss"),
     ("notify", "cli"),
     ("clap", "cli"),

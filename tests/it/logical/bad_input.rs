@@ -76,27 +76,58 @@ fn a_database_that_holds_something_is_refused() {
     assert!(matches!(try_restore(&place, &server.address("to")), Err(LogicalError::NotEmpty { .. })));
 }
 
-/// A dump with two chunks, of which one fails in its restore, goes on where it stopped.
-#[test]
-fn a_restore_goes_on() {
-    let server = Postgres::start();
-    table(&server);
-    server.sql("from", "CREATE TABLE u AS SELECT * FROM t");
+/// A restore of two chunks, of which one is damaged, stops there and goes on when it is whole again.
+fn goes_on(from: &str, to: &str, count: impl Fn() -> String) {
     let (scratch, place) = folder();
-    let report = dump_to(&server.address("from"), &place, &DumpOptions::default());
+    let report = dump_to(from, &place, &DumpOptions::default());
     let chunk = scratch.path().join("dump").join(&report.manifest.tables[1].chunks[0].file);
     let whole = fs::read(&chunk).expect("the chunk is there");
     let mut altered = whole.clone();
     let middle = altered.len() / 2;
     altered[middle] ^= 1;
     fs::write(&chunk, &altered).expect("it is altered");
-    let error = try_restore(&place, &server.address("to")).expect_err("a chunk is damaged");
-    assert!(matches!(error, LogicalError::Damaged { .. }), "{error:?}");
-    assert_eq!(server.sql("to", "SELECT count(*) FROM u"), "0\n");
+    // Another connection may have its own chunk in hand when this one fails, and drops it then; what is done stays done.
+    for _ in 0..3 {
+        let error = try_restore(&place, to).expect_err("a chunk is damaged");
+        assert!(matches!(error, LogicalError::Damaged { .. }), "{error:?}");
+    }
+    assert_eq!(count(), "0");
     fs::write(&chunk, &whole).expect("it is whole again");
-    let report = restore_from(&place, &server.address("to"));
+    let report = restore_from(&place, to);
     assert_eq!((report.chunks_before, report.rows, report.compared), (1, 100_000, true));
+    assert!(matches!(try_restore(&place, to), Err(LogicalError::NotEmpty { .. })));
+}
+
+#[test]
+fn a_restore_goes_on() {
+    let server = Postgres::start();
+    table(&server);
+    server.sql("from", "CREATE TABLE u AS SELECT * FROM t; CREATE VIEW v AS SELECT * FROM u; CREATE INDEX ON t (v)");
+    goes_on(&server.address("from"), &server.address("to"), || {
+        server.sql("to", "SELECT count(*) FROM u").trim().to_owned()
+    });
     assert_eq!(server.sql("to", "SELECT count(*) FROM pg_namespace WHERE nspname = 'sitebackup_restore'"), "0\n");
+    let maria = MariaDb::start();
+    maria.create("from");
+    maria.create("to");
+    maria.sql(
+        "from",
+        "CREATE TABLE t (id int PRIMARY KEY, v varchar(40), KEY (v)); INSERT INTO t SELECT seq, MD5(seq) FROM seq_1_to_50000;
+         CREATE TABLE u (id int AUTO_INCREMENT PRIMARY KEY, v text); INSERT INTO u SELECT * FROM t; CREATE VIEW v AS SELECT * FROM u",
+    );
+    goes_on(&maria.odbc("from"), &maria.odbc("to"), || maria.sql("to", "SELECT count(*) FROM u").trim().to_owned());
+    let scratch = TempDir::new().expect("a scratch folder");
+    let [from, to] = ["from.db", "to.db"].map(|name| scratch.path().join(name));
+    let rows = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 50000) SELECT n, hex(n * 7919) FROM c";
+    let sql = format!(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t {rows}; CREATE TABLE u AS SELECT * FROM t; CREATE INDEX i ON t (v)"
+    );
+    rusqlite::Connection::open(&from).and_then(|database| database.execute_batch(&sql)).expect("a database");
+    let count = || {
+        let database = rusqlite::Connection::open(&to).expect("a database");
+        database.query_row("SELECT count(*) FROM u", [], |row| row.get::<_, i64>(0)).expect("a count").to_string()
+    };
+    goes_on(&format!("sqlite:{}", from.display()), &format!("sqlite:{}", to.display()), count);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! What a driver says about types is not used: drivers describe `float8` as a 32-bit float, every SQLite integer as a 32-bit one, and
 //! unlimited text as 8190 bytes. The caller names the width of each column, and a value that does not fit is an error, whatever the driver returned.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use odbc_api::buffers::{CharColumn, ColumnarBuffer};
 use odbc_api::{Connection, ConnectionOptions, Cursor, Error, ResultSetMetadata, environment};
 
@@ -17,25 +19,39 @@ type Result<T> = std::result::Result<T, LogicalError>;
 const ROW_SET: usize = 2 << 20;
 const CONNECT_SECONDS: u32 = 15;
 
+/// Held while a connection is opened or closed. Drivers set themselves up at the first connection and tear down after the last one, not all of
+/// them safely: the MariaDB driver reports "memory allocation error" when another thread is at it.
+static COMING_AND_GOING: Mutex<()> = Mutex::new(());
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    COMING_AND_GOING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 pub(super) struct OdbcConnection {
-    connection: Connection<'static>,
+    /// There until it is dropped.
+    connection: Option<Connection<'static>>,
     string: ConnectionString,
     refusal: fn(&str, i32) -> Refusal,
 }
 
 impl OdbcConnection {
     pub(super) fn open(string: &ConnectionString, refusal: fn(&str, i32) -> Refusal) -> Result<Self> {
+        let _guard = one_at_a_time();
         let manager = environment()
             .map_err(|error| LogicalError::Connect { to: string.to_string(), source: error.to_string().into() })?;
         let options = ConnectionOptions { login_timeout_sec: Some(CONNECT_SECONDS), ..ConnectionOptions::default() };
         let connection = manager.connect_with_connection_string(&located(string).reveal(), options);
         let connection = connection.map_err(|error| connect_error(string, &error))?;
-        Ok(Self { connection, string: string.clone(), refusal })
+        Ok(Self { connection: Some(connection), string: string.clone(), refusal })
+    }
+
+    fn connection(&self) -> &Connection<'static> {
+        self.connection.as_ref().expect("only drop takes it")
     }
 
     /// What the database calls itself.
     pub(super) fn product(&self) -> Result<String> {
-        self.connection.database_management_system_name().map_err(|error| self.failed("ask for the product", &error))
+        self.connection().database_management_system_name().map_err(|error| self.failed("ask for the product", &error))
     }
 
     fn failed(&self, action: &str, error: &Error) -> LogicalError {
@@ -52,11 +68,18 @@ impl OdbcConnection {
     }
 }
 
+impl Drop for OdbcConnection {
+    fn drop(&mut self) {
+        let _guard = one_at_a_time();
+        self.connection = None;
+    }
+}
+
 impl TextSession for OdbcConnection {
     fn run(&mut self, action: &str, sql: &str) -> Result<()> {
         let run = || -> std::result::Result<(), Error> {
             // Some drivers work only while rows are asked for, also where there are none.
-            if let Some(mut cursor) = self.connection.execute(sql, (), None)? {
+            if let Some(mut cursor) = self.connection().execute(sql, (), None)? {
                 while cursor.next_row()?.is_some() {}
             }
             Ok(())
@@ -71,7 +94,7 @@ impl TextSession for OdbcConnection {
         widths: &[usize],
         take: &mut dyn FnMut(&Cells<'_>) -> Result<()>,
     ) -> Result<()> {
-        let cursor = self.connection.execute(sql, (), None).map_err(|error| self.failed(action, &error))?;
+        let cursor = self.connection().execute(sql, (), None).map_err(|error| self.failed(action, &error))?;
         let Some(mut cursor) = cursor else { return Ok(()) };
         let columns = cursor.num_result_cols().map_err(|error| self.failed(action, &error))?;
         if usize::try_from(columns).ok() != Some(widths.len()) {
