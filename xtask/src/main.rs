@@ -21,9 +21,8 @@ const USAGE: &str = "\
 cargo xtask demo      watch a site under write load being backed up, killed, wrecked and recovered
 cargo xtask test      run every suite; installs what it lacks after asking, with --yes without asking
 cargo xtask bench     measure beside cp, rsync and hivexregedit; [backup] [window] [registry] [--rounds N]
-cargo xtask windows   build and lint for Windows and run the tests under Wine; --yes, then arguments of `cargo test`
-cargo xtask bench     measure beside cp and rsync; [--rounds N]
 cargo xtask bench sql   measure logical dumps beside pg_dump, pg_restore, mariadb-dump and sqlite3; [--rounds N] [--rows N]
+cargo xtask windows   build and lint for Windows and run the tests under Wine; --yes, then arguments of `cargo test`
 cargo xtask tidy      check the layers, ARCHITECTURE.md and file sizes
 cargo xtask codegen   write the generated pages of docs/";
 

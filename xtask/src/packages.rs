@@ -37,6 +37,17 @@ pub(crate) const ODBC: &[Package] = &[
     package("libltdl7", "libltdl.so.7", 1),
 ];
 
+/// Database servers that the suites start for themselves, their tools, and their ODBC drivers.
+pub(crate) const SERVERS: &[Package] = &[
+    package("postgresql", "/usr/lib/postgresql", 60),
+    package("mariadb-server", "/usr/sbin/mariadbd", 200),
+    package("mariadb-client", "mariadb-dump", 40),
+    package("odbcinst", "odbcinst", 1),
+    package("odbc-postgresql", "odbc/psqlodbcw.so", 1),
+    package("odbc-mariadb", "odbc/libmaodbc.so", 1),
+    package("libsqliteodbc", "odbc/libsqlite3odbc.so", 1),
+];
+
 /// What builds for Windows and runs what was built.
 pub(crate) const WINDOWS: &[Package] = &[
     package("rustc-web", "/usr/bin/rustc", 275),
@@ -51,23 +62,6 @@ pub(crate) const WINDOWS: &[Package] = &[
 /// Installs what is missing of `set`, after asking unless `yes`; `purpose` says what for.
 pub(crate) fn ensure(purpose: &str, set: &[Package], yes: bool) -> Result<(), String> {
     let missing: Vec<_> = set.iter().filter(|package| !is_here(package.brings)).collect();
-/// A program or a file, the Debian package that holds it, and its installed size in MB, rounded up.
-const NEEDED: &[(&str, &str, u32)] = &[
-    ("sqlite3", "sqlite3", 1),
-    ("rsync", "rsync", 1),
-    ("b3sum", "b3sum", 2),
-    ("/usr/lib/postgresql", "postgresql", 60),
-    ("mariadbd", "mariadb-server", 200),
-    ("mariadb-dump", "mariadb-client", 40),
-    ("odbcinst", "odbcinst", 1),
-    ("psqlodbcw.so", "odbc-postgresql", 1),
-    ("libmaodbc.so", "odbc-mariadb", 1),
-    ("libsqlite3odbc.so", "libsqliteodbc", 1),
-];
-
-/// Installs what is missing, after asking unless `yes`.
-pub(crate) fn ensure(yes: bool) -> Result<(), String> {
-    let missing: Vec<_> = NEEDED.iter().filter(|(program, ..)| !is_there(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -112,16 +106,6 @@ fn has_library(library: &str) -> bool {
 
 /// Whether whoever runs the chore wants a command to be run; an error where nobody is there.
 pub(crate) fn asked(command: &str) -> Result<bool, String> {
-/// A program on the path or among those of an administrator, a driver in the folder of its kind, or a path by itself.
-fn is_there(name: &str) -> bool {
-    let drivers = || ["x86_64", "aarch64"].map(|kind| format!("/usr/lib/{kind}-linux-gnu/odbc/{name}"));
-    has(name)
-        || Path::new("/usr/sbin").join(name).is_file()
-        || (name.starts_with('/') && Path::new(name).exists())
-        || drivers().iter().any(|path| Path::new(path).is_file())
-}
-
-fn asked(command: &str) -> Result<bool, String> {
     if !std::io::stdin().is_terminal() {
         return Err(format!("nobody is there to ask: add --yes, or run {command}"));
     }

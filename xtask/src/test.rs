@@ -26,6 +26,7 @@ const NOT_YET: &[(&str, &str)] = &[
 pub(crate) fn run(args: &[String]) -> Chore {
     let yes = args.iter().any(|arg| arg == "--yes");
     packages::ensure("A suite", packages::JUDGES, yes)?;
+    packages::ensure("A suite", packages::SERVERS, yes)?;
     packages::ensure("A suite", packages::ODBC, yes)?;
     mssql_odbc::ensure(&shell::target()?, yes)?;
     packages::ensure("The Windows build", packages::WINDOWS, yes)?;

@@ -32,8 +32,8 @@ mod odbc;
 mod postgres;
 mod secret;
 mod sqlite;
-pub mod sqlserver;
 mod sqlite_logical;
+pub mod sqlserver;
 mod text;
 
 pub use secret::Secret;
