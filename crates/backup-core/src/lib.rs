@@ -45,6 +45,7 @@ pub mod repair;
 pub mod report;
 mod run_log;
 pub mod schedule;
+pub mod secret;
 pub mod site;
 pub mod snapshot;
 pub mod status;

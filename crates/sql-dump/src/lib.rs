@@ -30,11 +30,9 @@ pub mod logical;
 mod mariadb;
 mod odbc;
 mod postgres;
-mod secret;
 mod sqlite;
 mod sqlite_logical;
 pub mod sqlserver;
 mod text;
 
-pub use secret::Secret;
 pub use sqlite::SqliteDatabase;

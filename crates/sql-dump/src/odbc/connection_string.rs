@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::logical::LogicalError;
-use crate::secret::Secret;
+use backup_core::secret::Secret;
 
 /// An ODBC connection string. Shown without passwords, always.
 #[derive(Clone, PartialEq, Eq)]

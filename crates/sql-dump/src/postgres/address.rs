@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::logical::LogicalError;
-use crate::secret::Secret;
+use backup_core::secret::Secret;
 
 /// A PostgreSQL server, database and user.
 #[derive(Clone, PartialEq, Eq)]
