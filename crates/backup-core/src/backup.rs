@@ -3,17 +3,19 @@
 //! The previous snapshot is not touched before the new one is sealed, published and, after AfterBackup, found unaltered.
 
 mod collect;
+mod database;
 mod finish;
 
 use std::sync::Arc;
 
 use crate::cancel::Cancel;
-use crate::check::{Preflight, database_place, preflight, sources};
+use crate::check::{Preflight, preflight, sources};
+use crate::config::MomentChoice;
 use crate::copy::{Previous, chain};
 use crate::event::{Event, Phase};
 use crate::plan::BackupPlan;
 use crate::ports::Ports;
-use crate::ports::database::DatabaseFacts;
+use crate::ports::database::{DatabaseFacts, DatabaseFolder, DatabaseMoment};
 use crate::ports::destination::{DestinationError, DestinationHold, Holder, Staging, StoredSnapshot};
 use crate::ports::journal::{JournalError, JournalRecord, UnendedRecovery, unfinished_runs};
 use crate::ports::shadow_copies::{
@@ -173,6 +175,10 @@ impl Run<'_> {
         let last = snapshots.last().filter(|_| !self.context.no_reuse);
         let previous = self.previous(last).await;
         self.staged = true;
+        if database.as_ref().is_some_and(|facts| self.holds_services(facts).is_some()) {
+            let writer = SiteWriter::new(self.ports.clone(), Arc::clone(&self.plan), self.run);
+            self.site_writer = Arc::new(writer.holding());
+        }
         let staging = self.ports.destination.begin(self.run, last.map(|last| last.run)).await?;
         let (set, database_writer) = self.shadow_copy(&staging, database.as_ref(), Arc::clone(&previous)).await?;
         self.moment(&set).await;
@@ -274,8 +280,8 @@ impl Run<'_> {
     ) -> Result<(ShadowCopySet, Option<Arc<DatabaseWriter>>), Stop> {
         let database = self.ports.database.clone().zip(self.plan.database.as_ref()).zip(facts);
         let database = database.map(|((database, folder), facts)| {
-            let place = database_place(folder, facts);
-            Arc::new(DatabaseWriter::new(database, facts.clone(), Arc::clone(staging), place))
+            let folder = DatabaseFolder::new(self.run, Arc::clone(staging), folder.clone());
+            Arc::new(DatabaseWriter::new(database, facts.clone(), folder))
         });
         let mut writers: Vec<Arc<dyn Writer>> = vec![Arc::clone(&self.site_writer) as _];
         writers.extend(database.iter().map(|writer| Arc::clone(writer) as Arc<dyn Writer>));
@@ -300,6 +306,14 @@ impl Run<'_> {
         }
         let set = set.map_err(|error| self.shadow_copy_stop(error, database.as_deref()))?;
         Ok((set, database))
+    }
+
+    /// How long the services may stay stopped for a database whose copy holds the moment of its own end, where they are to.
+    fn holds_services(&self, facts: &DatabaseFacts) -> Option<std::time::Duration> {
+        match (facts.moment, self.plan.database_moment) {
+            (DatabaseMoment::End, MomentChoice::HoldServices(limit)) => Some(limit),
+            _ => None,
+        }
     }
 
     fn image_sources(&self, facts: Option<&DatabaseFacts>) -> Vec<ImageSource> {

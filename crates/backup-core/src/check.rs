@@ -1,11 +1,11 @@
 //! Preflight: what a run would back up, what would fail, and the room that it needs. Changes nothing.
 
+use crate::config::MomentChoice;
 use crate::copy::chain;
 use crate::manifest::Part;
-use crate::path::RelPath;
 use crate::plan::{BackupPlan, ServiceStep};
 use crate::ports::Ports;
-use crate::ports::database::DatabaseFacts;
+use crate::ports::database::{DatabaseFacts, DatabaseForm, DatabaseMoment};
 use crate::ports::destination::{DamagedSnapshot, DestinationFacts, StoredSnapshot};
 use crate::ports::journal::unfinished_runs;
 use crate::ports::site_files::{FileKind, FileSource, WalkEntry};
@@ -111,12 +111,34 @@ impl Check {
             Ok(facts) => {
                 let what = format!("database {} ({})", facts.name, facts.engine);
                 self.covered.push(Coverage { what, entries: 1, bytes: facts.size });
+                self.judge_form(plan, &facts);
                 Some(facts)
             }
             Err(error) => {
                 self.error(Cause::Database, &error);
                 None
             }
+        }
+    }
+
+    /// What the product's Setup cannot take back, and a moment that is not the files'.
+    fn judge_form(&mut self, plan: &BackupPlan, facts: &DatabaseFacts) {
+        let mut warn = |message: &str, hint: &str| {
+            let finding =
+                Finding::new(Gravity::Warning, Cause::Database, format!("database {}: {message}", facts.name));
+            self.findings.push(finding.hint(hint));
+        };
+        if plan.is_product && facts.form == DatabaseForm::Logical {
+            warn(
+                "a logical dump holds rows and definitions: the product's Setup takes back files (option 10) or a restored .bak (option 20) only",
+                "have SQL Server back it up: `method = \"native\"`, or `method = \"external\"` where others do",
+            );
+        }
+        if facts.moment == DatabaseMoment::End && plan.database_moment == MomentChoice::Same {
+            warn(
+                "its moment will be the end of its backup, later than that of the files",
+                "keep the services stopped until then with `hold-services`, or accept it with `database-moment = \"later\"`",
+            );
         }
     }
 
@@ -210,8 +232,7 @@ impl Check {
     /// Two sites may have been given one code and one destination: what the other one keeps there is not to be replaced.
     fn same_site(&mut self, plan: &BackupPlan, database: Option<&DatabaseFacts>, last: Option<&StoredSnapshot>) {
         let Some(last) = last else { return };
-        let database =
-            database.map(|facts| facts.file.as_ref().map_or_else(|| facts.name.clone(), ToString::to_string));
+        let database = database.map(|facts| facts.address.clone());
         let ours: Vec<String> = plan.files.iter().map(|file| file.source.root.to_string()).chain(database).collect();
         let theirs: Vec<&str> = last
             .manifest
@@ -271,10 +292,4 @@ impl Check {
             self.findings.push(Finding::new(Gravity::Warning, Cause::Configuration, message));
         }
     }
-}
-
-/// The database's file in the snapshot: the folder of the database part and the database's own file name.
-pub(crate) fn database_place(folder: &RelPath, facts: &DatabaseFacts) -> RelPath {
-    let name = facts.file.as_ref().and_then(|file| file.name()).unwrap_or(facts.name.as_bytes());
-    folder.try_join(name).unwrap_or_else(|_| folder.join(&RelPath::parse("database").expect("a plain name")))
 }

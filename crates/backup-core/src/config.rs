@@ -79,23 +79,134 @@ pub struct FileSelection {
     pub exclude: Vec<String>,
 }
 
-/// Where the site database is.
+/// The site database, and how it is backed up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DatabaseConfig {
-    /// An SQLite database file.
-    Sqlite {
-        /// The file.
-        path: SitePath,
-    },
+pub struct DatabaseConfig {
+    /// Where it is.
+    pub place: DatabasePlace,
+    /// How it is taken out.
+    pub method: DatabaseMethod,
+    /// What is done where a copy holds the moment of its own end.
+    pub moment: MomentChoice,
 }
 
 impl DatabaseConfig {
-    /// Whether the database runs on another machine.
+    /// The SQLite database in the file at `path`, copied page by page.
+    pub fn sqlite(path: SitePath) -> Self {
+        Self { place: DatabasePlace::Sqlite(path), method: DatabaseMethod::Pages, moment: MomentChoice::Same }
+    }
+}
+
+/// Where the site database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabasePlace {
+    /// An SQLite database file.
+    Sqlite(SitePath),
+    /// A server's.
+    Server {
+        /// Which protocol leads there.
+        kind: ServerKind,
+        /// An address or an ODBC connection string, which names the database; without a password.
+        connection: String,
+        /// A file whose first line is the password, where one is needed.
+        password_file: Option<SitePath>,
+    },
+}
+
+/// Which protocol leads to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerKind {
+    /// SQL Server through ODBC.
+    SqlServer,
+    /// PostgreSQL's own.
+    PostgreSql,
+    /// Any other database through ODBC.
+    Odbc,
+}
+
+/// How a database is taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseMethod {
+    /// As a file, page by page.
+    Pages,
+    /// By the server's own backup.
+    Native(NativeBackup),
+    /// As text.
+    Logical,
+    /// Not at all: others back it up.
+    External {
+        /// The oldest that their newest backup may be.
+        max_age: Duration,
+    },
+}
+
+/// How a server backs itself up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeBackup {
+    /// The folder that the server writes to, as the server names it.
+    pub folder: String,
+    /// The same folder as this machine sees it. Without it the file stays where the server puts it: it is not hashed and not removed.
+    pub here: Option<SitePath>,
+    /// The name of the certificate that encrypts.
+    pub certificate: Option<String>,
+}
+
+/// What is done where a copy holds the moment of its own end, and not that of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MomentChoice {
+    /// It is taken, and the snapshot is weaker than what was asked for.
+    #[default]
+    Same,
+    /// The services stay stopped until it is taken, at most this long, so that both are the same.
+    HoldServices(Duration),
+    /// It is as good.
+    Later,
+}
+
+impl DatabasePlace {
+    /// Whether the database may run on another machine.
     pub fn is_remote(&self) -> bool {
+        matches!(self, Self::Server { .. })
+    }
+
+    /// The file, where it is one.
+    pub fn file(&self) -> Option<&SitePath> {
         match self {
-            Self::Sqlite { .. } => false,
+            Self::Sqlite(path) => Some(path),
+            Self::Server { .. } => None,
         }
     }
+
+    /// The file, to be put elsewhere.
+    pub fn file_mut(&mut self) -> Option<&mut SitePath> {
+        match self {
+            Self::Sqlite(path) => Some(path),
+            Self::Server { .. } => None,
+        }
+    }
+
+    /// The database's name, as far as the configuration tells: of a file without `.db`, or what the connection names.
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Self::Sqlite(path) => {
+                let name = String::from_utf8_lossy(path.name()?).into_owned();
+                Some(name.strip_suffix(".db").map(str::to_owned).unwrap_or(name))
+            }
+            Self::Server { connection, .. } => named_in(connection).filter(|name| !name.is_empty()).map(str::to_owned),
+        }
+    }
+}
+
+/// The database that an address or an ODBC connection string names.
+fn named_in(connection: &str) -> Option<&str> {
+    if let Some((_, rest)) = connection.split_once("://") {
+        let (_, path) = rest.split_once('/')?;
+        return path.split('?').next();
+    }
+    let pairs = connection.split(';').filter_map(|pair| pair.split_once('='));
+    let mut names =
+        pairs.filter(|(key, _)| ["database", "db"].iter().any(|name| key.trim().eq_ignore_ascii_case(name)));
+    names.next().map(|(_, value)| value.trim().trim_start_matches('{').trim_end_matches('}'))
 }
 
 /// Where a registry root and all keys below it live.

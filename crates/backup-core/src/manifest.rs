@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::path::RelPath;
-use crate::ports::database::SetupOption;
+use crate::ports::database::{DatabaseForm, SetupOption};
 use crate::ports::shadow_copies::Consistency;
 use crate::ports::site_files::{Attributes, FileTime};
 use crate::snapshot::RunId;
@@ -177,6 +177,9 @@ pub enum Part {
 pub struct DatabasePart {
     /// The database's name.
     pub name: String,
+    /// What of it is in the snapshot.
+    #[serde(default)]
+    pub form: DatabaseForm,
     /// The engine with its version.
     pub engine: String,
     /// How its moment was held.

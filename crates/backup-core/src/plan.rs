@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{AfterBackupConfig, SiteConfig};
+use crate::config::{AfterBackupConfig, MomentChoice, SiteConfig};
 use crate::destination::InvalidDestination;
 use crate::path::{PathError, RelPath, SitePath};
 use crate::ports::registry::RegistryKey;
@@ -50,6 +50,10 @@ pub struct BackupPlan {
     pub registry: Vec<RegistryTask>,
     /// The folder of the database part, where there is a database; the adapter's name for the database names the file in it.
     pub database: Option<RelPath>,
+    /// What is done where the database's copy holds the moment of its own end.
+    pub database_moment: MomentChoice,
+    /// Whether the site is the product's, which its Setup recovers.
+    pub is_product: bool,
     /// How the site is brought to rest.
     pub stop: Vec<ServiceStep>,
     /// How the site is set going again.
@@ -182,7 +186,7 @@ impl BackupPlan {
         if tasks.files.is_empty() && tasks.database.is_none() && tasks.registry.is_empty() {
             errors.push(PlanError::Nothing);
         }
-        let remote = config.database.as_ref().is_some_and(crate::config::DatabaseConfig::is_remote);
+        let remote = config.database.as_ref().is_some_and(|database| database.place.is_remote());
         let mut sources: Vec<SitePath> = tasks.files.iter().map(|(source, _)| source.clone()).collect();
         sources.extend(config.install_dir.clone());
         errors.extend(config.task.destination.validate(remote, &sources).err().map(PlanError::from));
@@ -196,6 +200,8 @@ impl BackupPlan {
             files: tasks.files.into_iter().map(|(root, target)| image_source(config, root, target)).collect(),
             registry: tasks.registry,
             database: tasks.database,
+            database_moment: config.database.as_ref().map(|database| database.moment).unwrap_or_default(),
+            is_product: config.control_file.is_some(),
             stop: tasks.stop,
             start: tasks.start,
             commands: tasks.commands,

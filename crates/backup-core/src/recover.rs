@@ -3,11 +3,12 @@
 //! Nothing is written before everything is judged. What a manifest says is data: places that lead out of a target are refused by the
 //! types and, on the way, by the target.
 
+mod database;
 mod judge;
+mod plan;
 mod record;
 mod registry;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -15,9 +16,8 @@ use serde::Serialize;
 use crate::cancel::Cancel;
 use crate::copy::chain;
 use crate::event::{Event, EventSink, Phase, Progress};
-use crate::manifest::{FileRecord, Manifest, Origin, Part, RecordKind, from_hex};
-use crate::path::{PathError, RelPath, SitePath};
-use crate::plan::place_of;
+use crate::manifest::{FileRecord, Manifest, Part};
+use crate::path::{RelPath, SitePath};
 use crate::ports::Ports;
 use crate::ports::clock::Clock;
 use crate::ports::database::SiteDatabase;
@@ -27,8 +27,11 @@ use crate::ports::recovery_target::{RecoveryTarget, RestoreItem, Restored};
 use crate::ports::registry::{ImportMode, Registry, RegistryKey};
 use crate::ports::services::ServiceControl;
 use crate::report::{Cause, Finding, Gravity, RecoveryPreview, RecoveryReport, has_errors};
+use crate::snapshot::RunId;
 use crate::verify::{SnapshotError, read_snapshot};
 
+use database::DatabaseWork;
+pub(crate) use database::database_source;
 use record::Guard;
 pub(crate) use record::HALF_RECOVERED_HINT;
 pub use record::{AbandonError, abandon_recoveries, half_recovered};
@@ -92,6 +95,8 @@ pub struct RecoverRequest {
     pub site: Vec<SitePath>,
     /// Whether files that were changed after the snapshot are overwritten.
     pub overwrite_newer: bool,
+    /// Whether a server's database that holds something gives way.
+    pub replace_database: bool,
     /// What becomes of registry keys and values that the snapshot does not hold.
     pub registry: ImportMode,
     /// Whether names are judged by the rules of Windows.
@@ -136,7 +141,7 @@ pub async fn recover(
         Err(refused) => return Ok(RecoveryReport { findings: vec![refused], ..RecoveryReport::default() }),
     };
     let (manifest, records) = read_snapshot(files.as_ref()).await?;
-    let mut recovery = Recovery { ports, request, files, report: RecoveryReport::default() };
+    let mut recovery = Recovery::new(ports, request, files, &manifest);
     recovery.judge_request(&manifest);
     let mut work = recovery.plan(&manifest, &records);
     recovery.judge(&work).await;
@@ -160,13 +165,14 @@ pub async fn preview_recovery(
     request: &RecoverRequest,
 ) -> Result<RecoveryPreview, SnapshotError> {
     let (manifest, records) = read_snapshot(files.as_ref()).await?;
-    let mut recovery = Recovery { ports, request, files, report: RecoveryReport::default() };
+    let mut recovery = Recovery::new(ports, request, files, &manifest);
     recovery.judge_request(&manifest);
     let work = recovery.plan(&manifest, &records);
     recovery.judge(&work).await;
     let registry = recovery.preview_registry(&work.registry).await;
     let entries = (work.items().count() + work.registry.len()) as u64;
-    let bytes = work.items().map(|item| item.record.size).sum();
+    let served = work.database.iter().filter(|work| work.file.is_none()).map(DatabaseWork::bytes);
+    let bytes = work.items().map(|item| item.record.size).chain(served).sum();
     let RecoveryReport { places, findings, .. } = recovery.report;
     Ok(RecoveryPreview { entries, bytes, places, registry, findings })
 }
@@ -177,7 +183,7 @@ struct Work {
     folders: Vec<RestoreItem>,
     files: Vec<RestoreItem>,
     links: Vec<RestoreItem>,
-    database: Option<(RestoreItem, SitePath)>,
+    database: Option<DatabaseWork>,
     registry: Vec<(RegistryKey, FileRecord)>,
     /// Those of the report's places that are the site's own: while they change nothing else may write there, and no run back them up.
     in_place: Vec<String>,
@@ -185,7 +191,7 @@ struct Work {
 
 impl Work {
     fn items(&self) -> impl Iterator<Item = &RestoreItem> {
-        let database = self.database.iter().map(|(item, _)| item);
+        let database = self.database.iter().filter_map(|work| work.file.as_ref());
         self.folders.iter().chain(&self.files).chain(&self.links).chain(database)
     }
 }
@@ -195,201 +201,27 @@ struct Recovery<'a> {
     ports: &'a RecoveryPorts,
     request: &'a RecoverRequest,
     files: Arc<dyn SnapshotFiles>,
+    snapshot: RunId,
+    /// Whether an earlier attempt has put the database back.
+    database_done: bool,
     report: RecoveryReport,
 }
 
-/// A part's place in the snapshot, and the folder on this machine that its entries must not leave.
-#[derive(Debug)]
-struct Ground {
-    place: RelPath,
-    root: SitePath,
-    /// Where the part lies below it.
-    below: RelPath,
-}
-
-impl Ground {
-    fn path(&self, record: &RelPath) -> Option<RelPath> {
-        Some(self.below.join(&record.strip_prefix(&self.place)?))
+impl<'a> Recovery<'a> {
+    fn new(
+        ports: &'a RecoveryPorts,
+        request: &'a RecoverRequest,
+        files: Arc<dyn SnapshotFiles>,
+        manifest: &Manifest,
+    ) -> Self {
+        let (snapshot, report) = (manifest.run, RecoveryReport::default());
+        Self { ports, request, files, snapshot, database_done: false, report }
     }
 }
 
 impl Recovery<'_> {
     fn error(&mut self, cause: Cause, message: impl Into<String>, hint: &str) {
         self.report.findings.push(Finding::error(cause, message).hint(hint));
-    }
-
-    fn wants(&self, part: Part) -> bool {
-        self.request.parts.is_empty() || self.request.parts.contains(&part)
-    }
-
-    /// Where `original` goes on this machine: the folder that the person named, which is trusted, and the way below it, which is not.
-    fn destination_of(&self, original: &SitePath) -> Result<(SitePath, RelPath), PathError> {
-        match (self.request.by_map(original), self.elsewhere()) {
-            (Some(mapped), _) => Ok(mapped),
-            (None, Some(to)) => Ok((to.clone(), place_of(original)?)),
-            (None, None) => Ok((original.clone(), RelPath::root())),
-        }
-    }
-
-    /// The other place to recover to; the root of the machine is no other place.
-    fn elsewhere(&self) -> Option<&SitePath> {
-        self.request.to.as_ref().filter(|to| !to.is_root())
-    }
-
-    /// Whether what is put there is put on the site: where a part of it was, or where the configuration has it now.
-    fn is_the_sites(&self, path: &SitePath, manifest: &Manifest) -> bool {
-        let originals = manifest.origins.iter().filter_map(original);
-        // A whole drive is nobody's own.
-        let configured = self.request.site.iter().filter(|own| !own.is_root()).cloned();
-        let stores = self.request.stores.iter().map(|(_, store)| store.clone());
-        originals.chain(stores).chain(configured).any(|own| path.starts_with(&own) || own.starts_with(path))
-    }
-
-    fn plan(&mut self, manifest: &Manifest, records: &[FileRecord]) -> Work {
-        let mut work = Work::default();
-        let by_path: HashMap<&RelPath, &FileRecord> = records.iter().map(|record| (&record.path, record)).collect();
-        let mut grounds = Vec::new();
-        for origin in &manifest.origins {
-            match origin.part {
-                part if !self.wants(part) => {}
-                Part::Registry => self.plan_registry(origin, &by_path, &mut work, manifest),
-                Part::Files | Part::Database => {
-                    let Some((root, below)) = self.local_path(origin) else { continue };
-                    let path = root.join(&below);
-                    let Some(record) = by_path.get(&origin.place) else {
-                        let message = format!("`{}` is not in the snapshot's list", origin.place);
-                        self.error(Cause::Snapshot, message, "verify the snapshot, or choose another one");
-                        continue;
-                    };
-                    let place = format!("{} -> {path}", origin.original);
-                    work.in_place.extend(self.is_the_sites(&path, manifest).then(|| place.clone()));
-                    self.report.places.push(place);
-                    self.plan_ground(origin, (root, below), record, &mut grounds, &mut work, manifest);
-                }
-            }
-        }
-        self.plan_files(records, &by_path, &grounds, &mut work);
-        work
-    }
-
-    fn local_path(&mut self, origin: &Origin) -> Option<(SitePath, RelPath)> {
-        let path = SitePath::parse(original_bytes(origin)).and_then(|original| self.destination_of(&original));
-        match path {
-            Ok((root, below)) if root.is_windows() == self.request.on_windows => Some((root, below)),
-            Ok((path, _)) => {
-                let message = format!("`{path}` is not a path of this machine");
-                self.error(Cause::Recovery, message, "say where it goes: --to FOLDER, or --map ORIGINAL=HERE");
-                None
-            }
-            Err(error) => {
-                self.error(
-                    Cause::Recovery,
-                    chain(&error),
-                    "the manifest names a place that cannot be: use another snapshot",
-                );
-                None
-            }
-        }
-    }
-
-    fn plan_ground(
-        &mut self,
-        origin: &Origin,
-        (root, below): (SitePath, RelPath),
-        record: &FileRecord,
-        grounds: &mut Vec<Ground>,
-        work: &mut Work,
-        manifest: &Manifest,
-    ) {
-        if record.kind == RecordKind::Directory {
-            grounds.push(Ground { place: origin.place.clone(), root, below });
-            return;
-        }
-        // A single file that is named itself lies in its folder.
-        let name = root.name().and_then(|name| RelPath::root().try_join(name).ok());
-        let (root, below) = match (below.is_root(), root.parent(), name) {
-            (false, ..) => (root, below),
-            (true, Some(folder), Some(name)) => (folder, name),
-            _ => {
-                self.error(Cause::Recovery, format!("`{root}` is no place for a file"), "map it to another place");
-                return;
-            }
-        };
-        if origin.part == Part::Files {
-            grounds.push(Ground { place: origin.place.clone(), root, below });
-            return;
-        }
-        let path = root.join(&below);
-        let mut record = record.clone();
-        record.modified.0 = manifest.moment.as_second();
-        work.database = Some((RestoreItem { root, path: below, record, link_to: None }, path));
-    }
-
-    fn plan_registry(
-        &mut self,
-        origin: &Origin,
-        by_path: &HashMap<&RelPath, &FileRecord>,
-        work: &mut Work,
-        manifest: &Manifest,
-    ) {
-        match (self.elsewhere().cloned(), by_path.get(&origin.place)) {
-            (_, None) => {
-                let message = format!("`{}` is not in the snapshot's list", origin.place);
-                self.error(Cause::Snapshot, message, "verify the snapshot, or choose another one");
-            }
-            // In another place there is no registry to import into: the export itself is put there.
-            (Some(to), Some(record)) => {
-                let path = RelPath::parse("registry").expect("a plain name").join(&file_name(&origin.place));
-                self.report.places.push(format!("{} -> {}", origin.original, to.join(&path)));
-                let record = (*record).clone();
-                work.files.push(RestoreItem { root: to, path, record, link_to: None });
-            }
-            (None, Some(record)) => {
-                let key = RegistryKey::new(&origin.original);
-                let store = self.request.store_of(&key);
-                let holder = store.as_ref().map_or_else(|| "registry".to_owned(), ToString::to_string);
-                let place = format!("{} -> {holder}", origin.original);
-                let is_the_sites = store.is_none_or(|store| self.is_the_sites(&store, manifest));
-                work.in_place.extend(is_the_sites.then(|| place.clone()));
-                self.report.places.push(place);
-                work.registry.push((key, (*record).clone()));
-            }
-        }
-    }
-
-    fn plan_files(
-        &mut self,
-        records: &[FileRecord],
-        by_path: &HashMap<&RelPath, &FileRecord>,
-        grounds: &[Ground],
-        work: &mut Work,
-    ) {
-        for record in records {
-            let found = grounds.iter().find_map(|ground| Some((ground, ground.path(&record.path)?)));
-            let Some((ground, path)) = found else { continue };
-            let mut item = RestoreItem { root: ground.root.clone(), path, record: record.clone(), link_to: None };
-            match record.kind {
-                RecordKind::Directory => work.folders.push(item),
-                RecordKind::Symlink => work.links.push(item),
-                RecordKind::HardLink => {
-                    let first = record.first.as_ref().and_then(|first| by_path.get(first));
-                    let Some(first) = first.filter(|first| first.kind == RecordKind::File) else {
-                        let message = format!("`{}` is a further name of a file that is not listed", record.path);
-                        self.error(Cause::Snapshot, message, "verify the snapshot, or choose another one");
-                        continue;
-                    };
-                    item.link_to = ground.path(&first.path);
-                    if item.link_to.is_some() {
-                        work.links.push(item);
-                    } else {
-                        // The first name goes elsewhere: this one becomes a file of its own.
-                        item.record = FileRecord { path: record.path.clone(), ..(*first).clone() };
-                        work.files.push(item);
-                    }
-                }
-                _ => work.files.push(item),
-            }
-        }
     }
 
     async fn put_back(&mut self, work: Work) {
@@ -399,10 +231,8 @@ impl Recovery<'_> {
         let folders = work.folders.clone();
         // Links come last: nothing is ever written through one.
         for (number, items) in [work.folders, work.files, work.links].into_iter().enumerate() {
-            if number == 2
-                && let Some((item, path)) = &work.database
-            {
-                self.restore_database(item, path).await;
+            if let Some(database) = work.database.as_ref().filter(|work| number == 2 && work.file.is_some()) {
+                self.restore_database(database).await;
             }
             for batch in items.chunks(BATCH) {
                 if self.request.cancel.is_cancelled() {
@@ -423,6 +253,10 @@ impl Recovery<'_> {
                 self.error(Cause::Recovery, chain(&error), "the folder is there, its metadata is not as it was");
             }
         }
+        // A server's comes last: a database that holds what was put back is refused by a second try, which the rest may need.
+        if let Some(database) = work.database.as_ref().filter(|work| work.file.is_none() && !self.database_done) {
+            self.restore_database(database).await;
+        }
     }
 
     async fn restore_batch(&mut self, batch: &[RestoreItem]) {
@@ -437,31 +271,6 @@ impl Recovery<'_> {
             }
         }
     }
-
-    async fn restore_database(&mut self, item: &RestoreItem, path: &SitePath) {
-        let Some(database) = &self.ports.database else { return };
-        match database.restore(Arc::clone(&self.files), &item.record, path).await {
-            Ok(()) => {
-                self.report.written += 1;
-                self.report.bytes += item.record.size;
-            }
-            Err(error) => self.error(Cause::Database, chain(&error), "repeat the recovery once the reason is gone"),
-        }
-    }
-}
-
-fn original_bytes(origin: &Origin) -> Vec<u8> {
-    let bytes = origin.original_hex.as_deref().and_then(from_hex);
-    bytes.unwrap_or_else(|| origin.original.clone().into_bytes())
-}
-
-/// Where a part of files or the database was.
-fn original(origin: &Origin) -> Option<SitePath> {
-    SitePath::parse(original_bytes(origin)).ok().filter(|_| origin.part != Part::Registry)
-}
-
-fn file_name(place: &RelPath) -> RelPath {
-    place.name().and_then(|name| RelPath::root().try_join(name).ok()).unwrap_or_default()
 }
 
 /// Whether a report means that all was recovered.

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::copy::chain;
-use crate::manifest::{Manifest, Part};
+use crate::manifest::{FileRecord, Manifest, Part};
 use crate::path::SitePath;
 use crate::ports::Ports;
 use crate::ports::commands::{CommandEnd, CommandLine};
+use crate::ports::database::{DatabaseForm, DatabaseSource, DatabaseTarget, SiteDatabase};
 use crate::ports::destination::SnapshotFiles;
 use crate::ports::recovery_target::RecoveryError;
-use crate::recover::{RecoverRequest, RecoveryPorts, recover};
+use crate::recover::{RecoverRequest, RecoveryPorts, database_source, recover};
 use crate::report::{Cause, Finding, RecoveryReport, RehearsalReport};
 use crate::verify::{SnapshotError, judge_registry, read_snapshot};
 
@@ -68,23 +71,55 @@ async fn in_scratch(
     let recover_request = RecoverRequest { map: Vec::new(), ..place };
     let recovery = recover(&recovery_ports, Arc::clone(&files), &recover_request).await?;
     let took = ports.clock.now().duration_since(began).unsigned_abs();
-    let (manifest, _) = read_snapshot(files.as_ref()).await?;
+    let snapshot = read_snapshot(files.as_ref()).await?;
     let mut findings = recovery.findings.clone();
-    findings.extend(judge_registry(files.as_ref(), &manifest, ports.registry.as_ref()).await);
-    findings.extend(judge_database(ports, &recovery, &manifest).await);
+    findings.extend(judge_registry(files.as_ref(), &snapshot.0, ports.registry.as_ref()).await);
+    findings.extend(judge_database(ports, &files, &recovery, &snapshot).await);
     findings.extend(probe(ports, request, scratch).await);
-    Ok(RehearsalReport { run: manifest.run, recovery, took, findings })
+    Ok(RehearsalReport { run: snapshot.0.run, recovery, took, findings })
 }
 
-async fn judge_database(ports: &Ports, recovery: &RecoveryReport, manifest: &Manifest) -> Vec<Finding> {
+/// Judges the database: the file that was recovered, or one that is made on its server for that.
+async fn judge_database(
+    ports: &Ports,
+    files: &Arc<dyn SnapshotFiles>,
+    recovery: &RecoveryReport,
+    (manifest, records): &(Manifest, Vec<FileRecord>),
+) -> Vec<Finding> {
     let origin = manifest.origins.iter().find(|origin| origin.part == Part::Database);
     let (Some(database), Some(origin)) = (&ports.database, origin) else { return Vec::new() };
+    let form = manifest.database.as_ref().map(|part| part.form).unwrap_or_default();
+    if form != DatabaseForm::File {
+        let Some(source) = database_source(files, manifest, records, origin) else { return Vec::new() };
+        return judge_served(database.as_ref(), &source, ports.clock.new_id()).await;
+    }
     let arrow = format!("{} -> ", origin.original);
     let place = recovery.places.iter().find_map(|place| SitePath::parse(place.strip_prefix(&arrow)?).ok());
     let Some(file) = place else { return Vec::new() };
-    match database.verify(&file).await {
+    judge(database.as_ref(), &DatabaseTarget::File(file), &origin.original).await
+}
+
+/// Restores a server's database under a name of its own, judges it and discards it, whatever happened in between.
+async fn judge_served(database: &dyn SiteDatabase, source: &DatabaseSource, id: Uuid) -> Vec<Finding> {
+    let name = &source.part.name;
+    let target = DatabaseTarget::Scratch(id.simple().to_string());
+    let mut findings = match database.restore(source, &target).await {
+        Ok(changed) => {
+            let changed = changed.iter().map(|fact| fact.finding(name));
+            changed.chain(judge(database, &target, name).await).collect()
+        }
+        Err(error) => vec![Finding::error(Cause::Database, chain(&error))],
+    };
+    if let Err(error) = database.discard(&target).await {
+        findings.push(Finding::error(Cause::Database, chain(&error)).hint("drop the rehearsal's database by hand"));
+    }
+    findings
+}
+
+async fn judge(database: &dyn SiteDatabase, target: &DatabaseTarget, name: &str) -> Vec<Finding> {
+    match database.verify(target).await {
         Ok(verdict) => {
-            let fault = |fault: String| Finding::error(Cause::Database, format!("{}: {fault}", origin.original));
+            let fault = |fault: String| Finding::error(Cause::Database, format!("{name}: {fault}"));
             verdict.faults.into_iter().map(fault).collect()
         }
         Err(error) => vec![Finding::error(Cause::Database, chain(&error))],

@@ -9,11 +9,10 @@ use uuid::Uuid;
 
 use crate::copy::chain;
 use crate::event::{Event, Phase};
-use crate::path::RelPath;
 use crate::plan::{BackupPlan, RegistryTask, ServiceStep};
 use crate::ports::Ports;
-use crate::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, SiteDatabase};
-use crate::ports::destination::{DestinationError, Staging};
+use crate::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseFolder, SiteDatabase};
+use crate::ports::destination::DestinationError;
 use crate::ports::journal::JournalRecord;
 use crate::ports::services::ServiceState;
 use crate::ports::shadow_copies::{Component, Writer, WriterError, WriterLevel, WriterMetadata};
@@ -53,12 +52,19 @@ pub(crate) struct SiteWriter {
     ports: Ports,
     plan: Arc<BackupPlan>,
     run: RunId,
+    /// Whether somebody else sets the services going, later than PostSnapshot.
+    holds: bool,
     state: Mutex<SiteState>,
 }
 
 impl SiteWriter {
     pub(crate) fn new(ports: Ports, plan: Arc<BackupPlan>, run: RunId) -> Self {
-        Self { ports, plan, run, state: Mutex::default() }
+        Self { ports, plan, run, holds: false, state: Mutex::default() }
+    }
+
+    /// The same, with the services at rest until somebody calls [`set_going`](Self::set_going).
+    pub(crate) fn holding(self) -> Self {
+        Self { holds: true, ..self }
     }
 
     fn state(&self) -> MutexGuard<'_, SiteState> {
@@ -233,7 +239,7 @@ impl SiteWriter {
         self.state().thawed_early.clone()
     }
 
-    async fn sleep(&self, time: Duration) {
+    pub(crate) async fn sleep(&self, time: Duration) {
         let now = self.ports.clock.now();
         let until = SignedDuration::try_from(time).ok().and_then(|time| now.checked_add(time).ok());
         self.ports.clock.sleep_until(until.unwrap_or(now)).await;
@@ -286,7 +292,9 @@ impl Writer for SiteWriter {
 
     async fn post_snapshot(&self) -> Result<(), WriterError> {
         self.look_for_early_starts().await;
-        self.set_going().await;
+        if !self.holds {
+            self.set_going().await;
+        }
         Ok(())
     }
 
@@ -313,25 +321,14 @@ pub(crate) fn cause_of(error: &DatabaseError) -> Cause {
 pub(crate) struct DatabaseWriter {
     database: Arc<dyn SiteDatabase>,
     facts: DatabaseFacts,
-    staging: Arc<dyn Staging>,
-    place: RelPath,
+    folder: DatabaseFolder,
     copy: Mutex<Option<Box<dyn DatabaseCopy>>>,
     failed: Mutex<Option<Cause>>,
 }
 
 impl DatabaseWriter {
-    pub(crate) fn new(
-        database: Arc<dyn SiteDatabase>,
-        facts: DatabaseFacts,
-        staging: Arc<dyn Staging>,
-        place: RelPath,
-    ) -> Self {
-        Self { database, facts, staging, place, copy: Mutex::default(), failed: Mutex::default() }
-    }
-
-    /// The file in the snapshot.
-    pub(crate) fn place(&self) -> &RelPath {
-        &self.place
+    pub(crate) fn new(database: Arc<dyn SiteDatabase>, facts: DatabaseFacts, folder: DatabaseFolder) -> Self {
+        Self { database, facts, folder, copy: Mutex::default(), failed: Mutex::default() }
     }
 
     /// The cause of the last veto, where it was this writer's.
@@ -373,8 +370,7 @@ impl Writer for DatabaseWriter {
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {
-        let file = self.staging.create(&self.place).await.map_err(|error| self.fail(&error.into()))?;
-        let copy = self.database.prepare(file).await.map_err(|error| self.fail(&error))?;
+        let copy = self.database.prepare(self.folder.clone()).await.map_err(|error| self.fail(&error))?;
         self.keep(copy);
         Ok(())
     }

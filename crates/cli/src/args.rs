@@ -248,6 +248,9 @@ pub(crate) struct RecoverArgs {
     /// Overwrite files that were changed after the snapshot
     #[arg(long)]
     pub(crate) overwrite_newer: bool,
+    /// Have SQL Server put its database back over the one that is there
+    #[arg(long)]
+    pub(crate) replace_database: bool,
     /// Keep registry keys and values that the snapshot does not hold; without it they go
     #[arg(long)]
     pub(crate) merge_registry: bool,
@@ -255,7 +258,7 @@ pub(crate) struct RecoverArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Recover nothing: say that the site is as it should be, although a recovery did not end
-    #[arg(long, conflicts_with_all = ["id", "from", "to", "map", "part", "overwrite_newer", "merge_registry", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["id", "from", "to", "map", "part", "overwrite_newer", "replace_database", "merge_registry", "dry_run"])]
     pub(crate) abandon: bool,
 }
 

@@ -5,7 +5,7 @@ mod registry_roots;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_core::config::{DatabaseConfig, SiteConfig};
+use backup_core::config::{DatabaseConfig, DatabasePlace, SiteConfig};
 use backup_core::event::EventSink;
 use backup_core::path::SitePath;
 use backup_core::plan::{BackupPlan, ServiceStep};
@@ -95,8 +95,9 @@ fn destination(config: &SiteConfig) -> LocalDestination {
 }
 
 fn database(config: &DatabaseConfig) -> Arc<dyn SiteDatabase> {
-    match config {
-        DatabaseConfig::Sqlite { path } => Arc::new(SqliteDatabase::new(path.clone(), None)),
+    match &config.place {
+        DatabasePlace::Sqlite(path) => Arc::new(SqliteDatabase::new(path.clone(), None)),
+        DatabasePlace::Server { .. } => nameless_database(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use backup_core::config::{DatabaseConfig, SiteConfig};
+use backup_core::config::SiteConfig;
 use backup_core::destination::DestinationOption;
 use backup_core::path::SitePath;
 use backup_core::report::{Cause, Finding};
@@ -69,7 +69,7 @@ fn with_real_paths(mut config: SiteConfig) -> SiteConfig {
     };
     let include = config.files.include.iter_mut();
     let mapped = config.paths.iter_mut().map(|(_, local)| local);
-    let database = config.database.iter_mut().map(|DatabaseConfig::Sqlite { path }| path);
+    let database = config.database.iter_mut().filter_map(|database| database.place.file_mut());
     let paths = include.chain(mapped).chain(database).chain(&mut config.install_dir).chain(&mut config.control_file);
     for path in paths.chain([destination, &mut config.state_dir]) {
         *path = real(path);

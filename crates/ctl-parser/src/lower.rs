@@ -30,11 +30,7 @@ pub fn predefined_tokens(config: &SiteConfig, machine: &str) -> BTreeMap<String,
     for name in ["SITE_SERVER", "SITE_DB_SERVER", "PROVIDER_SERVER"] {
         tokens.insert(name, machine.to_owned());
     }
-    let database = match &config.database {
-        Some(backup_core::config::DatabaseConfig::Sqlite { path }) => path.name().map(<[u8]>::to_vec),
-        None => None,
-    };
-    let database = database.map(|name| String::from_utf8_lossy(&name).trim_end_matches(".db").to_owned());
+    let database = config.database.as_ref().and_then(|database| database.place.name());
     tokens.insert("SITE_DB_NAME", database.unwrap_or_else(|| format!("CM_{}", config.code)));
     if let Some(install) = &config.install_dir {
         tokens.insert("SITE_SERVER_ROOT_DIR", original_of(config, install).to_string());

@@ -13,6 +13,7 @@
 //! # Ok::<(), backup_core::path::PathError>(())
 //! ```
 
+mod database;
 mod read;
 mod table;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use backup_core::path::SitePath;
-//! use backup_core::ports::database::SiteDatabase;
+//! use backup_core::ports::database::{DatabaseTarget, SiteDatabase};
 //! use sql_dump::SqliteDatabase;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +20,7 @@
 //! let facts = runtime.block_on(database.inspect())?;
 //! assert_eq!(facts.name, "CM_P01");
 //! assert_eq!(facts.size, 8192);
-//! assert!(runtime.block_on(database.verify(&path))?.faults.is_empty());
+//! assert!(runtime.block_on(database.verify(&DatabaseTarget::File(path)))?.faults.is_empty());
 //! # Ok(())
 //! # }
 //! ```

@@ -5,9 +5,12 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_core::manifest::{ContentHash, FileRecord, RecordKind};
-use backup_core::path::SitePath;
-use backup_core::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, SiteDatabase};
+use backup_core::manifest::{ContentHash, DatabasePart, FileRecord, RecordKind};
+use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::database::{
+    DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFolder, DatabaseForm, DatabaseSource, DatabaseTarget,
+    DumpedFile, SiteDatabase,
+};
 use backup_core::ports::destination::{Destination, SnapshotFiles, Staging};
 use backup_core::ports::site_files::FileKind;
 use tokio::time::timeout;
@@ -51,7 +54,7 @@ pub async fn suite<B: DatabaseBench>(make: impl Fn() -> B) {
         a_copy_is_judged_before_it_is_sealed);
 }
 
-const PLACE: &str = "SiteDBServer/copy.db";
+const FOLDER: &str = "SiteDBServer";
 
 struct Copying {
     staging: Arc<dyn Staging>,
@@ -60,9 +63,17 @@ struct Copying {
 
 async fn prepare(bench: &dyn DatabaseBench, number: u64) -> Copying {
     let staging = begin(bench.destination().as_ref(), run(number)).await;
-    let file = staging.create(&rel(PLACE)).await.expect("created");
-    let copy = bench.database().prepare(file).await.expect("prepared");
+    let copy = bench.database().prepare(folder(&staging, number)).await.expect("prepared");
     Copying { staging, copy }
+}
+
+fn folder(staging: &Arc<dyn Staging>, number: u64) -> DatabaseFolder {
+    DatabaseFolder::new(run(number), Arc::clone(staging), rel(FOLDER))
+}
+
+/// Where the copy lies in the snapshot.
+fn place(dump: &DatabaseDump) -> RelPath {
+    rel(FOLDER).join(dump.place.as_ref().expect("it is in the snapshot"))
 }
 
 /// Finishes a copy and seals it; it must be what the dump says.
@@ -70,8 +81,11 @@ async fn finish(bench: &dyn DatabaseBench, number: u64, copying: Copying) -> (Ar
     let dump = copying.copy.finish().await.expect("finished");
     seal(copying.staging.as_ref(), run(number), &[]).await;
     let snapshot = bench.destination().open(run(number)).await.expect("sealed");
-    let content = content_of(&snapshot, &rel(PLACE)).await.expect("it is there");
-    assert_eq!((dump.size, dump.hash), (content.len() as u64, ContentHash::of(&content)));
+    for file in &dump.files {
+        let content = content_of(&snapshot, &rel(FOLDER).join(&file.path)).await.expect("it is there");
+        assert_eq!((file.size, file.hash), (content.len() as u64, ContentHash::of(&content)));
+        assert!(file.path.strip_prefix(dump.place.as_ref().expect("it is in the snapshot")).is_some());
+    }
     (snapshot, dump)
 }
 
@@ -82,8 +96,26 @@ async fn copy_now(bench: &dyn DatabaseBench, number: u64) -> (Arc<dyn SnapshotFi
     finish(bench, number, copying).await
 }
 
-fn record(place: &str, dump: &DatabaseDump) -> FileRecord {
-    FileRecord { hash: Some(dump.hash), size: dump.size, ..FileRecord::new(RecordKind::Database, rel(place)) }
+fn source((files, dump): &(Arc<dyn SnapshotFiles>, DatabaseDump)) -> DatabaseSource {
+    let record = |file: &DumpedFile| FileRecord {
+        hash: Some(file.hash),
+        size: file.size,
+        ..FileRecord::new(RecordKind::Database, rel(FOLDER).join(&file.path))
+    };
+    let part = DatabasePart {
+        name: "CM_P01".to_owned(),
+        form: DatabaseForm::File,
+        engine: String::new(),
+        pinned_by: String::new(),
+        setup_option: dump.setup_option,
+        facts: Vec::new(),
+    };
+    DatabaseSource {
+        files: Arc::clone(files),
+        place: place(dump),
+        records: dump.files.iter().map(record).collect(),
+        part,
+    }
 }
 
 async fn restore(
@@ -91,11 +123,11 @@ async fn restore(
     from: &(Arc<dyn SnapshotFiles>, DatabaseDump),
     target: &SitePath,
 ) -> Result<(), DatabaseError> {
-    bench.database().restore(Arc::clone(&from.0), &record(PLACE, &from.1), target).await
+    bench.database().restore(&source(from), &DatabaseTarget::File(target.clone())).await.map(drop)
 }
 
 async fn assert_sound(bench: &dyn DatabaseBench, file: &SitePath, number: u64) {
-    let verdict = bench.database().verify(file).await.expect("judged");
+    let verdict = bench.database().verify(&DatabaseTarget::File(file.clone())).await.expect("judged");
     assert_eq!(verdict.faults, Vec::<String>::new());
     assert_eq!(bench.read(file), number);
 }
@@ -109,7 +141,7 @@ async fn inspecting_changes_nothing(bench: impl DatabaseBench) {
     assert_eq!(database.inspect().await.expect("inspected"), facts);
     assert_sound(&bench, &bench.file(), 7).await;
     let (_, dump) = copy_now(&bench, 1).await;
-    assert_eq!(dump.size, facts.size, "bytes of a whole copy");
+    assert_eq!(dump.files.iter().map(|file| file.size).sum::<u64>(), facts.size, "bytes of a whole copy");
     let after = database.inspect().await.expect("inspected");
     assert_eq!((after.facts, after.engine), (facts.facts, facts.engine), "nor does a copy change them");
 }
@@ -218,7 +250,7 @@ async fn a_wrong_hash_changes_nothing(bench: impl DatabaseBench) {
     bench.write(1);
     let (snapshot, mut dump) = copy_now(&bench, 1).await;
     bench.write(2);
-    dump.hash = ContentHash::of(b"another content");
+    dump.files[0].hash = ContentHash::of(b"another content");
     let copy = (snapshot, dump);
     for target in [Some(bench.file()), bench.elsewhere()].into_iter().flatten() {
         let error = restore(&bench, &copy, &target).await.expect_err("it is another content");
@@ -226,17 +258,17 @@ async fn a_wrong_hash_changes_nothing(bench: impl DatabaseBench) {
     }
     assert_sound(&bench, &bench.file(), 2).await;
     if let Some(elsewhere) = bench.elsewhere() {
-        let error = bench.database().verify(&elsewhere).await.expect_err("nothing appeared");
+        let error = bench.database().verify(&DatabaseTarget::File(elsewhere)).await.expect_err("nothing appeared");
         assert!(matches!(error, DatabaseError::Missing(_)), "{error}");
     }
 }
 
 async fn a_copy_that_is_not_there_changes_nothing(bench: impl DatabaseBench) {
     bench.write(1);
-    let (snapshot, dump) = copy_now(&bench, 1).await;
+    let (snapshot, mut dump) = copy_now(&bench, 1).await;
     bench.write(2);
-    let result = bench.database().restore(snapshot, &record("no/such", &dump), &bench.file()).await;
-    assert!(result.is_err());
+    dump.files[0].path = rel("no/such");
+    assert!(restore(&bench, &(snapshot, dump), &bench.file()).await.is_err());
     assert_sound(&bench, &bench.file(), 2).await;
 }
 
@@ -256,15 +288,15 @@ async fn a_database_in_use_is_not_replaced(bench: impl DatabaseBench) {
 async fn what_is_not_there_is_told(bench: impl DatabaseBench) {
     let staging = begin(bench.destination().as_ref(), run(1)).await;
     if let Some(missing) = bench.missing() {
-        let file = staging.create(&rel("missing")).await.expect("created");
-        let errors = [missing.inspect().await.map(drop), missing.prepare(file).await.map(drop)];
+        let prepared = missing.prepare(folder(&staging, 1)).await;
+        let errors = [missing.inspect().await.map(drop), prepared.map(drop)];
         for error in errors.map(|result| result.expect_err("there is none")) {
             assert!(matches!(error, DatabaseError::Missing(_)), "{error}");
         }
     }
     if let Some(other) = bench.not_one() {
-        let file = staging.create(&rel("other")).await.expect("created");
-        let errors = [other.inspect().await.map(drop), other.prepare(file).await.map(drop)];
+        let prepared = other.prepare(folder(&staging, 1)).await;
+        let errors = [other.inspect().await.map(drop), prepared.map(drop)];
         for error in errors.map(|result| result.expect_err("it is something else")) {
             assert!(matches!(error, DatabaseError::NotOne { .. }), "{error}");
         }
@@ -280,7 +312,7 @@ async fn damage_is_found(bench: impl DatabaseBench) {
     if !bench.damage(&bench.file()) {
         return;
     }
-    let verdict = bench.database().verify(&bench.file()).await.expect("still one to judge");
+    let verdict = bench.database().verify(&DatabaseTarget::File(bench.file())).await.expect("still one to judge");
     assert!(!verdict.faults.is_empty());
 }
 
@@ -296,8 +328,8 @@ async fn a_copy_is_judged_before_it_is_sealed(bench: impl DatabaseBench) {
         let mut copying = prepare(&bench, run).await;
         copying.copy.pin().await.expect("pinned");
         let dump = copying.copy.finish().await.expect("finished");
-        let place = copying.staging.place(&rel(PLACE)).expect("it lies on this machine");
-        let verdict = bench.database().judge(&place).await.expect("judged");
+        let copy = copying.staging.place(&place(&dump)).expect("it lies on this machine");
+        let verdict = bench.database().judge(&copy).await.expect("judged");
         assert_eq!(!verdict.faults.is_empty(), damaged, "{verdict:?}");
         let walk = copying.staging.walk().await.expect("walked");
         assert_eq!(
@@ -307,7 +339,7 @@ async fn a_copy_is_judged_before_it_is_sealed(bench: impl DatabaseBench) {
         );
         seal(copying.staging.as_ref(), super::run(run), &[]).await;
         let snapshot = bench.destination().open(super::run(run)).await.expect("sealed");
-        let content = content_of(&snapshot, &rel(PLACE)).await.expect("it is there");
-        assert_eq!(ContentHash::of(&content), dump.hash, "no byte has changed");
+        let content = content_of(&snapshot, &place(&dump)).await.expect("it is there");
+        assert_eq!(ContentHash::of(&content), dump.files[0].hash, "no byte has changed");
     }
 }

@@ -230,7 +230,7 @@ async fn no_write_reaches_another_snapshot(bench: impl DestinationBench) {
     stage_one(&bench, &staging, update_of(&bench, "updated", "source")).await;
     stage_one(&bench, &staging, copy_of(&bench, "copied", "source")).await;
     staging.write(&rel("written"), b"new", moment(0)).await.expect("written");
-    let created = staging.create(&rel("created")).await.expect("created");
+    let created = staging.create(&rel("created")).expect("created");
     blocking(move || created.write_at(0, b"new").expect("written")).await;
     stage_one(&bench, &staging, item("linked too", StageContent::HardLink(rel("linked")))).await;
     stage_one(&bench, &staging, update_of(&bench, "linked too", "source")).await;
@@ -292,7 +292,7 @@ async fn a_written_file_has_its_time(bench: impl DestinationBench) {
 
 async fn a_created_file_is_written_at_any_place(bench: impl DestinationBench) {
     let staging = begin(&bench).await;
-    let file = staging.create(&rel("d/database")).await.expect("created");
+    let file = staging.create(&rel("d/database")).expect("created");
     let stat = entry(&staging, "d/database").await.stat;
     assert_eq!((stat.size, stat.mode & 0o077), (0, 0), "empty, and readable by its owner only");
     blocking(move || {

@@ -18,25 +18,19 @@ use crate::ports::database::DatabaseFacts;
 use crate::ports::destination::Staging;
 use crate::ports::journal::JournalRecord;
 use crate::ports::shadow_copies::{Image, ImageSource, ShadowCopySet};
-use crate::ports::site_files::{FileProblem, FileSource, FileStat};
+use crate::ports::site_files::{FileProblem, FileSource};
 use crate::report::{Cause, Finding, Gravity, Totals};
-use crate::writers::{DatabaseWriter, cause_of};
+use crate::writers::DatabaseWriter;
 
 /// Files named one by one in the findings; the rest is counted.
 const NAMED_FILES: usize = 20;
 
-/// Faults of a database named one by one.
-const NAMED_FAULTS: usize = 5;
-
-const DAMAGED_HINT: &str =
-    "the site itself has it so: repair the database, or recover it from an older snapshot, which is kept";
-
 /// A snapshot on its way: what is known of it before it is sealed.
 pub(super) struct Draft {
-    staging: Arc<dyn Staging>,
-    records: Vec<FileRecord>,
-    origins: Vec<Origin>,
-    database: Option<DatabasePart>,
+    pub(super) staging: Arc<dyn Staging>,
+    pub(super) records: Vec<FileRecord>,
+    pub(super) origins: Vec<Origin>,
+    pub(super) database: Option<DatabasePart>,
     documents: Vec<(String, Vec<u8>)>,
     provider: String,
     moment: Timestamp,
@@ -69,9 +63,10 @@ impl Run<'_> {
             moment: set.frozen_at,
         };
         // The database first: while it is pinned, its log of changes grows.
-        if let Some((facts, writer)) = &database {
-            self.collect_database(&mut draft, facts, writer).await?;
-        }
+        let database_place = match &database {
+            Some((facts, writer)) => self.collect_database(&mut draft, facts, writer).await?,
+            None => None,
+        };
         match set.image {
             Image::Staged { records, problems } => {
                 draft.records.extend(records);
@@ -89,9 +84,9 @@ impl Run<'_> {
         self.run_commands(&mut draft).await?;
         self.collect_documents(&mut draft).await?;
         // Last, for nothing waits for it: neither the image nor whatever the commands look at.
-        if let Some((facts, writer)) = &database {
+        if let Some(((facts, _), place)) = database.zip(database_place) {
             self.check_cancel()?;
-            self.judge_database(&draft, facts, writer.place()).await;
+            self.judge_database(&draft, &facts, &place).await;
             self.check_cancel()?;
         }
         Ok(draft)
@@ -100,71 +95,6 @@ impl Run<'_> {
     fn check_cancel(&self) -> Result<(), Stop> {
         let stop = Stop { cause: Cause::Interrupted, message: "interrupted".to_owned(), hint: None };
         if self.context.cancel.is_cancelled() { Err(stop) } else { Ok(()) }
-    }
-
-    async fn collect_database(
-        &mut self,
-        draft: &mut Draft,
-        facts: &DatabaseFacts,
-        writer: &DatabaseWriter,
-    ) -> Result<(), Stop> {
-        let dump = writer.finish().await.map_err(|error| Stop::new(cause_of(&error), &error))?;
-        let mut record = FileRecord::new(RecordKind::Database, writer.place().clone());
-        record.size = dump.size;
-        record.hash = Some(dump.hash);
-        if let Some(stat) = self.stat_of(facts).await {
-            (record.mode, record.owner, record.group) = (stat.mode, stat.owner, stat.group);
-        }
-        draft.records.push(record);
-        draft.database = Some(DatabasePart {
-            name: facts.name.clone(),
-            engine: facts.engine.clone(),
-            pinned_by: facts.pinned_by.clone(),
-            setup_option: dump.setup_option,
-            facts: facts.facts.clone(),
-        });
-        draft.origins.push(match &facts.file {
-            Some(file) => path_origin(Part::Database, file, writer.place().clone()),
-            None => text_origin(Part::Database, &facts.name, writer.place().clone()),
-        });
-        self.log.line(&format!("Copied component database {} to {}", facts.name, writer.place()));
-        Ok(())
-    }
-
-    /// A faithful copy of a damaged database is no good snapshot: it is told before it is sealed, so that it never takes a good one's place.
-    async fn judge_database(&mut self, draft: &Draft, facts: &DatabaseFacts, place: &RelPath) {
-        let (Some(database), name) = (&self.ports.database, &facts.name) else { return };
-        let Some(copy) = draft.staging.place(place) else {
-            let message = format!("the copy of database {name} was not judged: it does not lie on this machine");
-            let finding = Finding::new(Gravity::Note, Cause::Database, message);
-            self.log.finding(finding.hint("`sitebackup rehearse` judges it"));
-            return;
-        };
-        self.phase(Phase::Verifying);
-        match database.judge(&copy).await {
-            Ok(verdict) => {
-                for fault in verdict.faults.iter().take(NAMED_FAULTS) {
-                    let finding = Finding::error(Cause::Database, format!("database {name} is damaged: {fault}"));
-                    self.log.finding(finding.hint(DAMAGED_HINT));
-                }
-                if let Some(more) = verdict.faults.len().checked_sub(NAMED_FAULTS).filter(|more| *more > 0) {
-                    let message = format!("database {name} is damaged: and {more} more faults");
-                    self.log.finding(Finding::error(Cause::Database, message).hint(DAMAGED_HINT));
-                }
-            }
-            Err(error) => {
-                let message = format!("the copy of database {name} could not be judged: {}", chain(&error));
-                self.log.finding(Finding::error(Cause::Database, message));
-            }
-        }
-    }
-
-    /// The metadata of the database's file. A walk only looks at it: to open it is its adapter's alone.
-    async fn stat_of(&self, facts: &DatabaseFacts) -> Option<FileStat> {
-        let root = facts.file.clone()?;
-        let source = FileSource { root, exclude: Vec::new(), skip: Vec::new(), skip_ids: Vec::new() };
-        let walk = self.ports.files.walk(&source).await.ok()?;
-        walk.entries.into_iter().next().map(|entry| entry.stat)
     }
 
     async fn copy_borrowed(
@@ -344,11 +274,11 @@ fn made(kind: RecordKind, place: &RelPath, content: &[u8]) -> FileRecord {
     }
 }
 
-fn text_origin(part: Part, original: &str, place: RelPath) -> Origin {
+pub(super) fn text_origin(part: Part, original: &str, place: RelPath) -> Origin {
     Origin { part, original: original.to_owned(), original_hex: None, place }
 }
 
-fn path_origin(part: Part, path: &SitePath, place: RelPath) -> Origin {
+pub(super) fn path_origin(part: Part, path: &SitePath, place: RelPath) -> Origin {
     let bytes = path.to_bytes();
     let original_hex = std::str::from_utf8(&bytes).is_err().then(|| to_hex(&bytes));
     Origin { original_hex, ..text_origin(part, &path.to_string(), place) }

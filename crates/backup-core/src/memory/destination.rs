@@ -262,7 +262,7 @@ impl Staging for MemoryStaging {
         self.put(path, StoredFile { content: Arc::new(data.to_vec()), modified })
     }
 
-    async fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
+    fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
         self.put(path, StoredFile::default())?;
         let staging = MemoryStaging { world: self.world.clone(), run: self.run, previous: None };
         Ok(Box::new(MemoryStagedFile { staging, path: path.clone() }))

@@ -9,13 +9,15 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use crate::manifest::FileRecord;
 use crate::path::SitePath;
 use crate::ports::Ports;
 use crate::ports::clock::{Clock, UnknownZone};
 use crate::ports::commands::{AfterBackupContext, CommandError, CommandLine, CommandOutcome, Commands};
-use crate::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseVerdict, SiteDatabase};
-use crate::ports::destination::{DestinationError, SnapshotFiles, StagedFile};
+use crate::ports::database::{
+    ChangedFact, DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseSource,
+    DatabaseStanding, DatabaseTarget, DatabaseVerdict, SiteDatabase,
+};
+use crate::ports::destination::{DestinationError, SnapshotFiles};
 use crate::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal};
 use crate::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
 use crate::ports::registry::{ImportMode, Registry, RegistryError, RegistryKey};
@@ -109,6 +111,27 @@ impl Faults {
                 self.kill();
                 std::future::pending().await
             }
+        }
+    }
+
+    /// For a call that blocks: a kill in it is an error after which no call returns.
+    fn call_blocking<T, E>(
+        &self,
+        name: &'static str,
+        error: impl FnOnce() -> E,
+        call: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.killed() {
+            return Err(error());
+        }
+        let kind = self.count(name);
+        if matches!(kind, Some(FaultKind::KillBefore | FaultKind::KillAfter)) {
+            self.kill();
+        }
+        match kind {
+            None => call(),
+            Some(FaultKind::ErrorBefore | FaultKind::KillBefore) => Err(error()),
+            Some(FaultKind::ErrorAfter | FaultKind::KillAfter) => call().and(Err(error())),
         }
     }
 }
@@ -265,18 +288,18 @@ impl SiteDatabase for Faulty<dyn SiteDatabase> {
     async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError> {
         self.faults.call("SiteDatabase::inspect", database_error, self.inner.inspect()).await
     }
-    async fn prepare(&self, copy: Box<dyn StagedFile>) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
-        let inner = self.faults.call("SiteDatabase::prepare", database_error, self.inner.prepare(copy)).await?;
+    async fn prepare(&self, folder: DatabaseFolder) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
+        let inner = self.faults.call("SiteDatabase::prepare", database_error, self.inner.prepare(folder)).await?;
         Ok(Box::new(FaultyCopy { faults: self.faults.clone(), inner }))
     }
-    async fn restore(
-        &self,
-        from: Arc<dyn SnapshotFiles>,
-        record: &FileRecord,
-        target: &SitePath,
-    ) -> Result<(), DatabaseError> {
-        let restore = self.inner.restore(from, record, target);
-        self.faults.call("SiteDatabase::restore", database_error, restore).await
+    async fn survey(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseStanding, DatabaseError> {
+        self.faults.call("SiteDatabase::survey", database_error, self.inner.survey(from, target)).await
+    }
+    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<Vec<ChangedFact>, DatabaseError> {
+        self.faults.call("SiteDatabase::restore", database_error, self.inner.restore(from, target)).await
+    }
+    async fn discard(&self, target: &DatabaseTarget) -> Result<(), DatabaseError> {
+        self.faults.call("SiteDatabase::discard", database_error, self.inner.discard(target)).await
     }
     fn logs(&self, target: &SitePath) -> Vec<SitePath> {
         self.inner.logs(target)
@@ -284,8 +307,8 @@ impl SiteDatabase for Faulty<dyn SiteDatabase> {
     async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
         self.faults.call("SiteDatabase::judge", database_error, self.inner.judge(copy)).await
     }
-    async fn verify(&self, file: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
-        self.faults.call("SiteDatabase::verify", database_error, self.inner.verify(file)).await
+    async fn verify(&self, target: &DatabaseTarget) -> Result<DatabaseVerdict, DatabaseError> {
+        self.faults.call("SiteDatabase::verify", database_error, self.inner.verify(target)).await
     }
 }
 

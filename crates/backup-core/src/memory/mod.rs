@@ -4,6 +4,7 @@
 //! services run, each call of a port lets the site write its growing number to the database, to a file and to the registry, one of them
 //! a call, so that an image that is not of one moment holds different numbers.
 
+mod database;
 mod destination;
 mod faults;
 mod shadow_copies;

@@ -1,4 +1,4 @@
-//! The small ports of the memory site: clock, services, registry, commands, database, journal, status log.
+//! The small ports of the memory site: clock, services, registry, commands, journal, status log.
 
 use std::sync::Arc;
 
@@ -8,22 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::shadow_copies::MemoryShadowCopies;
-use super::world::{World, site_path};
-use crate::copy::{BLOCK, read_once};
+use super::world::World;
 use crate::event::{Event, EventSink};
-use crate::manifest::{ContentHash, FileRecord};
-use crate::path::{RelPath, SitePath};
 use crate::ports::Ports;
 use crate::ports::clock::{Clock, UnknownZone};
 use crate::ports::commands::{AfterBackupContext, CommandEnd, CommandError, CommandLine, CommandOutcome, Commands};
-use crate::ports::database::{
-    DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseVerdict, SetupOption, SiteDatabase,
-};
-use crate::ports::destination::{SnapshotFiles, StagedFile};
 use crate::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal};
 use crate::ports::registry::{ImportMode, Registry, RegistryError, RegistryKey};
 use crate::ports::services::{ServiceControl, ServiceError, ServiceState};
-use crate::ports::site_files::SiteFilesError;
 use crate::ports::status_log::{StatusLog, StatusLogError};
 use crate::status::StatusMessage;
 
@@ -192,98 +184,6 @@ impl Commands for World {
         let mut state = self.step();
         super::destination::edit_published(&mut state);
         Ok(state.after_backup.clone())
-    }
-}
-
-/// A copy of the memory database.
-#[derive(Debug)]
-struct MemoryCopy {
-    world: World,
-    copy: Box<dyn StagedFile>,
-    pinned: Option<Vec<u8>>,
-}
-
-#[async_trait]
-impl DatabaseCopy for MemoryCopy {
-    async fn pin(&mut self) -> Result<(), DatabaseError> {
-        assert!(self.pinned.is_none(), "a database is pinned once");
-        self.pinned = Some(self.world.step().database.clone());
-        Ok(())
-    }
-
-    async fn finish(self: Box<Self>) -> Result<DatabaseDump, DatabaseError> {
-        let unpinned =
-            || DatabaseError::Failed { action: "finish unpinned", name: "CM_P01".to_owned(), source: refused() };
-        let content = self.pinned.as_ref().ok_or_else(unpinned)?;
-        self.copy.write_at(0, content)?;
-        Ok(DatabaseDump { size: content.len() as u64, hash: ContentHash::of(content), setup_option: SetupOption::None })
-    }
-}
-
-#[async_trait]
-impl SiteDatabase for World {
-    async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError> {
-        let state = self.step();
-        Ok(DatabaseFacts {
-            name: "CM_P01".to_owned(),
-            engine: "memory 1".to_owned(),
-            size: state.database.len() as u64,
-            file: Some(site_path("/site/db/CM_P01.db")),
-            paths: vec![site_path("/site/db/CM_P01.db")],
-            ids: Vec::new(),
-            pinned_by: "a copy in memory".to_owned(),
-            facts: Vec::new(),
-            change_tracking_days: Some(5),
-        })
-    }
-
-    async fn prepare(&self, copy: Box<dyn StagedFile>) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
-        drop(self.step());
-        Ok(Box::new(MemoryCopy { world: self.clone(), copy, pinned: None }))
-    }
-
-    async fn restore(
-        &self,
-        from: Arc<dyn SnapshotFiles>,
-        record: &FileRecord,
-        target: &SitePath,
-    ) -> Result<(), DatabaseError> {
-        let open = from.open(&record.path)?;
-        let mut content = Vec::new();
-        let mut sink = |_, block: &[u8]| {
-            content.extend_from_slice(block);
-            Ok::<_, SiteFilesError>(())
-        };
-        let read = read_once(open.as_ref(), &mut vec![0; BLOCK], false, &mut sink);
-        let name = || "CM_P01".to_owned();
-        let (_, got) =
-            read.map_err(|error| DatabaseError::Failed { action: "read", name: name(), source: error.into() })?;
-        if Some(got) != record.hash {
-            return Err(DatabaseError::Hash(name()));
-        }
-        let mut state = self.step();
-        if target == &site_path("/site/db/CM_P01.db") {
-            state.database = content;
-        }
-        Ok(())
-    }
-
-    fn logs(&self, target: &SitePath) -> Vec<SitePath> {
-        vec![site_path(&format!("{target}-wal"))]
-    }
-
-    async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
-        let state = self.step();
-        let is_staged = state.folders.iter().any(|(name, folder)| {
-            let root = site_path("/backup").join(&RelPath::parse(name).expect("a plain name"));
-            copy.strip_prefix(&root).is_some_and(|path| folder.manifest.is_none() && folder.files.contains_key(&path))
-        });
-        assert!(is_staged, "`{copy}` is judged before it is sealed");
-        Ok(DatabaseVerdict { faults: state.database_faults.clone() })
-    }
-
-    async fn verify(&self, _file: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
-        Ok(DatabaseVerdict { faults: self.step().database_faults.clone() })
     }
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::manifest::Manifest;
 use crate::path::{RelPath, SitePath};
 use crate::ports::commands::CommandOutcome;
+use crate::ports::database::{ChangedFact, DatabaseForm, DatabaseMoment};
 use crate::ports::journal::JournalRecord;
 use crate::ports::journal::UnendedRecovery;
 use crate::ports::services::ServiceState;
@@ -103,6 +104,18 @@ pub struct WorldState {
     pub(crate) scratch: BTreeSet<SitePath>,
     /// The database's content.
     pub database: Vec<u8>,
+    /// What is taken out of the database.
+    pub database_form: DatabaseForm,
+    /// Which moment that holds.
+    pub database_moment: DatabaseMoment,
+    /// Whether a copy of it takes longer than anything else that a run waits for.
+    pub database_is_slow: bool,
+    /// Why its copies are weaker than asked for.
+    pub database_weaker: Vec<String>,
+    /// Facts that are not as they were after a recovery.
+    pub changed_facts: Vec<ChangedFact>,
+    /// Databases that were made to be discarded.
+    pub scratch_databases: BTreeMap<String, Vec<u8>>,
     /// What is wrong with the database, and so with every copy of it.
     pub database_faults: Vec<String>,
     /// The journal.
@@ -159,6 +172,12 @@ impl World {
             stubborn: BTreeSet::new(),
             scratch: BTreeSet::new(),
             database: Vec::new(),
+            database_form: DatabaseForm::File,
+            database_moment: DatabaseMoment::Pinned,
+            database_is_slow: false,
+            database_weaker: Vec::new(),
+            changed_facts: Vec::new(),
+            scratch_databases: BTreeMap::new(),
             database_faults: Vec::new(),
             journal: Vec::new(),
             locked: false,

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::Source;
-use super::destination::{DestinationError, SnapshotFiles, StagedFile};
+use super::destination::{DestinationError, SnapshotFiles, StagedFile, Staging};
 use super::site_files::FileId;
-use crate::manifest::{ContentHash, FileRecord};
-use crate::path::SitePath;
+use crate::manifest::{ContentHash, DatabasePart, FileRecord};
+use crate::path::{RelPath, SitePath};
+use crate::snapshot::RunId;
 
 /// What can be told about a database without taking it out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +20,9 @@ pub struct DatabaseFacts {
     pub name: String,
     /// The engine with its version, such as `SQLite 3.50.4`.
     pub engine: String,
-    /// Bytes of a whole copy.
+    /// Where it is, for people, without any secret: a path, or a server and the name there. The same database always has the same.
+    pub address: String,
+    /// Bytes that a snapshot of it takes at most.
     pub size: u64,
     /// The main file where it is one.
     pub file: Option<SitePath>,
@@ -27,12 +30,40 @@ pub struct DatabaseFacts {
     pub paths: Vec<SitePath>,
     /// The files there are now, under whatever name.
     pub ids: Vec<FileId>,
+    /// What is taken out of it.
+    pub form: DatabaseForm,
+    /// Which moment that holds.
+    pub moment: DatabaseMoment,
     /// How a moment of it is held, in a sentence for the report.
     pub pinned_by: String,
     /// Facts worth comparing after a recovery, such as `journal-mode` = `wal`.
     pub facts: Vec<(String, String)>,
     /// Days of change tracking, where the database keeps any.
     pub change_tracking_days: Option<u32>,
+}
+
+/// What a snapshot holds of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DatabaseForm {
+    /// Its file.
+    #[default]
+    File,
+    /// A backup that the server made itself.
+    Native,
+    /// Its rows and what its catalog tells, as text.
+    Logical,
+    /// Nothing: others back it up.
+    External,
+}
+
+/// Which moment a copy of a database holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseMoment {
+    /// The one that was pinned.
+    Pinned,
+    /// That of its own end: whatever is written while it is taken is in it.
+    End,
 }
 
 /// Which option of the product's Setup takes the database part back.
@@ -47,15 +78,105 @@ pub enum SetupOption {
     None,
 }
 
-/// What was taken out.
+/// A file that was taken out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatabaseDump {
-    /// Bytes in the snapshot.
+pub struct DumpedFile {
+    /// Its place below the folder of the database part.
+    pub path: RelPath,
+    /// Its bytes.
     pub size: u64,
     /// Their hash.
     pub hash: ContentHash,
+}
+
+/// What was taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseDump {
+    /// The file, or the folder of the files, below the folder of the database part; `None` where the snapshot holds nothing.
+    pub place: Option<RelPath>,
+    /// The files.
+    pub files: Vec<DumpedFile>,
     /// What takes it back.
     pub setup_option: SetupOption,
+    /// What was learned while it was taken, such as `replica` = `SQL2`, or where the server has put it.
+    pub facts: Vec<(String, String)>,
+    /// What a person should know, such as a file that nobody removes.
+    pub remarks: Vec<String>,
+    /// Why it is weaker than what was asked for.
+    pub weaker: Vec<String>,
+}
+
+/// A folder of a snapshot that is being made, for the database part.
+#[derive(Debug, Clone)]
+pub struct DatabaseFolder {
+    /// The run that makes it.
+    pub run: RunId,
+    staging: Arc<dyn Staging>,
+    folder: RelPath,
+}
+
+impl DatabaseFolder {
+    /// The folder at `folder` of the staging folder of `run`.
+    pub fn new(run: RunId, staging: Arc<dyn Staging>, folder: RelPath) -> Self {
+        Self { run, staging, folder }
+    }
+
+    /// Creates the file at `path` below it. Blocks.
+    ///
+    /// # Errors
+    /// [`DestinationError`], also for a file that is there.
+    pub fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
+        self.staging.create(&self.folder.join(path))
+    }
+}
+
+/// The database part of a snapshot.
+#[derive(Debug, Clone)]
+pub struct DatabaseSource {
+    /// The snapshot.
+    pub files: Arc<dyn SnapshotFiles>,
+    /// The file, or the folder of the files, in it.
+    pub place: RelPath,
+    /// The files, with what they were.
+    pub records: Vec<FileRecord>,
+    /// What the manifest says of the part.
+    pub part: DatabasePart,
+}
+
+/// Where a database is put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseTarget {
+    /// To this file.
+    File(SitePath),
+    /// To the server and the name that the adapter was made with.
+    Own {
+        /// Whether a database that is there gives way.
+        replace: bool,
+    },
+    /// To a database that is made for it on the same server, is nobody's yet, and is discarded. The text tells it from others.
+    Scratch(String),
+}
+
+/// What stands where a database is to be put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseStanding {
+    /// Nothing, or nothing that would be lost.
+    Free,
+    /// A database with something in it; the text says what.
+    Holds(String),
+}
+
+/// A fact that is not any more what it was when the snapshot was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedFact {
+    /// Its name.
+    pub fact: String,
+    /// What it was; `None` when it was not known.
+    pub before: Option<String>,
+    /// What it is now.
+    pub after: Option<String>,
+    /// What would put it back, for a person to judge.
+    pub remedy: Option<String>,
 }
 
 /// What a judge of a recovered database said; empty when all is well.
@@ -92,6 +213,17 @@ pub enum DatabaseError {
     /// The copy could not be written.
     #[error(transparent)]
     Write(#[from] DestinationError),
+    /// It holds something, and nobody said that it may be lost.
+    #[error("database `{name}` is not empty: {found}")]
+    Occupied {
+        /// The database.
+        name: String,
+        /// What it holds.
+        found: String,
+    },
+    /// The adapter, or what it talks to, cannot do this.
+    #[error("{0}")]
+    Unsupported(String),
     /// What came out of the snapshot is not what went in.
     #[error("the copy of database `{0}` in the snapshot does not have the hash in the manifest")]
     Hash(String),
@@ -126,25 +258,25 @@ pub trait DatabaseCopy: Debug + Send + Sync {
 pub trait SiteDatabase: Debug + Send + Sync {
     /// Facts, sizes and files; changes nothing.
     async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError>;
-    /// Does all that can be done before the freeze window, writing into `copy`.
-    async fn prepare(&self, copy: Box<dyn StagedFile>) -> Result<Box<dyn DatabaseCopy>, DatabaseError>;
+    /// Does all that can be done before the freeze window, writing into `folder`.
+    async fn prepare(&self, folder: DatabaseFolder) -> Result<Box<dyn DatabaseCopy>, DatabaseError>;
     /// Files beside the database at `target`, there or not, that hold committed content which the main file does not have yet: a
-    /// write-ahead log. One that is newer than a snapshot makes the database newer.
+    /// write-ahead log. One that is newer than a snapshot makes the database newer. None for a database that is no file.
     fn logs(&self, target: &SitePath) -> Vec<SitePath>;
-    /// Puts the file of a snapshot that `record` names back as the database at `target`, checking its hash, atomically.
+    /// Tells what a restore to `target` would find; changes nothing. What an interrupted restore of the same source left is nothing.
+    async fn survey(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseStanding, DatabaseError>;
+    /// Puts the database part of a snapshot back, checking its hashes; returns the facts that are not as they were.
     ///
-    /// A target that is there keeps its owner and mode; a new one gets those of the record.
-    ///
-    /// Refuses a target that another program has open. Repeating it is harmless.
-    async fn restore(
-        &self,
-        from: Arc<dyn SnapshotFiles>,
-        record: &FileRecord,
-        target: &SitePath,
-    ) -> Result<(), DatabaseError>;
-    /// Judges a copy that nobody uses, in one pass over its pages: whether the source itself was damaged when it was copied. Changes no
-    /// byte and leaves nothing beside it. What takes longer, such as whether indexes agree with their tables, is left to `verify`.
+    /// A file is replaced atomically; one that is there keeps its owner and mode, a new one gets those of the record, and one that another
+    /// program has open is refused. A database of a server that holds something is refused unless it gives way. Repeating it is
+    /// harmless, and after an interruption it goes on.
+    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<Vec<ChangedFact>, DatabaseError>;
+    /// Judges a copy that nobody uses, in one pass over it: whether the source itself was damaged when it was copied. `copy` is what the
+    /// dump's `place` is on this machine. Changes no byte and leaves nothing beside it. What takes longer, such as whether indexes agree
+    /// with their tables, is left to `verify`.
     async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError>;
-    /// Judges the database at `file` with all of the engine's own checks.
-    async fn verify(&self, file: &SitePath) -> Result<DatabaseVerdict, DatabaseError>;
+    /// Judges what was put back with all of the engine's own checks.
+    async fn verify(&self, target: &DatabaseTarget) -> Result<DatabaseVerdict, DatabaseError>;
+    /// Removes a scratch database; one that is not there is no error. Refuses any other target.
+    async fn discard(&self, target: &DatabaseTarget) -> Result<(), DatabaseError>;
 }

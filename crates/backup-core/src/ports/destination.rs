@@ -176,8 +176,8 @@ pub trait Staging: Debug + Send + Sync {
     async fn stage(&self, items: Vec<StageItem>, from: Arc<dyn SiteFiles>) -> Vec<Result<StagedContent, StageError>>;
     /// Writes a small file whole, with the given time of change.
     async fn write(&self, path: &RelPath, data: &[u8], modified: jiff::Timestamp) -> Result<(), DestinationError>;
-    /// Opens a new file for writing at any place, readable by its owner only.
-    async fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError>;
+    /// Opens a new file for writing at any place, readable by its owner only. Blocks.
+    fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError>;
     /// Removes entries with all below them; one that is not there is no error.
     async fn remove(&self, paths: Vec<RelPath>) -> Result<(), DestinationError>;
     /// Where on this machine a staged file can be looked at before it is sealed; `None` where it lies elsewhere.

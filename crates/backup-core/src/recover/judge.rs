@@ -6,6 +6,7 @@ use super::{Recovery, Work};
 use crate::copy::chain;
 use crate::manifest::{ContentHash, FileRecord, Manifest, RecordKind};
 use crate::path::{RelPath, SitePath};
+use crate::ports::database::DatabaseTarget;
 use crate::ports::recovery_target::{RestoreItem, Standing};
 use crate::ports::services::ServiceState;
 use crate::report::{Cause, Finding};
@@ -24,6 +25,9 @@ impl Recovery<'_> {
             self.judge_services().await;
         }
         self.judge_links(work);
+        if let Some(database) = &work.database {
+            self.judge_served(database).await;
+        }
         let items: Vec<RestoreItem> = work.items().cloned().chain(self.database_logs(work)).collect();
         let mut newer = Vec::new();
         for (item, standing) in items.iter().zip(self.ports.target.survey(&items).await) {
@@ -53,7 +57,10 @@ impl Recovery<'_> {
 
     /// The logs beside the database's file, as if the snapshot had them empty: content in one that is younger is newer than the snapshot.
     fn database_logs(&self, work: &Work) -> Vec<RestoreItem> {
-        let (Some(database), Some((item, path))) = (&self.ports.database, &work.database) else { return Vec::new() };
+        let work = work.database.as_ref().and_then(|work| Some((work.file.as_ref()?, &work.target)));
+        let (Some(database), Some((item, DatabaseTarget::File(path)))) = (&self.ports.database, work) else {
+            return Vec::new();
+        };
         let log = |log: SitePath| {
             let name = log.name().and_then(|name| RelPath::root().try_join(name).ok())?;
             let place = item.path.parent().unwrap_or_default().join(&name);

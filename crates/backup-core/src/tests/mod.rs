@@ -3,11 +3,12 @@
 mod faults;
 mod recovery;
 mod runs;
+mod served;
 
 use std::sync::Arc;
 
 use crate::backup::{RunContext, run_backup};
-use crate::config::AfterBackupConfig;
+use crate::config::{AfterBackupConfig, MomentChoice};
 use crate::memory::{World, block_on};
 use crate::path::{RelPath, SitePath};
 use crate::plan::{BackupPlan, RegistryTask, ServiceStep};
@@ -44,6 +45,8 @@ fn plan() -> BackupPlan {
             place: place("SiteServer/SMSbkSiteRegSMS.dat"),
         }],
         database: Some(place("SiteDBServer")),
+        database_moment: MomentChoice::Same,
+        is_product: false,
         stop: vec![service("SMS_SITE_COMPONENT_MANAGER"), service("SMS_EXECUTIVE")],
         // The executive is left to the component manager, as in the product: the run must start it all the same.
         start: vec![service("SMS_SITE_COMPONENT_MANAGER"), ServiceStep::Sleep(std::time::Duration::from_secs(1))],

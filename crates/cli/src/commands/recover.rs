@@ -4,7 +4,7 @@ mod bare;
 
 use std::sync::Arc;
 
-use backup_core::config::{DatabaseConfig, SiteConfig};
+use backup_core::config::SiteConfig;
 use backup_core::manifest::Manifest;
 use backup_core::path::SitePath;
 use backup_core::ports::destination::SnapshotFiles;
@@ -48,6 +48,7 @@ pub(super) fn request(session: &Session, args: &RecoverArgs) -> Result<RecoverRe
         stores: Vec::new(),
         site: Vec::new(),
         overwrite_newer: args.overwrite_newer,
+        replace_database: args.replace_database,
         registry: if args.merge_registry { ImportMode::Merge } else { ImportMode::Exact },
         on_windows: cfg!(windows),
         cancel: session.cancel.clone(),
@@ -78,7 +79,7 @@ pub(super) fn stores(config: Option<&SiteConfig>) -> Vec<(RegistryKey, SitePath)
 
 /// What is the site's by its configuration, wherever a snapshot says that it was.
 fn places(config: &SiteConfig) -> Vec<SitePath> {
-    let database = config.database.as_ref().map(|DatabaseConfig::Sqlite { path }| path.clone());
+    let database = config.database.as_ref().and_then(|database| database.place.file().cloned());
     let paths = config.paths.iter().map(|(_, here)| here.clone());
     let files = config.files.include.iter().cloned();
     let stores = config.registry.iter().map(|root| root.store.path().clone());

@@ -18,7 +18,7 @@ fn config() -> SiteConfig {
     SiteConfig {
         install_dir: Some(path("/srv/configmgr")),
         paths: vec![(path(r"C:\Program Files\Microsoft Configuration Manager"), path("/srv/configmgr"))],
-        database: Some(DatabaseConfig::Sqlite { path: path("/srv/db/CM_P01.db") }),
+        database: Some(DatabaseConfig::sqlite(path("/srv/db/CM_P01.db"))),
         ..SiteConfig::new("P01".parse().expect("a site code"), destination, path("/var/lib/sitebackup"))
     }
 }

@@ -113,13 +113,9 @@ impl Staging for LocalStaging {
         .await
     }
 
-    async fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
-        let path = path.clone();
-        self.work(move |staging| {
-            let file = make_file(staging, &path)?;
-            Ok(Box::new(LocalStagedFile { file, path: staging.folder.path.join(&path) }) as Box<dyn StagedFile>)
-        })
-        .await
+    fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
+        let file = make_file(&self.0, path)?;
+        Ok(Box::new(LocalStagedFile { file, path: self.0.folder.path.join(path) }))
     }
 
     async fn remove(&self, paths: Vec<RelPath>) -> Result<(), DestinationError> {

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use backup_core::config::{
-    AfterBackupConfig, DatabaseConfig, FileSelection, ProviderChoice, RegistryRoot, RegistryStore, ServiceConfig,
-    SiteConfig, TaskConfig,
+    AfterBackupConfig, FileSelection, ProviderChoice, RegistryRoot, RegistryStore, ServiceConfig, SiteConfig,
+    TaskConfig,
 };
 use backup_core::destination::DestinationOption;
 use backup_core::path::SitePath;
 use backup_core::schedule::{Schedule, ScheduleZone};
 use backup_core::site::{Role, SiteCode, SiteKind};
 
+use super::database;
 use super::table::{Section, Text, Value};
 use super::values::{self, DAYS, any_path, local_path};
 
@@ -33,7 +34,7 @@ const PLACES: [(&str, &[&str]); 6] = [
         ],
     ),
     ("[files]", &["include", "exclude"]),
-    ("[database]", &["connection", "method", "external", "database-moment"]),
+    ("[database]", database::KEYS),
     (
         "[task]",
         &[
@@ -53,7 +54,7 @@ const PLACES: [(&str, &[&str]); 6] = [
     ("the top of the file, above all tables", &["version", "state-dir"]),
 ];
 
-fn elsewhere(key: &str) -> Option<&'static str> {
+pub(super) fn elsewhere(key: &str) -> Option<&'static str> {
     PLACES.iter().find(|(_, keys)| keys.contains(&key)).map(|(table, _)| *table)
 }
 
@@ -67,7 +68,7 @@ pub(super) fn site_config(root: Section<'_>, folder: &SitePath) -> Option<SiteCo
     let site = table(&root, "site").and_then(|section| site(section, folder, has_files));
     let paths = table(&root, "paths").map(|section| path_map(&section, folder)).unwrap_or_default();
     let files = table(&root, "files").map(|section| files(section, folder)).unwrap_or_default();
-    let database = table(&root, "database").and_then(|section| database(section, folder));
+    let database = table(&root, "database").and_then(|section| database::database(&section, folder));
     let registry = table(&root, "registry").map(|section| registry(&section, folder)).unwrap_or_default();
     let services = table(&root, "services").map(|section| services(&section)).unwrap_or_default();
     let task = table(&root, "task").and_then(|section| task(section, folder));
@@ -123,11 +124,11 @@ fn table<'d>(root: &Section<'d>, key: &'static str) -> Option<Section<'d>> {
     root.get(key)?.section(format!("[{key}]"), &format!("a table that begins with the line [{key}]"))
 }
 
-fn path(value: &Value<'_>, base: &SitePath) -> Option<SitePath> {
+pub(super) fn path(value: &Value<'_>, base: &SitePath) -> Option<SitePath> {
     value.text("a path between quotes")?.parse(|text| local_path(text, base))
 }
 
-fn limit(value: &Value<'_>) -> Option<Duration> {
+pub(super) fn limit(value: &Value<'_>) -> Option<Duration> {
     value.text("\"60s\", \"90m\" or \"5d\"")?.parse(values::duration)
 }
 
@@ -254,35 +255,6 @@ fn files(section: Section<'_>, folder: &SitePath) -> FileSelection {
     };
     section.finish(elsewhere);
     selection
-}
-
-fn database(section: Section<'_>, folder: &SitePath) -> Option<DatabaseConfig> {
-    let kind = section.require("kind", "kind = \"sqlite\"").and_then(|value| database_kind(&value));
-    let file = section.get("path");
-    if kind.is_some() {
-        section
-            .not_yet(&["connection", "method", "external", "database-moment"], "an SQLite database needs none of them");
-        section.require("path", "path = \"/srv/app/app.db\"");
-    } else {
-        for key in ["connection", "method", "external", "database-moment"] {
-            section.get(key);
-        }
-    }
-    let file = file.and_then(|value| path(&value, folder));
-    section.finish(elsewhere);
-    kind?;
-    Some(DatabaseConfig::Sqlite { path: file? })
-}
-
-fn database_kind(value: &Value<'_>) -> Option<()> {
-    let kind = value.text("\"sqlite\"")?;
-    if matches!(kind.text, "sql-server" | "odbc") {
-        let remedy =
-            "back this database up by its own means and remove [database]; only \"sqlite\" can be read".to_owned();
-        kind.report(format!("a database of kind `{}` is not in this version", kind.text), Some(remedy));
-        return None;
-    }
-    kind.choose("kind of database", &[("sqlite", ())])
 }
 
 fn registry(section: &Section<'_>, folder: &SitePath) -> Vec<RegistryRoot> {

@@ -10,7 +10,7 @@ use jiff::civil::{Weekday, time};
 
 use super::*;
 
-fn path(text: &str) -> SitePath {
+pub(super) fn path(text: &str) -> SitePath {
     SitePath::parse(text).expect("the test's path is absolute")
 }
 
@@ -23,7 +23,7 @@ fn lines(errors: &[ConfigError]) -> String {
 }
 
 /// All problems of a text, one a line.
-fn problems(text: &str) -> String {
+pub(super) fn problems(text: &str) -> String {
     lines(&parse(text, &path("/etc/site")).expect_err("the text has problems"))
 }
 
@@ -95,7 +95,7 @@ fn the_whole_shape_is_read() {
     let windows = path(r"C:\Program Files\Microsoft Configuration Manager");
     assert_eq!(config.paths, [(windows, path("/srv/configmgr"))]);
     assert_eq!(config.change_tracking_retention, Some(Duration::from_secs(5 * 86_400)));
-    assert_eq!(config.database, Some(DatabaseConfig::Sqlite { path: path("/srv/configmgr/db/CM_P01.db") }));
+    assert_eq!(config.database, Some(DatabaseConfig::sqlite(path("/srv/configmgr/db/CM_P01.db"))));
     assert_eq!(config.registry[0].key, RegistryKey::new(r"HKLM\SOFTWARE\Microsoft\SMS"));
     let names: Vec<_> = config.services.iter().map(|service| (service.name.as_str(), service.timeout)).collect();
     let (long, usual) = (Duration::from_secs(90), Duration::from_secs(60));
@@ -184,12 +184,11 @@ fn what_is_missing_is_named_with_an_example() {
 
 #[test]
 fn what_is_not_in_this_version_is_refused() {
-    let text = "#top\n[site]\ncode='P01'\ninstall-dir='/x'\nrole='auto'\n[database]\nkind='sql-server'\nconnection='x'\n\
+    let text = "#top\n[site]\ncode='P01'\ninstall-dir='/x'\nrole='auto'\n[database]\nkind='sqlite'\npath='/d'\n\
         [services]\nmanager='systemd'\n[task]\ndestination={local='/b'}\n\
         shadow-copy='btrfs'\nwork-dir='/w'\n[archive]\nrepository='/a'\n[alerts]\nwebhook='x'\nsmtp={}\n[also]\n";
     assert_snapshot!(problems_of(text), @r#"
     5:6: the role "auto" is not in this version; write "active", or "passive" with active-server
-    7:6: a database of kind `sql-server` is not in this version; back this database up by its own means and remove [database]; only "sqlite" can be read
     10:9: the manager "systemd" is not in this version; write "commands" and the commands of each service
     13:13: the shadow copy provider `btrfs` is not in this version; write "auto" or "pre-copy"
     14:1: `work-dir` in [task] is not in this version; remove it; pre-copy works in the destination
@@ -269,7 +268,7 @@ fn check_round_trip(site: &NewSite) -> SiteConfig {
     assert_eq!((&config.files.include, &config.files.exclude), (&site.include, &site.exclude));
     assert!(site.control_file.is_none() || config.control_file == site.control_file);
     assert_eq!((&config.paths, &config.task.schedule), (&site.paths, &site.schedule));
-    let database = site.database.clone().map(|NewDatabase::Sqlite(path)| DatabaseConfig::Sqlite { path });
+    let database = site.database.clone().map(|NewDatabase::Sqlite(path)| DatabaseConfig::sqlite(path));
     assert_eq!(config.database, database);
     assert_eq!(config.registry, site.registry);
     config

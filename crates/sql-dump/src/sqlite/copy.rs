@@ -4,7 +4,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use backup_core::copy::BLOCK;
-use backup_core::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, SetupOption};
+use backup_core::path::RelPath;
+use backup_core::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, DumpedFile, SetupOption};
 use backup_core::ports::destination::{DestinationError, StagedFile};
 
 use super::blocking;
@@ -31,6 +32,7 @@ struct Work {
     files: Files,
     wanted: Wanted,
     reader: Reader,
+    place: RelPath,
     staged: Box<dyn StagedFile>,
     /// What the staged file holds; empty where that is not known.
     staged_blocks: BlockHashes,
@@ -51,11 +53,16 @@ enum Pin {
 
 impl SqliteCopy {
     /// Opens the database and, where it keeps a rollback journal, copies its pages while writers go on.
-    pub(super) fn prepare(files: Files, staged: Box<dyn StagedFile>, wanted: Wanted) -> Result<Self, DatabaseError> {
+    pub(super) fn prepare(
+        files: Files,
+        (place, staged): (RelPath, Box<dyn StagedFile>),
+        wanted: Wanted,
+    ) -> Result<Self, DatabaseError> {
         let reader = Reader::open(&files, PATIENTLY, &wanted)?;
         let (staged_blocks, pin) = (BlockHashes::default(), Pin::None);
         let (copied, wants) = (files.clone(), wanted.clone());
-        let mut work = Work { files: copied, wanted: wants, reader, staged, staged_blocks, staged_state: None, pin };
+        let mut work =
+            Work { files: copied, wanted: wants, reader, place, staged, staged_blocks, staged_state: None, pin };
         work.prepare()?;
         Ok(Self { files, wanted, work: Mutex::new(Some(work)) })
     }
@@ -158,7 +165,7 @@ impl Work {
     fn catch_up(&mut self) -> Result<DatabaseDump, DatabaseError> {
         let state = self.sql("pin", |reader| State::read(reader.connection()))?;
         if self.staged_state.as_ref() == Some(&state) {
-            return Ok(dump(&self.staged_blocks));
+            return Ok(dump(&self.place, &self.staged_blocks));
         }
         // Both are taken out first: after an error in the middle nothing is known of the staged file.
         self.staged_state = None;
@@ -174,7 +181,7 @@ impl Work {
         self.go_on()?;
         self.staged.set_len(size)?;
         (self.staged_blocks, self.staged_state) = (blocks, Some(state));
-        Ok(dump(&self.staged_blocks))
+        Ok(dump(&self.place, &self.staged_blocks))
     }
 
     fn finish(mut self) -> Result<DatabaseDump, DatabaseError> {
@@ -191,7 +198,7 @@ impl Work {
                     return Err(given_up(&self.files));
                 }
                 self.staged.set_len(size)?;
-                Ok(dump(&blocks))
+                Ok(dump(&self.place, &blocks))
             }
         }
     }
@@ -262,6 +269,13 @@ fn write_changed(staged: &dyn StagedFile, offset: u64, block: &[u8], old: &mut [
     Ok(())
 }
 
-fn dump(blocks: &BlockHashes) -> DatabaseDump {
-    DatabaseDump { size: blocks.size(), hash: blocks.hash(), setup_option: SetupOption::None }
+fn dump(place: &RelPath, blocks: &BlockHashes) -> DatabaseDump {
+    DatabaseDump {
+        place: Some(place.clone()),
+        files: vec![DumpedFile { path: place.clone(), size: blocks.size(), hash: blocks.hash() }],
+        setup_option: SetupOption::None,
+        facts: Vec::new(),
+        remarks: Vec::new(),
+        weaker: Vec::new(),
+    }
 }

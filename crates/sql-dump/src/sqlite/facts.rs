@@ -1,6 +1,6 @@
 //! What can be told about a database without changing it.
 
-use backup_core::ports::database::{DatabaseError, DatabaseFacts};
+use backup_core::ports::database::{DatabaseError, DatabaseFacts, DatabaseForm, DatabaseMoment};
 use blake3::Hasher;
 use rusqlite::Connection;
 
@@ -37,6 +37,9 @@ pub(super) fn inspect(files: &Files, name: String) -> Result<DatabaseFacts, Data
     };
     Ok(DatabaseFacts {
         name,
+        address: files.site().to_string(),
+        form: DatabaseForm::File,
+        moment: DatabaseMoment::Pinned,
         engine: format!("{ENGINE} {}", rusqlite::version()),
         size: look.size,
         file: Some(files.site().clone()),

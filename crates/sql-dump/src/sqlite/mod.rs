@@ -21,10 +21,11 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backup_core::manifest::FileRecord;
-use backup_core::path::SitePath;
-use backup_core::ports::database::{DatabaseCopy, DatabaseError, DatabaseFacts, DatabaseVerdict, SiteDatabase};
-use backup_core::ports::destination::{SnapshotFiles, StagedFile};
+use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::database::{
+    ChangedFact, DatabaseCopy, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseSource, DatabaseStanding,
+    DatabaseTarget, DatabaseVerdict, SiteDatabase,
+};
 
 use locate::Files;
 
@@ -80,11 +81,16 @@ impl SiteDatabase for SqliteDatabase {
         blocking("inspect", self.path.clone(), move || facts::inspect(&Files::locate(&path)?, name)).await
     }
 
-    async fn prepare(&self, copy: Box<dyn StagedFile>) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
+    async fn prepare(&self, folder: DatabaseFolder) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
         let path = self.path.clone();
         let wanted = pump::Wanted::default();
         let waiting = wanted.waiting();
-        let prepare = move || copy::SqliteCopy::prepare(Files::locate(&path)?, copy, wanted);
+        let prepare = move || {
+            let place = place(&path);
+            let files = Files::locate(&path)?;
+            let staged = folder.create(&place)?;
+            copy::SqliteCopy::prepare(files, (place, staged), wanted)
+        };
         let copy = blocking("prepare a copy of", self.path.clone(), prepare).await;
         waiting.over();
         Ok(Box::new(copy?))
@@ -96,6 +102,11 @@ impl SiteDatabase for SqliteDatabase {
         SitePath::parse(log).into_iter().collect()
     }
 
+    async fn survey(&self, _from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseStanding, DatabaseError> {
+        // Whether a file is newer than the snapshot is judged as that of any other file.
+        file_of(target).map(|_| DatabaseStanding::Free)
+    }
+
     /// See the port. The target's permissions and owner stay; a new one gets those of the record, and without any is for its owner only.
     ///
     /// A crash before the rename leaves the old database, whole, and a file `.NAME.restoring` that the next attempt replaces;
@@ -104,14 +115,19 @@ impl SiteDatabase for SqliteDatabase {
     /// file takes the name. An old file that is no database any more keeps nothing: its log and journal go the same way.
     ///
     /// Another program is noticed by its lock and, on Linux, by its open file, as far as `/proc` shows other users' programs.
-    async fn restore(
-        &self,
-        from: Arc<dyn SnapshotFiles>,
-        record: &FileRecord,
-        target: &SitePath,
-    ) -> Result<(), DatabaseError> {
-        let (record, place) = (record.clone(), target.clone());
-        blocking("restore", target.clone(), move || restore::restore(&*from, &record, &place)).await
+    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<Vec<ChangedFact>, DatabaseError> {
+        let place = file_of(target)?.clone();
+        let [record] = &from.records[..] else {
+            let message = format!(
+                "the snapshot holds database `{}` in {} files, and not as one",
+                from.part.name,
+                from.records.len()
+            );
+            return Err(DatabaseError::Unsupported(message));
+        };
+        let (files, record) = (Arc::clone(&from.files), record.clone());
+        let restore = move || restore::restore(&*files, &record, &place);
+        blocking("restore", file_of(target)?.clone(), restore).await.map(|()| Vec::new())
     }
 
     async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
@@ -119,10 +135,27 @@ impl SiteDatabase for SqliteDatabase {
         blocking("judge the copy of", copy.clone(), move || verify::judge(&Files::locate(&path)?)).await
     }
 
-    async fn verify(&self, file: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
-        let path = file.clone();
-        blocking("verify", file.clone(), move || verify::verify(&Files::locate(&path)?)).await
+    async fn verify(&self, target: &DatabaseTarget) -> Result<DatabaseVerdict, DatabaseError> {
+        let path = file_of(target)?.clone();
+        blocking("verify", path.clone(), move || verify::verify(&Files::locate(&path)?)).await
     }
+
+    async fn discard(&self, target: &DatabaseTarget) -> Result<(), DatabaseError> {
+        Err(DatabaseError::Unsupported(format!("{target:?} is no scratch database of SQLite: none is made")))
+    }
+}
+
+fn file_of(target: &DatabaseTarget) -> Result<&SitePath, DatabaseError> {
+    match target {
+        DatabaseTarget::File(file) => Ok(file),
+        _ => Err(DatabaseError::Unsupported("a copied SQLite database is put back to a file".to_owned())),
+    }
+}
+
+/// The copy has the file's own name.
+fn place(path: &SitePath) -> RelPath {
+    let named = path.name().and_then(|name| RelPath::root().try_join(name).ok());
+    named.unwrap_or_else(|| RelPath::parse("database").expect("a plain name"))
 }
 
 /// Runs `work` where it may block. A panic in it goes on in the caller.

@@ -208,7 +208,7 @@ impl Staging for StrictStaging {
         unreachable!("documents are the run's to write")
     }
 
-    async fn create(&self, _path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
+    fn create(&self, _path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
         unreachable!("databases are not staged here")
     }
 

@@ -73,8 +73,8 @@ impl Staging for Faulty<dyn Staging> {
     async fn write(&self, path: &RelPath, data: &[u8], modified: Timestamp) -> Result<(), DestinationError> {
         self.faults.call("Staging::write", destination_error, self.inner.write(path, data, modified)).await
     }
-    async fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
-        self.faults.call("Staging::create", destination_error, self.inner.create(path)).await
+    fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
+        self.faults.call_blocking("Staging::create", destination_error, || self.inner.create(path))
     }
     async fn remove(&self, paths: Vec<RelPath>) -> Result<(), DestinationError> {
         self.faults.call("Staging::remove", destination_error, self.inner.remove(paths)).await

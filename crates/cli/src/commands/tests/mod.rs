@@ -57,7 +57,7 @@ fn config(kind: SiteKind) -> SiteConfig {
     let mut config = SiteConfig::new(code, DestinationOption::Local(path("/backup")), path("/state"));
     config.kind = kind;
     config.files.include = vec![path("/site/inboxes"), path("/site/data")];
-    config.database = Some(DatabaseConfig::Sqlite { path: path("/site/db/CM_P01.db") });
+    config.database = Some(DatabaseConfig::sqlite(path("/site/db/CM_P01.db")));
     let key = RegistryKey::new(r"HKLM\SOFTWARE\Microsoft\SMS");
     config.registry = vec![RegistryRoot { key, store: RegistryStore::Reg(path("/site/SMS.reg")) }];
     config.task.schedule.zone = ScheduleZone::Utc;

@@ -138,7 +138,7 @@ async fn what_is_reused_and_then_updated_leaves_the_previous_snapshot_alone() {
     stage(&staging, "c", StageContent::Reuse(rel("a"))).await.expect("reused");
     staging.write(&rel("c"), b"written", Timestamp::UNIX_EPOCH).await.expect("written");
     stage(&staging, "d", StageContent::Reuse(rel("a"))).await.expect("reused");
-    staging.create(&rel("d")).await.expect("created").write_at(0, b"created").expect("written");
+    staging.create(&rel("d")).expect("created").write_at(0, b"created").expect("written");
     let after = fs::metadata(bench.root.path().join("P01Backup/a")).expect("facts");
     assert_eq!(fs::read(bench.root.path().join("P01Backup/a")).expect("the old one"), b"old content");
     assert_eq!((after.ino(), after.mtime(), after.mtime_nsec()), (before.ino(), before.mtime(), before.mtime_nsec()));
@@ -189,7 +189,7 @@ async fn files_are_written_at_any_place_and_removed() {
     staging.write(&rel("docs/BackupDocument.xml"), b"<x/>", time).await.expect("written");
     let facts = fs::metadata(bench.staged(run(1), "docs/BackupDocument.xml")).expect("facts");
     assert_eq!((facts.mtime(), facts.mode() & 0o7777), (1_600_000_000, 0o600));
-    let file = staging.create(&rel("db/site.sqlite")).await.expect("created");
+    let file = staging.create(&rel("db/site.sqlite")).expect("created");
     file.write_at(100, b"abc").expect("written");
     file.set_len(102).expect("cut");
     let mut buffer = [1; 8];

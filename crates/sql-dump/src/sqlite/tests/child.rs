@@ -14,7 +14,7 @@ use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::{Connection, ErrorCode};
 
 use super::super::SqliteDatabase;
-use super::doubles::FileStage;
+use super::doubles::{FileStage, folder_for};
 use super::{block_on, count_on, site_path};
 
 const VARIABLE: &str = "SQL_DUMP_TEST_CHILD";
@@ -147,7 +147,7 @@ fn say_result(result: Result<(), DatabaseError>) {
 async fn back_up(database: &SqliteDatabase) -> Result<(), DatabaseError> {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let (stage, _) = FileStage::create(&folder.path().join("copy.db"));
-    let mut copy = database.prepare(Box::new(stage)).await?;
+    let mut copy = database.prepare(folder_for(stage)).await?;
     copy.pin().await?;
     copy.finish().await.map(drop)
 }

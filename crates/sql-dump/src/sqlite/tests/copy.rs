@@ -6,7 +6,7 @@ use backup_core::copy::BLOCK;
 use backup_core::ports::database::{DatabaseError, SiteDatabase};
 use backup_core::ports::destination::DestinationError;
 
-use super::doubles::FileStage;
+use super::doubles::{FileStage, folder_for};
 use super::{MODES, Scratch, block_on, count_on, number};
 
 fn bytes_agree(scratch: &Scratch) {
@@ -37,7 +37,7 @@ fn a_quiet_database_is_copied_byte_for_byte_and_left_alone() {
 fn an_empty_file_is_a_database() {
     let scratch = Scratch::empty();
     fs::write(scratch.file(), "").expect("an empty file");
-    assert_eq!(scratch.back_up().size, 0);
+    assert_eq!(scratch.back_up().files[0].size, 0);
     assert_eq!(block_on(scratch.database().inspect()).expect("facts").size, 0);
 
     let mut copy = scratch.prepare();
@@ -182,7 +182,7 @@ fn a_full_destination_is_told_at_every_step() {
     let rollback = Scratch::new("delete", 4096);
     let (stage, log) = FileStage::create(&rollback.copy_file());
     log.fill_up();
-    assert!(full(&block_on(rollback.database().prepare(Box::new(stage))).expect_err("no room")));
+    assert!(full(&block_on(rollback.database().prepare(folder_for(stage))).expect_err("no room")));
     let (mut copy, log) = rollback.prepare_logged();
     count_on(&rollback.connect()).expect("counted");
     log.fill_up();

@@ -1,6 +1,6 @@
 //! What programs leave behind that die while they write.
 
-use backup_core::ports::database::SiteDatabase;
+use backup_core::ports::database::{DatabaseTarget, SiteDatabase};
 
 use super::{Scratch, block_on, count_on, number};
 
@@ -32,7 +32,8 @@ fn a_hot_journal_is_named_by_inspect_and_rolled_back_by_prepare() {
     let before = scratch.fingerprint();
     let facts = block_on(scratch.database().inspect()).expect("facts");
     assert!(facts.facts.contains(&("hot-journal".into(), "yes".into())), "{facts:?}");
-    let verdict = block_on(scratch.database().verify(&super::site_path(&scratch.file()))).expect("a verdict");
+    let verdict = block_on(scratch.database().verify(&DatabaseTarget::File(super::site_path(&scratch.file()))))
+        .expect("a verdict");
     assert_eq!(verdict.faults, ["a transaction was left unfinished: its journal is still there"]);
     assert_eq!(scratch.fingerprint(), before);
 
@@ -57,7 +58,7 @@ fn a_log_left_by_a_crash_is_copied_and_stays_as_it_is() {
     leave_a_log(&scratch);
     let before = scratch.fingerprint();
     block_on(scratch.database().inspect()).expect("facts");
-    block_on(scratch.database().verify(&super::site_path(&scratch.file()))).expect("a verdict");
+    block_on(scratch.database().verify(&DatabaseTarget::File(super::site_path(&scratch.file())))).expect("a verdict");
     scratch.back_up();
     assert_eq!(number(&scratch.copy_file()), 5);
     let after = scratch.fingerprint();

@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
 use async_trait::async_trait;
-use backup_core::manifest::ContentHash;
-use backup_core::path::RelPath;
-use backup_core::ports::destination::{DestinationError, SnapshotFiles, StagedFile};
-use backup_core::ports::site_files::{FileStat, OpenFile, SiteFilesError, WalkEntry};
+use backup_core::manifest::{ContentHash, DatabasePart, FileRecord, Manifest};
+use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::database::{DatabaseFolder, DatabaseForm, DatabaseSource, SetupOption};
+use backup_core::ports::destination::{
+    DestinationError, SnapshotFiles, StageError, StageItem, StagedContent, StagedFile, Staging,
+};
+use backup_core::ports::site_files::{FileStat, OpenFile, SiteFiles, SiteFilesError, WalkEntry};
+use backup_core::snapshot::RunId;
 use tokio::sync::Notify;
 
 use super::site_path;
@@ -140,6 +144,62 @@ fn read_whole(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> 
         }
     }
     Ok(done)
+}
+
+/// A staging folder for one file.
+#[derive(Debug)]
+struct OneFile(Mutex<Option<Box<dyn StagedFile>>>);
+
+/// A folder in which one file can be created: `stage`.
+pub(super) fn folder_for(stage: impl StagedFile + 'static) -> DatabaseFolder {
+    let staging = OneFile(Mutex::new(Some(Box::new(stage))));
+    DatabaseFolder::new(RunId(uuid::Uuid::nil()), Arc::new(staging), RelPath::root())
+}
+
+#[async_trait]
+impl Staging for OneFile {
+    async fn stage(&self, _: Vec<StageItem>, _: Arc<dyn SiteFiles>) -> Vec<Result<StagedContent, StageError>> {
+        unreachable!("a database stages no files")
+    }
+
+    async fn write(&self, _: &RelPath, _: &[u8], _: jiff::Timestamp) -> Result<(), DestinationError> {
+        unreachable!("a database writes no documents")
+    }
+
+    fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
+        assert_eq!(path.to_string(), "CM_P01.db");
+        Ok(self.0.lock().expect("no panic while staging").take().expect("one file, once"))
+    }
+
+    async fn remove(&self, _: Vec<RelPath>) -> Result<(), DestinationError> {
+        unreachable!("a database removes nothing")
+    }
+
+    fn place(&self, _: &RelPath) -> Option<SitePath> {
+        None
+    }
+
+    async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError> {
+        unreachable!("a database walks nothing")
+    }
+
+    async fn seal(&self, _: &Manifest, _: &[u8]) -> Result<(), DestinationError> {
+        unreachable!("a database seals nothing")
+    }
+}
+
+/// The database part of a snapshot in `folder`: the file that `record` names.
+pub(super) fn source(folder: &Path, record: FileRecord) -> DatabaseSource {
+    let part = DatabasePart {
+        name: "CM_P01".to_owned(),
+        form: DatabaseForm::File,
+        engine: "SQLite".to_owned(),
+        pinned_by: String::new(),
+        setup_option: SetupOption::None,
+        facts: Vec::new(),
+    };
+    let files = Arc::new(FolderSnapshot(folder.to_owned()));
+    DatabaseSource { files, place: record.path.clone(), records: vec![record], part }
 }
 
 /// A snapshot that is a folder; only its files can be read.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::iter;
 use std::time::Instant;
 
-use backup_core::ports::database::SiteDatabase;
+use backup_core::ports::database::{DatabaseTarget, SiteDatabase};
 
 use super::super::connection::{BRIEFLY, Journal, PATIENTLY, Reader};
 use super::super::locate::Files;
@@ -91,7 +91,7 @@ fn our_own_looks_do_not_drop_a_pin() {
     block_on(copy.pin()).expect("pinned");
     assert_eq!(writer.sql(COUNT), "ok");
     block_on(scratch.database().inspect()).expect("facts");
-    block_on(scratch.database().verify(&site_path(&scratch.file()))).expect("a verdict");
+    block_on(scratch.database().verify(&DatabaseTarget::File(site_path(&scratch.file())))).expect("a verdict");
     drop(scratch.prepare_elsewhere());
     assert!(writer.sql(EMPTY_LOG).starts_with("Integer(1)"), "the pin holds");
     scratch.finish(copy);

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use super::SqliteDatabase;
 use child::Child;
-use doubles::{FileStage, Gate, Gated, StageLog};
+use doubles::{FileStage, Gate, Gated, StageLog, folder_for};
 
 /// Both ways to keep a transaction, as a pragma names them.
 const MODES: [&str; 2] = ["wal", "delete"];
@@ -93,20 +93,20 @@ impl Scratch {
     /// Prepares a copy, with what is written to it.
     fn prepare_logged(&self) -> (Box<dyn DatabaseCopy>, StageLog) {
         let (stage, log) = FileStage::create(&self.copy_file());
-        (block_on(self.database().prepare(Box::new(stage))).expect("prepared"), log)
+        (block_on(self.database().prepare(folder_for(stage))).expect("prepared"), log)
     }
 
     /// Prepares a copy whose writes can be made to hang.
     fn prepare_gated(&self) -> (Box<dyn DatabaseCopy>, Gate) {
         let gate = Gate::default();
         let stage = Gated { stage: FileStage::create(&self.copy_file()).0, gate: gate.clone() };
-        (block_on(self.database().prepare(Box::new(stage))).expect("prepared"), gate)
+        (block_on(self.database().prepare(folder_for(stage))).expect("prepared"), gate)
     }
 
     /// A second copy of the same database.
     fn prepare_elsewhere(&self) -> Box<dyn DatabaseCopy> {
         let (stage, _) = FileStage::create(&self.folder.path().join("second.db"));
-        block_on(self.database().prepare(Box::new(stage))).expect("prepared")
+        block_on(self.database().prepare(folder_for(stage))).expect("prepared")
     }
 
     /// The whole way, with nothing in between.
@@ -120,7 +120,7 @@ impl Scratch {
     fn finish(&self, copy: Box<dyn DatabaseCopy>) -> DatabaseDump {
         let dump = block_on(copy.finish()).expect("finished");
         let bytes = fs::read(self.copy_file()).expect("the copy is there");
-        assert_eq!((dump.size, dump.hash), (bytes.len() as u64, ContentHash::of(&bytes)));
+        assert_eq!((dump.files[0].size, dump.files[0].hash), (bytes.len() as u64, ContentHash::of(&bytes)));
         dump
     }
 

@@ -5,32 +5,31 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::{fs, thread};
 
 use backup_core::manifest::{ContentHash, FileRecord, RecordKind};
 use backup_core::path::RelPath;
-use backup_core::ports::database::{DatabaseError, SiteDatabase};
+use backup_core::ports::database::{DatabaseError, DatabaseTarget, SiteDatabase};
 
 use super::super::locate::Files;
 use super::super::target::{Held, other_program};
-use super::doubles::FolderSnapshot;
+use super::doubles::source;
 use super::{MODES, Scratch, block_on, count_on, locked, number, site_path};
 
 /// A backed-up database with the number 3, which has counted on to 8 since.
 fn backed_up(mode: &str) -> (Scratch, ContentHash) {
     let scratch = Scratch::new(mode, 4096);
     (0..3).for_each(|_| count_on(&scratch.connect()).expect("counted"));
-    let hash = scratch.back_up().hash;
+    let hash = scratch.back_up().files[0].hash;
     (0..5).for_each(|_| count_on(&scratch.connect()).expect("counted"));
     (scratch, hash)
 }
 
 fn restore_to(scratch: &Scratch, hash: &ContentHash, target: &Path) -> Result<(), DatabaseError> {
-    let snapshot = Arc::new(FolderSnapshot(scratch.folder.path().to_owned()));
     let copy = RelPath::parse("copy.db").expect("a plain name");
     let record = FileRecord { hash: Some(*hash), ..FileRecord::new(RecordKind::Database, copy) };
-    block_on(scratch.database().restore(snapshot, &record, &site_path(target)))
+    let source = source(scratch.folder.path(), record);
+    block_on(scratch.database().restore(&source, &DatabaseTarget::File(site_path(target)))).map(drop)
 }
 
 fn restore(scratch: &Scratch, hash: &ContentHash) -> Result<(), DatabaseError> {

@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use backup_core::ports::database::{DatabaseError, SiteDatabase};
+use backup_core::ports::database::{DatabaseError, DatabaseTarget, SiteDatabase};
 
 use super::{MODES, Scratch, block_on, count_on, site_path};
 
 fn faults(scratch: &Scratch) -> Vec<String> {
-    block_on(scratch.database().verify(&site_path(&scratch.file()))).expect("a verdict").faults
+    block_on(scratch.database().verify(&DatabaseTarget::File(site_path(&scratch.file())))).expect("a verdict").faults
 }
 
 fn filled(mode: &str) -> Scratch {
@@ -56,7 +56,9 @@ fn references_to_nothing_are_faults() {
 #[test]
 fn what_cannot_be_judged_is_an_error() {
     let scratch = Scratch::empty();
-    let verify = || block_on(scratch.database().verify(&site_path(&scratch.file()))).expect_err("no verdict");
+    let verify = || {
+        block_on(scratch.database().verify(&DatabaseTarget::File(site_path(&scratch.file())))).expect_err("no verdict")
+    };
     assert!(matches!(verify(), DatabaseError::Missing(_)));
     fs::write(scratch.file(), "no database\n".repeat(100)).expect("written");
     assert!(matches!(verify(), DatabaseError::NotOne { .. }));

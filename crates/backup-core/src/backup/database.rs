@@ -1,0 +1,166 @@
+//! The database's part of a snapshot: finished, listed, and judged before it is sealed.
+
+use std::pin::pin;
+use std::task::Poll;
+
+use super::collect::{Draft, path_origin, text_origin};
+use super::{Run, Stop};
+use crate::config::MomentChoice;
+use crate::copy::chain;
+use crate::event::Phase;
+use crate::manifest::{DatabasePart, FileRecord, Part, RecordKind};
+use crate::path::RelPath;
+use crate::ports::database::{DatabaseDump, DatabaseError, DatabaseFacts, DatabaseMoment};
+use crate::ports::site_files::{FileSource, FileStat};
+use crate::report::{Cause, Finding, Gravity};
+use crate::writers::{DatabaseWriter, cause_of};
+
+/// Faults of a database named one by one.
+const NAMED_FAULTS: usize = 5;
+
+const DAMAGED_HINT: &str =
+    "the site itself has it so: repair the database, or recover it from an older snapshot, which is kept";
+
+impl Run<'_> {
+    /// Returns where it lies in the snapshot.
+    pub(super) async fn collect_database(
+        &mut self,
+        draft: &mut Draft,
+        facts: &DatabaseFacts,
+        writer: &DatabaseWriter,
+    ) -> Result<Option<RelPath>, Stop> {
+        let dump = self.finish_database(facts, writer).await;
+        let dump = dump.map_err(|error| Stop::new(cause_of(&error), &error))?;
+        let place = self.list_database(draft, facts, &dump).await;
+        let learned = dump.facts.iter().cloned();
+        draft.database = Some(DatabasePart {
+            name: facts.name.clone(),
+            form: facts.form,
+            engine: facts.engine.clone(),
+            pinned_by: facts.pinned_by.clone(),
+            setup_option: dump.setup_option,
+            facts: facts.facts.iter().cloned().chain(learned).collect(),
+        });
+        for remark in dump.remarks {
+            self.log.finding(Finding::new(Gravity::Note, Cause::Database, remark));
+        }
+        for weaker in dump.weaker {
+            self.log.finding(Finding::error(Cause::Database, weaker));
+        }
+        self.judge_moment(facts);
+        Ok(place)
+    }
+
+    /// Finishes the copy, and sets the services going that were held for it: when it is finished, or when they may be held no longer.
+    async fn finish_database(
+        &mut self,
+        facts: &DatabaseFacts,
+        writer: &DatabaseWriter,
+    ) -> Result<DatabaseDump, DatabaseError> {
+        let Some(limit) = self.holds_services(facts) else { return writer.finish().await };
+        let (writing, held) = {
+            let mut writing = Box::pin(writer.finish());
+            let finished = {
+                let mut late = pin!(self.site_writer.sleep(limit));
+                std::future::poll_fn(|context| match (writing.as_mut().poll(context), late.as_mut().poll(context)) {
+                    (Poll::Ready(dump), _) => Poll::Ready(Some(dump)),
+                    (Poll::Pending, Poll::Ready(())) => Poll::Ready(None),
+                    (Poll::Pending, Poll::Pending) => Poll::Pending,
+                })
+                .await
+            };
+            self.site_writer.set_going().await;
+            match finished {
+                Some(dump) => return dump,
+                None => (writing, limit),
+            }
+        };
+        let dump = writing.await;
+        let message = format!(
+            "the services were started after {held:?}, before the database's backup had ended: its moment is later than that of the files"
+        );
+        let hint = "raise `hold-services`, or accept it with `database-moment = \"later\"`";
+        self.log.finding(Finding::error(Cause::Database, message).hint(hint));
+        dump
+    }
+
+    /// Database and files belong to one moment, or the report says where that does not hold.
+    fn judge_moment(&mut self, facts: &DatabaseFacts) {
+        let message = match (facts.moment, self.plan.database_moment) {
+            (DatabaseMoment::Pinned, _) | (DatabaseMoment::End, MomentChoice::HoldServices(_)) => return,
+            (DatabaseMoment::End, MomentChoice::Same) => {
+                let message = "the database's moment is the end of its backup, later than that of the files";
+                let hint = "keep the services stopped until then with `hold-services`, or accept it with `database-moment = \"later\"`";
+                Finding::error(Cause::Database, message).hint(hint)
+            }
+            (DatabaseMoment::End, MomentChoice::Later) => {
+                let message =
+                    "the database's moment is the end of its backup, later than that of the files, as configured";
+                Finding::new(Gravity::Note, Cause::Database, message)
+            }
+        };
+        self.log.finding(message);
+    }
+
+    async fn list_database(
+        &mut self,
+        draft: &mut Draft,
+        facts: &DatabaseFacts,
+        dump: &DatabaseDump,
+    ) -> Option<RelPath> {
+        let (folder, place) = (self.plan.database.clone()?, dump.place.as_ref()?);
+        let stat = self.stat_of(facts).await;
+        for file in &dump.files {
+            let mut record = FileRecord::new(RecordKind::Database, folder.join(&file.path));
+            record.size = file.size;
+            record.hash = Some(file.hash);
+            if let Some(stat) = &stat {
+                (record.mode, record.owner, record.group) = (stat.mode, stat.owner, stat.group);
+            }
+            draft.records.push(record);
+        }
+        let place = folder.join(place);
+        draft.origins.push(match &facts.file {
+            Some(file) => path_origin(Part::Database, file, place.clone()),
+            None => text_origin(Part::Database, &facts.address, place.clone()),
+        });
+        self.log.line(&format!("Copied component database {} to {place}", facts.name));
+        Some(place)
+    }
+
+    /// The metadata of the database's file. A walk only looks at it: to open it is its adapter's alone.
+    async fn stat_of(&self, facts: &DatabaseFacts) -> Option<FileStat> {
+        let root = facts.file.clone()?;
+        let source = FileSource { root, exclude: Vec::new(), skip: Vec::new(), skip_ids: Vec::new() };
+        let walk = self.ports.files.walk(&source).await.ok()?;
+        walk.entries.into_iter().next().map(|entry| entry.stat)
+    }
+
+    /// A faithful copy of a damaged database is no good snapshot: it is told before it is sealed, so that it never takes a good one's place.
+    pub(super) async fn judge_database(&mut self, draft: &Draft, facts: &DatabaseFacts, place: &RelPath) {
+        let (Some(database), name) = (&self.ports.database, &facts.name) else { return };
+        let Some(copy) = draft.staging.place(place) else {
+            let message = format!("the copy of database {name} was not judged: it does not lie on this machine");
+            let finding = Finding::new(Gravity::Note, Cause::Database, message);
+            self.log.finding(finding.hint("`sitebackup rehearse` judges it"));
+            return;
+        };
+        self.phase(Phase::Verifying);
+        match database.judge(&copy).await {
+            Ok(verdict) => {
+                for fault in verdict.faults.iter().take(NAMED_FAULTS) {
+                    let finding = Finding::error(Cause::Database, format!("database {name} is damaged: {fault}"));
+                    self.log.finding(finding.hint(DAMAGED_HINT));
+                }
+                if let Some(more) = verdict.faults.len().checked_sub(NAMED_FAULTS).filter(|more| *more > 0) {
+                    let message = format!("database {name} is damaged: and {more} more faults");
+                    self.log.finding(Finding::error(Cause::Database, message).hint(DAMAGED_HINT));
+                }
+            }
+            Err(error) => {
+                let message = format!("the copy of database {name} could not be judged: {}", chain(&error));
+                self.log.finding(Finding::error(Cause::Database, message));
+            }
+        }
+    }
+}

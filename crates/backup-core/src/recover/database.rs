@@ -1,0 +1,161 @@
+//! The database part of a recovery.
+
+use std::sync::Arc;
+
+use super::Recovery;
+use crate::copy::chain;
+use crate::manifest::{DatabasePart, FileRecord, Manifest, Origin, RecordKind};
+use crate::path::{RelPath, SitePath};
+use crate::ports::database::{
+    ChangedFact, DatabaseError, DatabaseForm, DatabaseSource, DatabaseStanding, DatabaseTarget, SetupOption,
+};
+use crate::ports::destination::SnapshotFiles;
+use crate::ports::journal::{UnendedRecovery, unended_recoveries};
+use crate::ports::recovery_target::RestoreItem;
+use crate::report::{Cause, Finding, Gravity};
+
+/// A database that is put back as one.
+#[derive(Debug)]
+pub(super) struct DatabaseWork {
+    pub(super) source: DatabaseSource,
+    pub(super) target: DatabaseTarget,
+    /// The file that it becomes, where it is one.
+    pub(super) file: Option<RestoreItem>,
+    /// Where it goes, as the report says it.
+    pub(super) place: String,
+}
+
+impl DatabaseWork {
+    pub(super) fn bytes(&self) -> u64 {
+        self.source.records.iter().map(|record| record.size).sum()
+    }
+}
+
+/// The database part of a snapshot, where its list has one.
+pub(crate) fn database_source(
+    files: &Arc<dyn SnapshotFiles>,
+    manifest: &Manifest,
+    records: &[FileRecord],
+    origin: &Origin,
+) -> Option<DatabaseSource> {
+    let is_of_it =
+        |record: &&FileRecord| record.kind == RecordKind::Database && record.path.strip_prefix(&origin.place).is_some();
+    let records: Vec<FileRecord> = records.iter().filter(is_of_it).cloned().collect();
+    let part = manifest.database.clone().unwrap_or_else(|| unknown(origin));
+    let source = DatabaseSource { files: Arc::clone(files), place: origin.place.clone(), records, part };
+    Some(source).filter(|source| !source.records.is_empty())
+}
+
+/// What is known of a database of which a manifest tells only that there is one.
+fn unknown(origin: &Origin) -> DatabasePart {
+    DatabasePart {
+        name: origin.original.clone(),
+        form: DatabaseForm::File,
+        engine: String::new(),
+        pinned_by: String::new(),
+        setup_option: SetupOption::None,
+        facts: Vec::new(),
+    }
+}
+
+impl Recovery<'_> {
+    /// A server's database, in place or as the files that were taken out.
+    pub(super) fn plan_served(&mut self, source: DatabaseSource, origin: &Origin, work: &mut super::Work) {
+        let Some(to) = self.elsewhere().cloned() else {
+            let replace = self.request.replace_database;
+            // Told apart in the journal: what stood there before it was to be replaced is nothing that a recovery put there.
+            let place = format!("{} -> its server{}", origin.original, if replace { ", replaced" } else { "" });
+            work.in_place.push(place.clone());
+            self.report.places.push(place.clone());
+            work.database = Some(DatabaseWork { source, target: DatabaseTarget::Own { replace }, file: None, place });
+            return;
+        };
+        let folder = RelPath::parse("database").expect("a plain name");
+        self.report.places.push(format!("{} -> {}", origin.original, to.join(&folder)));
+        for record in source.records {
+            let above = source.place.parent().unwrap_or_default();
+            let path = folder.join(&record.path.strip_prefix(&above).unwrap_or_default());
+            work.files.push(RestoreItem { root: to.clone(), path, record, link_to: None });
+        }
+    }
+
+    /// A database that is a file: its target is one.
+    pub(super) fn plan_file(
+        &mut self,
+        source: DatabaseSource,
+        item: RestoreItem,
+        path: SitePath,
+        work: &mut super::Work,
+    ) {
+        let place = path.to_string();
+        let source = DatabaseSource { records: vec![item.record.clone()], ..source };
+        work.database = Some(DatabaseWork { source, target: DatabaseTarget::File(path), file: Some(item), place });
+    }
+
+    /// A database of a server that holds something is not put back over, and before anything else is.
+    pub(super) async fn judge_served(&mut self, work: &DatabaseWork) {
+        let Some(database) = self.ports.database.as_ref().filter(|_| work.file.is_none()) else { return };
+        let standing = match database.survey(&work.source, &work.target).await {
+            Ok(standing) => standing,
+            Err(error) => return self.error(Cause::Database, chain(&error), "nothing was written"),
+        };
+        let name = work.source.part.name.clone();
+        match standing {
+            DatabaseStanding::Free => {}
+            DatabaseStanding::Holds(_) if self.was_put_back(&work.place).await => {
+                let message = format!("database {name} was put back by a recovery of this snapshot that did not end");
+                self.report.findings.push(Finding::new(Gravity::Note, Cause::Database, message));
+                self.report.already += work.source.records.len() as u64;
+                self.database_done = true;
+            }
+            DatabaseStanding::Holds(found) => self.occupied(&DatabaseError::Occupied { name, found }),
+        }
+    }
+
+    /// Whether an earlier recovery of the same snapshot found nothing in the database, began, and did not end: what is in it now it has
+    /// put there, for services stand still meanwhile. Half of it would not count as something.
+    async fn was_put_back(&self, place: &str) -> bool {
+        let Some(journal) = &self.ports.journal else { return false };
+        let records = journal.read().await.unwrap_or_default();
+        let is_this =
+            |open: &UnendedRecovery| open.snapshot == self.snapshot && open.places.iter().any(|at| at == place);
+        unended_recoveries(&records).iter().any(is_this)
+    }
+
+    fn occupied(&mut self, error: &DatabaseError) {
+        self.error(
+            Cause::Database,
+            chain(error),
+            "give the recovery an empty database of that name; --replace-database replaces one of SQL Server; \
+             --part recovers the other parts alone",
+        );
+    }
+
+    pub(super) async fn restore_database(&mut self, work: &DatabaseWork) {
+        let Some(database) = &self.ports.database else { return };
+        match database.restore(&work.source, &work.target).await {
+            Ok(changed) => {
+                self.report.written += work.source.records.len() as u64;
+                self.report.bytes += work.bytes();
+                self.report.findings.extend(changed.iter().map(|fact| fact.finding(&work.source.part.name)));
+            }
+            Err(error @ DatabaseError::Occupied { .. }) => self.occupied(&error),
+            Err(error) => self.error(Cause::Database, chain(&error), "repeat the recovery once the reason is gone"),
+        }
+    }
+}
+
+impl ChangedFact {
+    /// What there is to know and to do about it.
+    pub(crate) fn finding(&self, database: &str) -> Finding {
+        let said =
+            |value: &Option<String>| value.as_ref().map_or_else(|| "unknown".to_owned(), |text| format!("`{text}`"));
+        let message =
+            format!("database {database}: {} is {}, and was {}", self.fact, said(&self.after), said(&self.before));
+        let finding = Finding::new(Gravity::Warning, Cause::Database, message);
+        match &self.remedy {
+            Some(remedy) => finding.hint(remedy.clone()),
+            None => finding,
+        }
+    }
+}

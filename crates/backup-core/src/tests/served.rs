@@ -1,0 +1,198 @@
+//! Databases that are no files: what a server takes out, at which moment, and how it comes back.
+
+use std::time::Duration;
+
+use super::*;
+use crate::check::check;
+use crate::manifest::{Part, RecordKind};
+use crate::memory::{Fault, FaultKind, Faults, faulty, run};
+use crate::ports::database::{ChangedFact, DatabaseForm, DatabaseMoment};
+use crate::ports::services::ServiceState;
+use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, recover};
+use crate::rehearse::{RehearseRequest, rehearse};
+use crate::report::{Cause, Gravity, Outcome, RecoveryReport};
+
+fn world(form: DatabaseForm, moment: DatabaseMoment) -> World {
+    let world = World::new();
+    {
+        let mut state = world.lock();
+        (state.database_form, state.database_moment) = (form, moment);
+    }
+    world
+}
+
+fn logical() -> World {
+    world(DatabaseForm::Logical, DatabaseMoment::Pinned)
+}
+
+/// Stopped, and without files, rows and keys.
+fn wreck(world: &World) {
+    let mut state = world.lock();
+    state.services.values_mut().for_each(|state| *state = ServiceState::Stopped);
+    state.files.retain(|file, _| !file.starts_with(&path("/site")));
+    state.database.clear();
+    state.registry.clear();
+}
+
+fn wrecked() -> (World, StoredSnapshot) {
+    let world = logical();
+    let report = backup(&world);
+    assert_eq!(report.outcome, Outcome::Done, "{:?}", report.findings);
+    wreck(&world);
+    (world, report.snapshot.expect("a snapshot"))
+}
+
+fn recovered(world: &World, snapshot: &StoredSnapshot, request: &RecoverRequest) -> RecoveryReport {
+    let ports = world.ports();
+    block_on(recover(&RecoveryPorts::of(&ports, Vec::new()), open(&ports, snapshot), request)).expect("it can be read")
+}
+
+fn numbers_in(world: &World, snapshot: &StoredSnapshot) -> [Vec<u8>; 2] {
+    let files = open(&world.ports(), snapshot);
+    ["SiteDBServer/CM_P01/rows", "SiteServer/SMSServer/inboxes/counter.txt"]
+        .map(|at| crate::verify::read_small(files.as_ref(), &place(at)).expect("the part is there"))
+}
+
+#[test]
+fn a_dump_of_many_files_is_listed_and_comes_back() {
+    let (world, snapshot) = wrecked();
+    let manifest = &snapshot.manifest;
+    let origin = manifest.origins.iter().find(|origin| origin.part == Part::Database).expect("an origin");
+    assert_eq!((origin.original.as_str(), origin.place.to_string().as_str()), ("memory:CM_P01", "SiteDBServer/CM_P01"));
+    let part = manifest.database.clone().expect("a database part");
+    assert_eq!(part.form, DatabaseForm::Logical);
+    assert!(part.facts.contains(&("taken-by".to_owned(), "memory".to_owned())));
+    let files = open(&world.ports(), &snapshot);
+    let (_, records) = block_on(crate::verify::read_snapshot(files.as_ref())).expect("a list");
+    let dumped = records.iter().filter(|record| record.kind == RecordKind::Database);
+    let dumped: Vec<String> = dumped.map(|record| record.path.to_string()).collect();
+    assert_eq!(dumped, ["SiteDBServer/CM_P01/manifest", "SiteDBServer/CM_P01/rows"]);
+
+    let report = recovered(&world, &snapshot, &RecoverRequest::default());
+    assert_eq!(report.end(), RecoveryEnd::Whole, "{:?}", report.findings);
+    let [database, file, registry] = world.counters();
+    assert!(database == file && file == registry);
+}
+
+#[test]
+fn a_database_that_holds_something_stops_a_recovery_before_anything_is_written() {
+    let (world, snapshot) = wrecked();
+    world.lock().database = b"somebody's".to_vec();
+    let report = recovered(&world, &snapshot, &RecoverRequest::default());
+    assert_eq!(report.end(), RecoveryEnd::Refused);
+    assert_eq!(world.lock().database, b"somebody's");
+    assert!(!world.lock().files.keys().any(|file| file.starts_with(&path("/site"))));
+    let request = RecoverRequest { replace_database: true, ..RecoverRequest::default() };
+    assert_eq!(recovered(&world, &snapshot, &request).end(), RecoveryEnd::Whole);
+}
+
+#[test]
+fn in_another_place_the_dump_is_put_as_files() {
+    let (world, snapshot) = wrecked();
+    let request = RecoverRequest { to: Some(path("/elsewhere")), ..RecoverRequest::default() };
+    let report = recovered(&world, &snapshot, &request);
+    assert_eq!(report.end(), RecoveryEnd::Whole, "{:?}", report.findings);
+    let state = world.lock();
+    assert!(state.files.contains_key(&path("/elsewhere/database/CM_P01/rows")));
+    assert!(state.database.is_empty(), "nobody asked for the server");
+}
+
+#[test]
+fn a_recovery_can_be_repeated_after_a_kill_at_any_call() {
+    for at in 0.. {
+        let (world, snapshot) = wrecked();
+        let faults = Faults::new(Some(Fault { at, kind: FaultKind::KillAfter }));
+        let recovery = RecoveryPorts::of(&faulty(&world.ports(), &faults), vec![]);
+        let files = open(&world.ports(), &snapshot);
+        let done = run(&faults, async move { recover(&recovery, files, &RecoverRequest::default()).await.map(drop) });
+        world.kill();
+        let report = recovered(&world, &snapshot, &RecoverRequest::default());
+        // Once nothing is open any more, a second recovery finds a site that is not empty.
+        if done.is_some() || report.end() == RecoveryEnd::Refused {
+            assert!(done.is_some() || faults.calls().contains(&"RunJournal::append"), "{:?}", report.findings);
+            return;
+        }
+        assert_eq!(report.end(), RecoveryEnd::Whole, "kill at call {at}: {:?}", report.findings);
+        let [database, file, registry] = world.counters();
+        assert!(database == file && file == registry, "kill at call {at}");
+    }
+}
+
+#[test]
+fn facts_that_changed_are_told_with_their_remedy() {
+    let (world, snapshot) = wrecked();
+    let changed = ChangedFact {
+        fact: "trustworthy".to_owned(),
+        before: Some("1".to_owned()),
+        after: Some("0".to_owned()),
+        remedy: Some("ALTER DATABASE".to_owned()),
+    };
+    world.lock().changed_facts.push(changed);
+    let report = recovered(&world, &snapshot, &RecoverRequest::default());
+    let finding = report.findings.iter().find(|finding| finding.cause == Cause::Database).expect("it is told");
+    assert_eq!(finding.message, "database CM_P01: trustworthy is `0`, and was `1`");
+    assert_eq!((finding.gravity, finding.hint.as_deref()), (Gravity::Warning, Some("ALTER DATABASE")));
+}
+
+#[test]
+fn a_rehearsal_makes_a_database_of_its_own_and_discards_it() {
+    for faults in [vec![], vec!["row 7 is torn".to_owned()]] {
+        let (world, snapshot) = wrecked();
+        world.lock().database_faults.clone_from(&faults);
+        let ports = world.ports();
+        let request = RehearseRequest { limit: Duration::from_secs(1), ..RehearseRequest::default() };
+        let report = block_on(rehearse(&ports, open(&ports, &snapshot), &request)).expect("it is rehearsed");
+        assert_eq!(report.findings.iter().any(|found| found.message.contains("row 7")), !faults.is_empty());
+        assert!(world.lock().scratch_databases.is_empty());
+        assert!(world.lock().database.is_empty(), "the site's own is not touched");
+    }
+}
+
+#[test]
+fn a_copy_of_its_own_end_is_weaker_unless_that_is_accepted_or_the_services_wait() {
+    let run = |moment| {
+        let world = world(DatabaseForm::Native, DatabaseMoment::End);
+        let plan = BackupPlan { database_moment: moment, ..plan() };
+        let report = block_on(run_backup(&world.ports(), &plan, &RunContext::default()));
+        assert!(world.all_running());
+        let [database, file] = numbers_in(&world, report.snapshot.as_ref().expect("a snapshot"));
+        (report.outcome, database == file)
+    };
+    assert_eq!(run(MomentChoice::Same), (Outcome::Incomplete, false));
+    assert_eq!(run(MomentChoice::Later), (Outcome::Done, false));
+    assert_eq!(run(MomentChoice::HoldServices(Duration::from_secs(60))), (Outcome::Done, true));
+}
+
+#[test]
+fn services_are_held_no_longer_than_they_may_be() {
+    let world = world(DatabaseForm::Native, DatabaseMoment::End);
+    world.lock().database_is_slow = true;
+    let plan = BackupPlan { database_moment: MomentChoice::HoldServices(Duration::from_secs(60)), ..plan() };
+    let report = block_on(run_backup(&world.ports(), &plan, &RunContext::default()));
+    assert_eq!(report.outcome, Outcome::Incomplete);
+    assert!(report.findings.iter().any(|found| found.message.contains("services were started after")));
+    assert!(report.outage >= Duration::from_secs(60) && world.all_running());
+}
+
+#[test]
+fn what_others_back_up_is_recorded_and_judged() {
+    let world = world(DatabaseForm::External, DatabaseMoment::Pinned);
+    let report = backup(&world);
+    assert_eq!(report.outcome, Outcome::Done, "{:?}", report.findings);
+    let manifest = report.snapshot.expect("a snapshot").manifest;
+    assert!(manifest.origins.iter().all(|origin| origin.part != Part::Database));
+    assert_eq!(manifest.database.map(|part| part.form), Some(DatabaseForm::External));
+    world.lock().database_weaker.push("the newest backup is 9 days old".to_owned());
+    assert_eq!(backup(&world).outcome, Outcome::Incomplete);
+}
+
+#[test]
+fn a_product_site_with_a_logical_dump_alone_is_told_so() {
+    let world = logical();
+    let product = BackupPlan { is_product: true, ..plan() };
+    let warned = |plan: &BackupPlan| {
+        let findings = block_on(check(&world.ports(), plan)).findings;
+        findings.iter().any(|found| found.cause == Cause::Database && found.gravity == Gravity::Warning)
+    };
+    assert!(warned(&product) && !warned(&plan()));
+}
