@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use backup_core::cancel::Cancel;
+use sql_dump::ConnectionString;
 use sql_dump::sqlserver::{BackupOrder, BackupTaken, Progress, SqlServer, SqlServerError};
 use tds_server::{Script, TdsServer};
 
@@ -67,8 +68,12 @@ impl Driver {
     }
 
     fn sql_server(self, server: &TdsServer, cancel: &Cancel) -> SqlServer {
-        SqlServer::new(self.connection_string(server, Script::PASSWORD), cancel.clone())
+        SqlServer::new(connection(&self.connection_string(server, Script::PASSWORD)), cancel.clone())
     }
+}
+
+fn connection(text: &str) -> ConnectionString {
+    ConnectionString::parse(text).expect("a connection string")
 }
 
 /// A scripted server and a driver to reach it.

@@ -2,6 +2,7 @@
 //!
 //! [`SqliteDatabase`] is the adapter for SQLite, the embedded default. It carries its own SQLite and needs nothing installed.
 //! [`sqlserver`] has SQL Server take, prove and restore its own backups; it needs an ODBC driver.
+//! [`ConnectionString`] leads to a server through ODBC and never shows a password.
 //! [`logical`] takes the rows of PostgreSQL, MariaDB and SQLite databases out as text, and puts them back.
 //!
 //! ```
@@ -25,7 +26,6 @@
 //! # }
 //! ```
 
-mod driver;
 pub mod logical;
 mod mariadb;
 mod odbc;
@@ -35,4 +35,5 @@ mod sqlite_logical;
 pub mod sqlserver;
 mod text;
 
+pub use odbc::{ConnectionString, ConnectionStringError};
 pub use sqlite::SqliteDatabase;

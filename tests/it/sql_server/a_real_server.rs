@@ -13,7 +13,7 @@ fn a_backup_is_taken_proven_restored_and_checked() {
     let Ok(connection) = std::env::var(VARIABLE) else { return };
     let run = uuid::Uuid::now_v7().simple().to_string();
     let (database, scratch) = (scratch_name(&run), scratch_name(&format!("{run}_2")));
-    let server = SqlServer::new(&connection, Cancel::default());
+    let server = SqlServer::new(super::connection(&connection), Cancel::default());
     make(&connection, &database);
 
     let (about, facts, _) = server.inspect(&database).expect("it is inspected");

@@ -1,10 +1,12 @@
 //! Errors in pairs, connections that are lost, wishes to stop, passwords that are wrong.
 
+use backup_core::cancel::Cancel;
+use backup_core::secret::Secret;
 use sql_dump::sqlserver::{Placement, Reading, RestoreOrder, SqlServer, SqlServerError, Verdict};
 use tds_server::{Event, Gate, Script, Step, done, error, info, more};
 
 use super::sample::{PLACE, history, percent, processed, script};
-use super::{DRIVERS, Driver, Lab, numbers};
+use super::{DRIVERS, Driver, Lab, connection, numbers};
 
 const ABNORMAL: &str = "BACKUP DATABASE is terminating abnormally.";
 
@@ -92,8 +94,8 @@ fn no_error_is_no_proof() {
 fn a_wrong_password_is_said_without_saying_it() {
     for driver in DRIVERS {
         let lab = Lab::new(driver, script().password("the right one"));
-        let connection = driver.connection_string(&lab.server, "the.wrong.one");
-        let server = SqlServer::new(connection, lab.cancel.clone());
+        let string = driver.connection_string(&lab.server, "the.wrong.one");
+        let server = SqlServer::new(connection(&string), lab.cancel.clone());
         let error = server.check("CM_P01").expect_err("it is refused");
         let text = format!("{error} {error:?} {server:?}");
         assert!(text.contains("18456") || text.contains("Login failed"), "{driver:?}: {text}");
@@ -101,13 +103,37 @@ fn a_wrong_password_is_said_without_saying_it() {
     }
 }
 
+/// With stars for each of its letters the text would still say which letter it is.
+#[test]
+fn a_password_of_one_letter_is_not_said_either() {
+    for driver in DRIVERS {
+        let lab = Lab::new(driver, script().password("the right one"));
+        let string = connection(&driver.connection_string(&lab.server, "x")).with_password(&Secret::new("a"));
+        let error = SqlServer::new(string, lab.cancel.clone()).check("CM_P01").expect_err("it is refused");
+        assert!(error.to_string().contains(" what was said is withheld"), "{driver:?}: {error}");
+        assert!(!format!("{error} {error:?}").contains("'sa'"), "{driver:?}: {error:?}");
+    }
+}
+
+#[test]
+fn a_driver_that_is_not_there_is_said_with_those_that_are() {
+    let string = connection("Driver={No Such Driver};Server=127.0.0.1;UID=sa;PWD=x");
+    match SqlServer::new(string, Cancel::default()).check("CM_P01").expect_err("it is not there") {
+        SqlServerError::NoDriver { name, installed } => {
+            assert_eq!(name, "No Such Driver");
+            assert!(installed.contains(&"FreeTDS".to_owned()), "{installed:?}");
+        }
+        error => panic!("{error:?}"),
+    }
+}
+
 /// A server without encryption is not talked to in the clear unless the connection string allows it.
 #[test]
 fn encryption_that_is_not_there_is_not_done_without() {
     let lab = Lab::new(Driver::Microsoft, script());
-    let connection =
+    let string =
         Driver::Microsoft.connection_string(&lab.server, Script::PASSWORD).replace("Encrypt=no", "Encrypt=yes");
-    let error = SqlServer::new(connection, lab.cancel.clone()).check("CM_P01").expect_err("it is refused");
+    let error = SqlServer::new(connection(&string), lab.cancel.clone()).check("CM_P01").expect_err("it is refused");
     assert!(matches!(error, SqlServerError::Connect(_)), "{error}");
     assert!(!lab.server.heard().iter().any(|event| matches!(event, Event::Login { .. })), "no password was sent");
 }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::odbc::ConnectionStringError;
+
 /// What an engine, a driver or the system said. Never holds a password.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -145,6 +147,13 @@ impl LogicalError {
     }
 }
 
-fn list(names: &[String]) -> String {
+impl From<ConnectionStringError> for LogicalError {
+    fn from(error: ConnectionStringError) -> Self {
+        Self::Address(error.to_string())
+    }
+}
+
+/// Names in one line.
+pub(crate) fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

@@ -21,6 +21,7 @@ mod work;
 pub use address::Address;
 pub use chunk::Compression;
 pub use dump::{DumpOptions, DumpReport, PinnedDump, PreparedDump, dump, prepare};
+pub(crate) use error::list;
 pub use error::{LogicalError, Source};
 pub use format::{Chunk, FileEntry, Manifest, Moment, TableEntry};
 pub use restore::{RestoreOptions, RestoreReport, restore};

@@ -3,13 +3,11 @@
 //! What a driver says about types is not used: drivers describe `float8` as a 32-bit float, every SQLite integer as a 32-bit one, and
 //! unlimited text as 8190 bytes. The caller names the width of each column, and a value that does not fit is an error, whatever the driver returned.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use odbc_api::buffers::{CharColumn, ColumnarBuffer};
-use odbc_api::{Connection, ConnectionOptions, Cursor, Error, ResultSetMetadata, environment};
+use odbc_api::{Connection, Cursor, Error, ResultSetMetadata};
 
 use super::connection_string::ConnectionString;
-use super::drivers::{installed, located};
+use super::link::{Link, NoLink};
 use crate::logical::LogicalError;
 use crate::text::{Cells, Refusal, TextSession};
 
@@ -17,36 +15,21 @@ type Result<T> = std::result::Result<T, LogicalError>;
 
 /// Bytes of bound buffers. Larger ones fall out of the cache and are slower.
 const ROW_SET: usize = 2 << 20;
-const CONNECT_SECONDS: u32 = 15;
-
-/// Held while a connection is opened or closed. Drivers set themselves up at the first connection and tear down after the last one, not all of
-/// them safely: the MariaDB driver reports "memory allocation error" when another thread is at it.
-static COMING_AND_GOING: Mutex<()> = Mutex::new(());
-
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    COMING_AND_GOING.lock().unwrap_or_else(PoisonError::into_inner)
-}
+const LOGIN_SECONDS: u32 = 15;
 
 pub(super) struct OdbcConnection {
-    /// There until it is dropped.
-    connection: Option<Connection<'static>>,
-    string: ConnectionString,
+    link: Link,
     refusal: fn(&str, i32) -> Refusal,
 }
 
 impl OdbcConnection {
     pub(super) fn open(string: &ConnectionString, refusal: fn(&str, i32) -> Refusal) -> Result<Self> {
-        let _guard = one_at_a_time();
-        let manager = environment()
-            .map_err(|error| LogicalError::Connect { to: string.to_string(), source: error.to_string().into() })?;
-        let options = ConnectionOptions { login_timeout_sec: Some(CONNECT_SECONDS), ..ConnectionOptions::default() };
-        let connection = manager.connect_with_connection_string(&located(string).reveal(), options);
-        let connection = connection.map_err(|error| connect_error(string, &error))?;
-        Ok(Self { connection: Some(connection), string: string.clone(), refusal })
+        let link = Link::open(string, LOGIN_SECONDS).map_err(|why| no_connection(string, why))?;
+        Ok(Self { link, refusal })
     }
 
     fn connection(&self) -> &Connection<'static> {
-        self.connection.as_ref().expect("only drop takes it")
+        self.link.connection()
     }
 
     /// What the database calls itself.
@@ -55,23 +38,16 @@ impl OdbcConnection {
     }
 
     fn failed(&self, action: &str, error: &Error) -> LogicalError {
-        let source = || self.string.scrub(&error.to_string()).into();
-        let (state, native) = state(error);
-        let action = action.to_owned();
-        match (self.refusal)(&state, native) {
-            Refusal::Gone => LogicalError::Gone { action, source: source() },
-            Refusal::Busy => LogicalError::Busy { action, source: source() },
-            Refusal::Changed => LogicalError::Changed { table: action, source: source() },
-            Refusal::DoesNotFit => LogicalError::DoesNotFit { table: action, source: source() },
-            Refusal::Other => LogicalError::Failed { action, source: source() },
+        let said = self.link.said(error);
+        let refusal = (self.refusal)(&said.state, said.number);
+        let (action, source) = (action.to_owned(), Box::new(said));
+        match refusal {
+            Refusal::Gone => LogicalError::Gone { action, source },
+            Refusal::Busy => LogicalError::Busy { action, source },
+            Refusal::Changed => LogicalError::Changed { table: action, source },
+            Refusal::DoesNotFit => LogicalError::DoesNotFit { table: action, source },
+            Refusal::Other => LogicalError::Failed { action, source },
         }
-    }
-}
-
-impl Drop for OdbcConnection {
-    fn drop(&mut self) {
-        let _guard = one_at_a_time();
-        self.connection = None;
     }
 }
 
@@ -125,30 +101,11 @@ impl TextSession for OdbcConnection {
     }
 }
 
-fn state(error: &Error) -> (String, i32) {
-    match error {
-        Error::Diagnostics { record, .. } => (record.state.as_str().to_owned(), record.native_error),
-        _ => (String::new(), 0),
-    }
-}
-
-fn connect_error(string: &ConnectionString, error: &Error) -> LogicalError {
-    let source = string.scrub(&error.to_string()).into();
+fn no_connection(string: &ConnectionString, why: NoLink) -> LogicalError {
     let to = string.to_string();
-    match state(error).0.as_str() {
-        // No such data source and no default driver; the driver's library cannot be loaded.
-        "IM002" | "01000" | "IM003" => {
-            let name = string.get("driver").or(string.get("dsn")).unwrap_or_default().to_owned();
-            LogicalError::NoDriver { name, installed: installed() }
-        }
-        "28000" | "28P01" => LogicalError::Denied { to, source },
-        _ if denied(error) => LogicalError::Denied { to, source },
-        _ => LogicalError::Connect { to, source },
+    match why {
+        NoLink::Driver { name, installed } => LogicalError::NoDriver { name, installed },
+        NoLink::Denied(said) => LogicalError::Denied { to, source: Box::new(said) },
+        NoLink::Other(said) => LogicalError::Connect { to, source: Box::new(said) },
     }
-}
-
-/// psqlODBC and the MariaDB driver report a refused login as a failed connection, with the server's text.
-fn denied(error: &Error) -> bool {
-    let text = error.to_string();
-    state(error).1 == 1045 || text.contains("password authentication failed") || text.contains("Access denied for user")
 }

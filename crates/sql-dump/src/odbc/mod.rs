@@ -6,8 +6,11 @@
 mod connection;
 mod connection_string;
 mod drivers;
+mod link;
+mod saying;
 
-pub(crate) use connection_string::ConnectionString;
+pub use connection_string::{ConnectionString, ConnectionStringError};
+pub(crate) use link::{Link, NoLink, without_origin};
 
 use connection::OdbcConnection;
 

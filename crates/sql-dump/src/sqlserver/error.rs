@@ -3,10 +3,22 @@
 use std::fmt::Write;
 
 use super::talk::Message;
+use crate::logical::list;
 
 /// Why something asked of SQL Server was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlServerError {
+    /// The connection string names a driver or a data source that is not there.
+    #[error("no ODBC driver `{name}` is installed; there are: {}", list(.installed))]
+    NoDriver {
+        /// What was asked for.
+        name: String,
+        /// The drivers that the driver manager knows.
+        installed: Vec<String>,
+    },
+    /// The server refused the user or the password.
+    #[error("SQL Server refused the user or the password: {0}")]
+    Denied(String),
     /// No connection came about.
     #[error("failed to connect to SQL Server: {0}")]
     Connect(String),

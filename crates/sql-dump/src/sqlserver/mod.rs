@@ -21,6 +21,8 @@ use std::fmt;
 
 use backup_core::cancel::Cancel;
 
+use crate::ConnectionString;
+
 pub use backup::{BackupFile, BackupSet, BackupTaken, FileKind};
 pub use error::SqlServerError;
 pub use external::{ExternalBackup, Reading, Verdict};
@@ -35,24 +37,24 @@ pub use talk::Message;
 /// A SQL Server. Each call connects anew, blocks until its work is done, and stops the server's work when it is cancelled.
 #[derive(Clone)]
 pub struct SqlServer {
-    connection_string: String,
+    connection: ConnectionString,
     cancel: Cancel,
 }
 
 impl fmt::Debug for SqlServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqlServer").finish_non_exhaustive()
+        f.debug_struct("SqlServer").field("connection", &self.connection).finish_non_exhaustive()
     }
 }
 
 impl SqlServer {
     /// The server that an ODBC connection string leads to.
-    pub fn new(connection_string: impl Into<String>, cancel: Cancel) -> Self {
-        Self { connection_string: connection_string.into(), cancel }
+    pub fn new(connection: ConnectionString, cancel: Cancel) -> Self {
+        Self { connection, cancel }
     }
 
     fn session(&self) -> Result<Session, SqlServerError> {
-        Session::open(&self.connection_string, &self.cancel)
+        Session::open(&self.connection, &self.cancel)
     }
 
     /// What the server is, a database's facts, and its role in an availability group.

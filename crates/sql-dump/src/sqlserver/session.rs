@@ -13,9 +13,9 @@ use backup_core::cancel::Cancel;
 use odbc_api::handles::{Diagnostics, SqlResult, SqlText, Statement, StatementImpl, slice_to_cow_utf8};
 use odbc_api::parameter::{VarCell, WideText};
 use odbc_api::sys::{HStmt, SQLCancel};
-use odbc_api::{Connection, ConnectionOptions, environment};
 
-use crate::driver;
+use crate::ConnectionString;
+use crate::odbc::{Link, NoLink, without_origin};
 
 use super::error::SqlServerError;
 use super::talk::{Answer, End, Message, Table, Talk};
@@ -34,7 +34,7 @@ const PIECE: usize = 2048 + 1;
 
 /// A connection with a wish to stop that it obeys.
 pub(super) struct Session {
-    connection: Connection<'static>,
+    link: Link,
     cancel: Cancel,
 }
 
@@ -46,25 +46,20 @@ impl fmt::Debug for Session {
 
 impl Session {
     /// Connects. The error holds what the driver said, never the connection string.
-    pub(super) fn open(connection_string: &str, cancel: &Cancel) -> Result<Self, SqlServerError> {
-        let options = ConnectionOptions { login_timeout_sec: Some(LOGIN_SECONDS), ..ConnectionOptions::default() };
-        let environment = environment().map_err(|error| SqlServerError::Connect(said(&error)))?;
-        let connection_string = driver::with_library(connection_string, environment);
-        let connection = environment.connect_with_connection_string(&connection_string, options).map_err(|error| {
-            let hint = if is_driver_missing(&error) {
-                format!("; the drivers here are: {}", driver::registered(environment).join(", "))
-            } else {
-                String::new()
-            };
-            SqlServerError::Connect(driver::without_password(&said(&error), &connection_string) + &hint)
+    pub(super) fn open(string: &ConnectionString, cancel: &Cancel) -> Result<Self, SqlServerError> {
+        let link = Link::open(string, LOGIN_SECONDS).map_err(|why| match why {
+            NoLink::Driver { name, installed } => SqlServerError::NoDriver { name, installed },
+            NoLink::Denied(said) => SqlServerError::Denied(said.to_string()),
+            NoLink::Other(said) => SqlServerError::Connect(said.to_string()),
         })?;
-        Ok(Self { connection, cancel: cancel.clone() })
+        Ok(Self { link, cancel: cancel.clone() })
     }
 }
 
 impl Talk for Session {
     fn run(&mut self, sql: &str, heard: &mut dyn FnMut(&Message)) -> Result<Answer, SqlServerError> {
-        let statement = self.connection.preallocate().map_err(|error| SqlServerError::Connect(said(&error)))?;
+        let statement = self.link.connection().preallocate();
+        let statement = statement.map_err(|error| SqlServerError::Connect(self.link.said(&error).to_string()))?;
         let mut statement = statement.into_handle();
         let mut answer = Answer { messages: Vec::new(), tables: Vec::new(), end: End::Whole };
         let handle = Running(statement.as_sys());
@@ -86,25 +81,12 @@ impl Talk for Session {
         if was_stopped.load(Ordering::SeqCst) {
             return Err(SqlServerError::Cancelled { what: first_words(sql) });
         }
+        // Only now: the percents that were heard must not look like a password that is a number.
+        for message in &mut answer.messages {
+            message.text = self.link.scrub(&message.text);
+        }
         Ok(answer)
     }
-}
-
-/// What a driver said, in one line.
-fn said(error: &odbc_api::Error) -> String {
-    match error {
-        odbc_api::Error::Diagnostics { record, .. } => {
-            let text = slice_to_cow_utf8(&record.message);
-            format!("{} {} {}", record.state.as_str(), record.native_error, without_origin(&text))
-        }
-        other => other.to_string(),
-    }
-}
-
-/// IM002 for a name that nobody registered, 01000 by the driver manager for a library that cannot be loaded.
-fn is_driver_missing(error: &odbc_api::Error) -> bool {
-    let odbc_api::Error::Diagnostics { record, .. } = error else { return false };
-    record.state.as_str() == "IM002" || slice_to_cow_utf8(&record.message).contains("Can't open lib")
 }
 
 fn first_words(sql: &str) -> String {
@@ -250,12 +232,4 @@ fn messages(statement: &StatementImpl<'_>) -> Vec<Message> {
         })
     };
     (1..i16::MAX).map_while(record).collect()
-}
-
-/// A text without the names in brackets of those who passed it on.
-fn without_origin(mut text: &str) -> &str {
-    while let Some((_, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        text = rest;
-    }
-    text.trim()
 }

@@ -1,0 +1,130 @@
+//! A connection through the driver manager, opened and closed while no other one is.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use odbc_api::handles::slice_to_cow_utf8;
+use odbc_api::{Connection, ConnectionOptions, Error, environment};
+
+use super::connection_string::ConnectionString;
+use super::drivers::{installed, located};
+
+/// Held while a connection is opened or closed. Drivers set themselves up at the first connection and tear down after the last one, not all of
+/// them safely: the MariaDB driver reports "memory allocation error" when another thread is at it.
+static COMING_AND_GOING: Mutex<()> = Mutex::new(());
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    COMING_AND_GOING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A connection, which knows what must not be said of it.
+pub(crate) struct Link {
+    /// There until it is dropped.
+    connection: Option<Connection<'static>>,
+    string: ConnectionString,
+}
+
+/// Why no connection came about. What was said is scrubbed.
+#[derive(Debug)]
+pub(crate) enum NoLink {
+    /// No such driver or data source.
+    Driver {
+        name: String,
+        installed: Vec<String>,
+    },
+    /// The user or the password was refused.
+    Denied(Said),
+    Other(Said),
+}
+
+/// What a driver or its manager said, without secrets.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// SQLSTATE and the server's own number, where the driver gave any.
+    pub(crate) state: String,
+    pub(crate) number: i32,
+    pub(crate) text: String,
+}
+
+impl Link {
+    pub(crate) fn open(string: &ConnectionString, login_seconds: u32) -> Result<Self, NoLink> {
+        let _guard = one_at_a_time();
+        let manager = environment().map_err(|error| NoLink::Other(Said::of(&error, string)))?;
+        let options = ConnectionOptions { login_timeout_sec: Some(login_seconds), ..ConnectionOptions::default() };
+        let connection = manager.connect_with_connection_string(&located(string).reveal(), options);
+        let connection = connection.map_err(|error| no_link(string, &error))?;
+        Ok(Self { connection: Some(connection), string: string.clone() })
+    }
+
+    pub(crate) fn connection(&self) -> &Connection<'static> {
+        self.connection.as_ref().expect("only drop takes it")
+    }
+
+    /// What a driver said, without secrets.
+    pub(crate) fn said(&self, error: &Error) -> Said {
+        Said::of(error, &self.string)
+    }
+
+    /// A text of a driver, without secrets.
+    pub(crate) fn scrub(&self, text: &str) -> String {
+        self.string.scrub(text)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let _guard = one_at_a_time();
+        self.connection = None;
+    }
+}
+
+impl Said {
+    fn of(error: &Error, string: &ConnectionString) -> Self {
+        let Error::Diagnostics { record, .. } = error else {
+            return Self { state: String::new(), number: 0, text: string.scrub(&error.to_string()) };
+        };
+        let text = string.scrub(&slice_to_cow_utf8(&record.message));
+        Self { state: record.state.as_str().to_owned(), number: record.native_error, text }
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { state, number, text } = self;
+        if state.is_empty() { f.write_str(text) } else { write!(f, "{state} {number} {}", without_origin(text)) }
+    }
+}
+
+impl std::error::Error for Said {}
+
+fn no_link(string: &ConnectionString, error: &Error) -> NoLink {
+    // Judged before anything is taken out of it.
+    let (text, said) = (error.to_string(), Said::of(error, string));
+    let is_missing = match said.state.as_str() {
+        // No such data source and no default driver; the driver's library cannot be loaded.
+        "IM002" | "IM003" => true,
+        "01000" => text.contains("Can't open lib"),
+        _ => false,
+    };
+    // Access denied of MariaDB, login failed of SQL Server; psqlODBC reports a refused login as a failed connection with the server's text.
+    let is_denied = matches!(said.state.as_str(), "28000" | "28P01")
+        || matches!(said.number, 1045 | 18456)
+        || text.contains("password authentication failed")
+        || text.contains("Access denied for user");
+    if is_missing {
+        let name = string.get("driver").or(string.get("dsn")).unwrap_or_default().to_owned();
+        NoLink::Driver { name, installed: installed() }
+    } else if is_denied {
+        NoLink::Denied(said)
+    } else {
+        NoLink::Other(said)
+    }
+}
+
+/// A text without the names in brackets of those who passed it on.
+pub(crate) fn without_origin(mut text: &str) -> &str {
+    while let Some((_, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        text = rest;
+    }
+    text.trim()
+}
