@@ -1,5 +1,7 @@
 //! Messages are read to the end, however the server sends them, and tell how far it has come.
 
+use backup_core::secret::Secret;
+use sql_dump::sqlserver::SqlServer;
 use std::sync::Mutex;
 
 use odbc_api::{ConnectionOptions, environment};
@@ -141,5 +143,16 @@ fn names_of_any_script_arrive() {
             taken.messages.iter().any(|message| message.text == "50 Prozent – größer 🦀"),
             "{driver:?}: {taken:#?}"
         );
+    }
+}
+
+#[test]
+fn passwords_of_any_script_arrive() {
+    for driver in DRIVERS {
+        let lab = Lab::new(driver, script().password("Größe 漢字 🦀"));
+        let string = super::connection(&driver.connection_string(&lab.server, "x"));
+        let string = string.with_password(&Secret::new("Größe 漢字 🦀"));
+        let checked = SqlServer::new(string, lab.cancel.clone()).check("CM_P01");
+        assert_eq!(checked.unwrap_or_else(|error| panic!("{driver:?}: {error}")), Vec::<String>::new(), "{driver:?}");
     }
 }

@@ -7,7 +7,7 @@ use odbc_api::buffers::{CharColumn, ColumnarBuffer};
 use odbc_api::{Connection, Cursor, Error, ResultSetMetadata};
 
 use super::connection_string::ConnectionString;
-use super::link::{Link, NoLink};
+use super::link::{ByteLink, NoLink};
 use crate::logical::LogicalError;
 use crate::text::{Cells, Refusal, TextSession};
 
@@ -18,13 +18,13 @@ const ROW_SET: usize = 2 << 20;
 const LOGIN_SECONDS: u32 = 15;
 
 pub(super) struct OdbcConnection {
-    link: Link,
+    link: ByteLink,
     refusal: fn(&str, i32) -> Refusal,
 }
 
 impl OdbcConnection {
     pub(super) fn open(string: &ConnectionString, refusal: fn(&str, i32) -> Refusal) -> Result<Self> {
-        let link = Link::open(string, LOGIN_SECONDS).map_err(|why| no_connection(string, why))?;
+        let link = ByteLink::open(string, LOGIN_SECONDS).map_err(|why| no_connection(string, why))?;
         Ok(Self { link, refusal })
     }
 

@@ -8,6 +8,7 @@ use odbc_api::{Connection, ConnectionOptions, Error, environment};
 
 use super::connection_string::ConnectionString;
 use super::drivers::{installed, located};
+use super::wide::Wide;
 
 /// Held while a connection is opened or closed. Drivers set themselves up at the first connection and tear down after the last one, not all of
 /// them safely: the MariaDB driver reports "memory allocation error" when another thread is at it.
@@ -18,11 +19,17 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 }
 
 /// A connection, which knows what must not be said of it.
-pub(crate) struct Link {
+pub(crate) struct Link<C> {
     /// There until it is dropped.
-    connection: Option<Connection<'static>>,
+    connection: Option<C>,
     string: ConnectionString,
 }
+
+/// The connection of a dialect. Its text travels as bytes: drivers without a taste for UTF-16 get it mangled by the driver manager.
+pub(crate) type ByteLink = Link<Connection<'static>>;
+
+/// The connection of SQL Server. Its text travels as UTF-16: Microsoft's driver reads bytes as Latin-1 in a process that has set no locale.
+pub(crate) type WideLink = Link<Wide>;
 
 /// Why no connection came about. What was said is scrubbed.
 #[derive(Debug)]
@@ -37,7 +44,7 @@ pub(crate) enum NoLink {
     Other(Said),
 }
 
-/// What a driver or its manager said, without secrets.
+/// What a driver or its manager said; without secrets, once it has left this crate's `odbc`.
 #[derive(Debug)]
 pub(crate) struct Said {
     /// SQLSTATE and the server's own number, where the driver gave any.
@@ -46,23 +53,34 @@ pub(crate) struct Said {
     pub(crate) text: String,
 }
 
-impl Link {
+impl ByteLink {
     pub(crate) fn open(string: &ConnectionString, login_seconds: u32) -> Result<Self, NoLink> {
         let _guard = one_at_a_time();
-        let manager = environment().map_err(|error| NoLink::Other(Said::of(&error, string)))?;
+        let failed = |error: Error| no_link(string, Said::of(&error));
         let options = ConnectionOptions { login_timeout_sec: Some(login_seconds), ..ConnectionOptions::default() };
-        let connection = manager.connect_with_connection_string(&located(string).reveal(), options);
-        let connection = connection.map_err(|error| no_link(string, &error))?;
+        let manager = environment().map_err(failed)?;
+        let connection = manager.connect_with_connection_string(&located(string).reveal(), options).map_err(failed)?;
         Ok(Self { connection: Some(connection), string: string.clone() })
-    }
-
-    pub(crate) fn connection(&self) -> &Connection<'static> {
-        self.connection.as_ref().expect("only drop takes it")
     }
 
     /// What a driver said, without secrets.
     pub(crate) fn said(&self, error: &Error) -> Said {
-        Said::of(error, &self.string)
+        Said::of(error).scrubbed(&self.string)
+    }
+}
+
+impl WideLink {
+    pub(crate) fn open_wide(string: &ConnectionString, login_seconds: u32) -> Result<Self, NoLink> {
+        let _guard = one_at_a_time();
+        let connection =
+            Wide::connect(&located(string).reveal(), login_seconds).map_err(|said| no_link(string, said))?;
+        Ok(Self { connection: Some(connection), string: string.clone() })
+    }
+}
+
+impl<C> Link<C> {
+    pub(crate) fn connection(&self) -> &C {
+        self.connection.as_ref().expect("only drop takes it")
     }
 
     /// A text of a driver, without secrets.
@@ -71,7 +89,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl<C> Drop for Link<C> {
     fn drop(&mut self) {
         let _guard = one_at_a_time();
         self.connection = None;
@@ -79,12 +97,16 @@ impl Drop for Link {
 }
 
 impl Said {
-    fn of(error: &Error, string: &ConnectionString) -> Self {
+    fn of(error: &Error) -> Self {
         let Error::Diagnostics { record, .. } = error else {
-            return Self { state: String::new(), number: 0, text: string.scrub(&error.to_string()) };
+            return Self { state: String::new(), number: 0, text: error.to_string() };
         };
-        let text = string.scrub(&slice_to_cow_utf8(&record.message));
+        let text = slice_to_cow_utf8(&record.message).into_owned();
         Self { state: record.state.as_str().to_owned(), number: record.native_error, text }
+    }
+
+    fn scrubbed(self, string: &ConnectionString) -> Self {
+        Self { text: string.scrub(&self.text), ..self }
     }
 }
 
@@ -97,27 +119,27 @@ impl fmt::Display for Said {
 
 impl std::error::Error for Said {}
 
-fn no_link(string: &ConnectionString, error: &Error) -> NoLink {
-    // Judged before anything is taken out of it.
-    let (text, said) = (error.to_string(), Said::of(error, string));
-    let is_missing = match said.state.as_str() {
+/// What was said is judged before anything is taken out of it.
+fn no_link(string: &ConnectionString, said: Said) -> NoLink {
+    let Said { state, number, text } = &said;
+    let is_missing = match state.as_str() {
         // No such data source and no default driver; the driver's library cannot be loaded.
         "IM002" | "IM003" => true,
         "01000" => text.contains("Can't open lib"),
         _ => false,
     };
     // Access denied of MariaDB, login failed of SQL Server; psqlODBC reports a refused login as a failed connection with the server's text.
-    let is_denied = matches!(said.state.as_str(), "28000" | "28P01")
-        || matches!(said.number, 1045 | 18456)
+    let is_denied = matches!(state.as_str(), "28000" | "28P01")
+        || matches!(number, 1045 | 18456)
         || text.contains("password authentication failed")
         || text.contains("Access denied for user");
     if is_missing {
         let name = string.get("driver").or(string.get("dsn")).unwrap_or_default().to_owned();
         NoLink::Driver { name, installed: installed() }
     } else if is_denied {
-        NoLink::Denied(said)
+        NoLink::Denied(said.scrubbed(string))
     } else {
-        NoLink::Other(said)
+        NoLink::Other(said.scrubbed(string))
     }
 }
 

@@ -8,9 +8,11 @@ mod connection_string;
 mod drivers;
 mod link;
 mod saying;
+mod wide;
 
 pub use connection_string::{ConnectionString, ConnectionStringError};
-pub(crate) use link::{Link, NoLink, without_origin};
+pub(crate) use link::{NoLink, WideLink, without_origin};
+pub(crate) use wide::{record, sql_result};
 
 use connection::OdbcConnection;
 

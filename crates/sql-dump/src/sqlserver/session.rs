@@ -10,12 +10,12 @@ use std::thread;
 use std::time::Duration;
 
 use backup_core::cancel::Cancel;
-use odbc_api::handles::{Diagnostics, SqlResult, SqlText, Statement, StatementImpl, slice_to_cow_utf8};
+use odbc_api::handles::{SqlResult, Statement, StatementImpl, slice_to_cow_utf8};
 use odbc_api::parameter::{VarCell, WideText};
-use odbc_api::sys::{HStmt, SQLCancel};
+use odbc_api::sys::{HStmt, SQLCancel, SQLExecDirectW};
 
 use crate::ConnectionString;
-use crate::odbc::{Link, NoLink, without_origin};
+use crate::odbc::{NoLink, WideLink, record, sql_result, without_origin};
 
 use super::error::SqlServerError;
 use super::talk::{Answer, End, Message, Table, Talk};
@@ -34,7 +34,7 @@ const PIECE: usize = 2048 + 1;
 
 /// A connection with a wish to stop that it obeys.
 pub(super) struct Session {
-    link: Link,
+    link: WideLink,
     cancel: Cancel,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Debug for Session {
 impl Session {
     /// Connects. The error holds what the driver said, never the connection string.
     pub(super) fn open(string: &ConnectionString, cancel: &Cancel) -> Result<Self, SqlServerError> {
-        let link = Link::open(string, LOGIN_SECONDS).map_err(|why| match why {
+        let link = WideLink::open_wide(string, LOGIN_SECONDS).map_err(|why| match why {
             NoLink::Driver { name, installed } => SqlServerError::NoDriver { name, installed },
             NoLink::Denied(said) => SqlServerError::Denied(said.to_string()),
             NoLink::Other(said) => SqlServerError::Connect(said.to_string()),
@@ -58,9 +58,8 @@ impl Session {
 
 impl Talk for Session {
     fn run(&mut self, sql: &str, heard: &mut dyn FnMut(&Message)) -> Result<Answer, SqlServerError> {
-        let statement = self.link.connection().preallocate();
-        let statement = statement.map_err(|error| SqlServerError::Connect(self.link.said(&error).to_string()))?;
-        let mut statement = statement.into_handle();
+        let no_statement = || SqlServerError::Connect("the driver gives no statement".to_owned());
+        let mut statement = self.link.connection().statement().ok_or_else(no_statement)?;
         let mut answer = Answer { messages: Vec::new(), tables: Vec::new(), end: End::Whole };
         let handle = Running(statement.as_sys());
         let (cancel, was_stopped) = (&self.cancel, &AtomicBool::new(false));
@@ -115,8 +114,10 @@ impl Running {
     reason = "odbc-api has no safe call that keeps a statement open until all of its results were read"
 )]
 fn read_to_end(statement: &mut StatementImpl<'_>, sql: &str, answer: &mut Answer, heard: &mut dyn FnMut(&Message)) {
-    // SAFETY: no parameter is bound.
-    let mut result = unsafe { statement.exec_direct(&SqlText::new(sql)) };
+    let text: Vec<u16> = sql.encode_utf16().collect();
+    let length = i32::try_from(text.len()).expect("no statement is that long");
+    // SAFETY: no parameter is bound; the text is as long as it says.
+    let mut result = sql_result(unsafe { SQLExecDirectW(statement.as_sys(), text.as_ptr(), length) }, "SQLExecDirectW");
     let mut is_first = true;
     for _ in 0..MOST_RESULTS {
         let said = messages(statement);
@@ -221,15 +222,9 @@ fn value(statement: &mut StatementImpl<'_>, index: u16) -> Result<Option<String>
 
 /// What the driver has to say about the last call.
 fn messages(statement: &StatementImpl<'_>) -> Vec<Message> {
-    let record = |number| {
-        let mut text = Vec::with_capacity(512);
-        let record = statement.diagnostic_record_vec(number, &mut text)?;
-        let text = slice_to_cow_utf8(&text);
-        Some(Message {
-            number: record.native_error,
-            state: record.state.as_str().to_owned(),
-            text: without_origin(&text).to_owned(),
-        })
+    let message = |number| {
+        let said = record(statement, number)?;
+        Some(Message { number: said.number, text: without_origin(&said.text).to_owned(), state: said.state })
     };
-    (1..i16::MAX).map_while(record).collect()
+    (1..i16::MAX).map_while(message).collect()
 }
