@@ -108,8 +108,11 @@ fn a_wrong_password_is_said_without_saying_it() {
 fn a_password_of_one_letter_is_not_said_either() {
     for driver in DRIVERS {
         let lab = Lab::new(driver, script().password("the right one"));
-        let string = connection(&driver.connection_string(&lab.server, "x")).with_password(&Secret::new("a"));
-        let error = SqlServer::new(string, lab.cancel.clone()).check("CM_P01").expect_err("it is refused");
+        let server = SqlServer::new(connection(&driver.connection_string(&lab.server, "")), lab.cancel.clone());
+        assert!(!server.has_password());
+        let server = server.with_password(&Secret::new("a"));
+        assert!(server.has_password());
+        let error = server.check("CM_P01").expect_err("it is refused");
         assert!(error.to_string().contains(" what was said is withheld"), "{driver:?}: {error}");
         assert!(!format!("{error} {error:?}").contains("'sa'"), "{driver:?}: {error:?}");
     }

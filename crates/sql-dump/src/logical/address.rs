@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use backup_core::secret::Secret;
+
 use super::dump::DumpOptions;
 use super::error::LogicalError;
 use super::seam::{Origin, Target};
@@ -37,6 +39,25 @@ impl Address {
         Ok(Self(Kind::Odbc(ConnectionString::parse(text)?)))
     }
 
+    /// Whether it holds a password. SQLite needs none and has none.
+    pub fn has_password(&self) -> bool {
+        match &self.0 {
+            Kind::Postgres(address) => address.has_password(),
+            Kind::Sqlite(_) => false,
+            Kind::Odbc(string) => string.has_password(),
+        }
+    }
+
+    /// The same with this password, in place of its own if it has one. SQLite has no use for it.
+    #[must_use]
+    pub fn with_password(&self, password: &Secret) -> Self {
+        Self(match &self.0 {
+            Kind::Postgres(address) => Kind::Postgres(address.with_password(password)),
+            Kind::Sqlite(file) => Kind::Sqlite(file.clone()),
+            Kind::Odbc(string) => Kind::Odbc(string.with_password(password)),
+        })
+    }
+
     pub(super) fn origin(&self, options: &DumpOptions) -> Result<Box<dyn Origin>, LogicalError> {
         match &self.0 {
             Kind::Postgres(address) => postgres::origin(address, options),
@@ -67,5 +88,22 @@ impl fmt::Display for Address {
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_come_from_outside_and_are_not_shown() {
+        for (text, takes_one) in
+            [("postgresql://me@x/site", true), ("Driver=X;Uid=me", true), ("sqlite:/site.db", false)]
+        {
+            let address = Address::parse(text).expect("an address");
+            let with = address.with_password(&Secret::new("#"));
+            assert_eq!((address.has_password(), with.has_password()), (false, takes_one), "{text}");
+            assert!(!format!("{with} {with:?}").contains('#'), "{with}");
+        }
     }
 }

@@ -51,6 +51,14 @@ impl PostgresAddress {
         }
         Ok(address)
     }
+
+    pub(crate) fn has_password(&self) -> bool {
+        !self.password.reveal().is_empty()
+    }
+
+    pub(crate) fn with_password(&self, password: &Secret) -> Self {
+        Self { password: password.clone(), ..self.clone() }
+    }
 }
 
 impl fmt::Display for PostgresAddress {
@@ -101,6 +109,21 @@ mod tests {
         check("postgresql://me:p%40ss@db.example:5433/site", "db.example", 5433, "me:p@ss@site");
         check("postgres://me@[::1]/a%20b?sslmode=prefer", "::1", 5432, "me:@a b");
         check("postgresql://me:a:b@x/site?host=/run/pg", "/run/pg", 5432, "me:a:b@site");
+    }
+
+    #[test]
+    fn a_password_comes_from_outside() {
+        for (text, had) in [
+            ("postgresql://me@x/site", false),
+            ("postgresql://me:@x/site", false),
+            ("postgresql://me:old@x/site", true),
+        ] {
+            let address = PostgresAddress::parse(text).expect("an address");
+            assert_eq!(address.has_password(), had, "{text}");
+            let with = address.with_password(&Secret::new("p@/%"));
+            assert_eq!((with.password.reveal(), with.has_password()), ("p@/%", true));
+            assert_eq!(with.to_string(), "postgresql://me@x:5432/site");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod tsql;
 use std::fmt;
 
 use backup_core::cancel::Cancel;
+use backup_core::secret::Secret;
 
 use crate::ConnectionString;
 
@@ -51,6 +52,17 @@ impl SqlServer {
     /// The server that an ODBC connection string leads to.
     pub fn new(connection: ConnectionString, cancel: Cancel) -> Self {
         Self { connection, cancel }
+    }
+
+    /// Whether the connection string holds a password.
+    pub fn has_password(&self) -> bool {
+        self.connection.has_password()
+    }
+
+    /// The same server, asked with this password.
+    #[must_use]
+    pub fn with_password(&self, password: &Secret) -> Self {
+        Self { connection: self.connection.with_password(password), cancel: self.cancel.clone() }
     }
 
     fn session(&self) -> Result<Session, SqlServerError> {
