@@ -6,6 +6,7 @@ mod locale;
 mod mariadb;
 mod money;
 mod postgres;
+mod rehearsal;
 mod sqlite;
 mod traps;
 

@@ -30,6 +30,7 @@ pub mod logical;
 mod mariadb;
 mod odbc;
 mod postgres;
+mod scratch;
 mod sqlite;
 mod sqlite_logical;
 pub mod sqlserver;

@@ -1,6 +1,7 @@
 //! Where a database is: a PostgreSQL address, a SQLite file, or an ODBC connection string.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use backup_core::secret::Secret;
 
@@ -18,10 +19,10 @@ use crate::{postgres, sqlite_logical};
 /// - `sqlite:/path/to/file.db`: SQLite, which the program carries with it.
 /// - anything else: an ODBC connection string, such as `Driver={MariaDB Unicode};Server=…;Database=…;Uid=…;Pwd=…`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Address(Kind);
+pub struct Address(pub(super) Kind);
 
 #[derive(Clone, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Postgres(PostgresAddress),
     Sqlite(String),
     Odbc(ConnectionString),
@@ -58,6 +59,16 @@ impl Address {
         })
     }
 
+    /// The address of another database of the same server; for SQLite, of a file beside the other one, with the same extension.
+    #[must_use]
+    pub fn scratch(&self, name: &str) -> Self {
+        Self(match &self.0 {
+            Kind::Postgres(address) => Kind::Postgres(address.with_database(name)),
+            Kind::Sqlite(file) => Kind::Sqlite(beside(file, name).to_string_lossy().into_owned()),
+            Kind::Odbc(string) => Kind::Odbc(string.with_database(name)),
+        })
+    }
+
     pub(super) fn origin(&self, options: &DumpOptions) -> Result<Box<dyn Origin>, LogicalError> {
         match &self.0 {
             Kind::Postgres(address) => postgres::origin(address, options),
@@ -73,6 +84,14 @@ impl Address {
             Kind::Odbc(string) => crate::odbc::target(string),
         }
     }
+}
+
+/// The file of another name in the same folder.
+pub(super) fn beside(file: &str, name: &str) -> PathBuf {
+    let path = Path::new(file);
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let name = extension.map_or_else(|| name.to_owned(), |extension| format!("{name}.{extension}"));
+    path.with_file_name(name)
 }
 
 impl fmt::Display for Address {
@@ -94,6 +113,17 @@ impl fmt::Debug for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_database_of_the_same_server() {
+        let check = |text: &str, expect: &str| {
+            assert_eq!(Address::parse(text).expect("an address").scratch("new").to_string(), expect);
+        };
+        check("postgresql://me:p@x:5433/site", "postgresql://me@x:5433/new");
+        check("Driver=X;Server=y;Database=site;Uid=me", "Driver=X;Server=y;Database=new;Uid=me");
+        check("sqlite:/srv/site.v1/site.db", "sqlite:/srv/site.v1/new.db");
+        check("sqlite:site", "sqlite:new");
+    }
 
     #[test]
     fn passwords_come_from_outside_and_are_not_shown() {

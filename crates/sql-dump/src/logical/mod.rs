@@ -13,6 +13,7 @@ mod restore;
 mod row_hash;
 pub(crate) mod row_text;
 pub(crate) mod rows;
+mod scratch;
 pub(crate) mod seam;
 mod store;
 mod verify;
@@ -26,5 +27,8 @@ pub use error::{LogicalError, Source};
 pub use format::{Chunk, FileEntry, Manifest, Moment, TableEntry};
 pub use restore::{RestoreOptions, RestoreReport, restore};
 pub use row_hash::RowHash;
+pub use scratch::{create_database, drop_database};
 pub use store::{DumpFile, DumpSink, DumpSource, FolderDump};
 pub use verify::verify;
+
+pub use crate::scratch::scratch_name;

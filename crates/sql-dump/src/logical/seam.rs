@@ -32,6 +32,14 @@ pub(crate) struct Facts {
     pub(crate) address: String,
 }
 
+/// A server, asked by way of one of its databases. Nothing of that database is changed.
+pub(crate) trait Server {
+    /// Makes an empty database with the encoding and collation of the one that is asked.
+    fn create_database(&mut self, name: &str) -> Result<()>;
+    /// Drops a database; one that is not there is no error.
+    fn drop_database(&mut self, name: &str) -> Result<()>;
+}
+
 /// A part of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {

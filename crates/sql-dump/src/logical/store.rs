@@ -91,7 +91,8 @@ fn new_folder() -> fs::DirBuilder {
     builder
 }
 
-fn new_file() -> OpenOptions {
+/// Creates a file that its owner alone reads.
+pub(super) fn new_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

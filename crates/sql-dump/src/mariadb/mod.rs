@@ -2,10 +2,12 @@
 
 mod catalog;
 mod origin;
+mod server;
 mod target;
 mod words;
 
 pub(crate) use origin::origin;
+pub(crate) use server::server;
 pub(crate) use target::target;
 
 use crate::text::Refusal;

@@ -86,6 +86,11 @@ impl ConnectionString {
         self.set_any(PASSWORD, password)
     }
 
+    /// The same for another database of the server.
+    pub(crate) fn with_database(&self, name: &str) -> Self {
+        self.set_any(DATABASE, &Secret::new(name))
+    }
+
     /// The value of a key, in any case of letters.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.settings.iter().find(|setting| setting.is(key)).map(|setting| setting.value.reveal())
@@ -283,5 +288,17 @@ mod tests {
         check("Driver=X;PWD=;UID=me", false, "Driver=X;PWD={a;}}b};UID=me");
         check("Driver=X;Password={old};UID=me", true, "Driver=X;Password={a;}}b};UID=me");
         check("Driver=X;pwd=1;PASSWORD=2", true, "Driver=X;pwd={a;}}b};PASSWORD={a;}}b}");
+    }
+
+    #[test]
+    fn another_database_of_the_server() {
+        let check = |text: &str, named: Option<&str>, expect: &str| {
+            let string = parse(text);
+            assert_eq!(string.database(), named, "{text}");
+            assert_eq!(string.with_database("new").reveal(), expect);
+        };
+        check("Driver=X;DATABASE=a", Some("a"), "Driver=X;DATABASE=new");
+        check("Driver=X;db={a;b};UID=me", Some("a;b"), "Driver=X;db={new};UID=me");
+        check("DSN=site", None, "DSN=site;Database=new");
     }
 }

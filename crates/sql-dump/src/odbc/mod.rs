@@ -18,7 +18,7 @@ use connection::OdbcConnection;
 
 use crate::logical::LogicalError;
 use crate::logical::dump::DumpOptions;
-use crate::logical::seam::{Facts, Origin, Target};
+use crate::logical::seam::{Facts, Origin, Server, Target};
 use crate::text::{Open, Refusal, TextSession};
 use crate::{mariadb, postgres, sqlite_logical};
 
@@ -87,6 +87,18 @@ pub(crate) fn target(string: &ConnectionString) -> Result<Box<dyn Target>> {
             let session = opener(string.clone().with("StepAPI", "0"), sqlite_logical::refusal)()?;
             let loader = opener(string, sqlite_logical::refusal)()?;
             sqlite_logical::odbc_target([session, loader], facts)
+        }
+    }
+}
+
+pub(crate) fn server(string: &ConnectionString) -> Result<Box<dyn Server>> {
+    let (string, dialect) = look(string)?;
+    match dialect {
+        Dialect::MariaDb => mariadb::server(&opener(string, mariadb::refusal)),
+        Dialect::Postgres => postgres::odbc_server(&opener(string, postgres::refusal)),
+        Dialect::Sqlite => {
+            let what = "a driver for SQLite makes and drops no files: give the address as `sqlite:…`".to_owned();
+            Err(LogicalError::Unsupported(what))
         }
     }
 }

@@ -56,6 +56,10 @@ impl PostgresAddress {
         !self.password.reveal().is_empty()
     }
 
+    pub(crate) fn with_database(&self, name: &str) -> Self {
+        Self { database: name.to_owned(), ..self.clone() }
+    }
+
     pub(crate) fn with_password(&self, password: &Secret) -> Self {
         Self { password: password.clone(), ..self.clone() }
     }

@@ -24,11 +24,12 @@ use backup_core::secret::Secret;
 
 use crate::ConnectionString;
 
+pub use crate::scratch::scratch_name;
 pub use backup::{BackupFile, BackupSet, BackupTaken, FileKind};
 pub use error::SqlServerError;
 pub use external::{ExternalBackup, Reading, Verdict};
 pub use facts::{Changed, Facts, Server, compare};
-pub use order::{Algorithm, BackupOrder, Compression, Encryption, Placement, Replica, RestoreOrder, scratch_name};
+pub use order::{Algorithm, BackupOrder, Compression, Encryption, Placement, Replica, RestoreOrder};
 pub use progress::Progress;
 pub use replica::GroupRole;
 pub use restore::Restored;

@@ -161,14 +161,3 @@ pub enum Placement {
 
 /// Logical names of files, and where each goes.
 pub(super) type Moves = Vec<(String, String)>;
-
-const SCRATCH: &str = "sitebackup_rehearsal_";
-
-/// The name of a database for a rehearsal. Only such a database is ever dropped.
-pub fn scratch_name(run: &str) -> String {
-    format!("{SCRATCH}{run}")
-}
-
-pub(super) fn is_scratch(database: &str) -> bool {
-    database.len() > SCRATCH.len() && database.starts_with(SCRATCH)
-}

@@ -3,9 +3,10 @@
 use super::backup::{BackupFile, FileKind, file_list, refuse_existing};
 use super::error::SqlServerError;
 use super::facts::{self, Facts, Server};
-use super::order::{Moves, Placement, RestoreOrder, is_scratch};
+use super::order::{Moves, Placement, RestoreOrder};
 use super::talk::{Message, PROCESSED, Talk};
 use super::{replica, tsql};
+use crate::scratch::is_scratch;
 
 /// A database that was made of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]

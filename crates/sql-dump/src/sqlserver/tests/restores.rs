@@ -1,8 +1,9 @@
 use insta::assert_snapshot;
 
 use super::{DATABASE, HEADER, PLACE, Scripted, but, failure, nothing, rows, server};
+use crate::scratch::scratch_name;
 use crate::sqlserver::SqlServerError;
-use crate::sqlserver::order::{Placement, RestoreOrder, scratch_name};
+use crate::sqlserver::order::{Placement, RestoreOrder};
 use crate::sqlserver::restore::{Restored, drop_scratch, restore};
 use crate::sqlserver::talk::Answer;
 
