@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use sql_dump::logical::{Address, DumpOptions, FolderDump, LogicalError, dump, prepare, verify};
+use sql_dump::logical::{Address, DumpOptions, FolderDump, LogicalError, Standing, dump, prepare, survey, verify};
 use tempfile::TempDir;
 use tests::servers::{MariaDb, Postgres};
 
@@ -86,16 +86,47 @@ fn goes_on(from: &str, to: &str, count: impl Fn() -> String) {
     let middle = altered.len() / 2;
     altered[middle] ^= 1;
     fs::write(&chunk, &altered).expect("it is altered");
+    // The second look finds what the first one found: it made nothing.
+    assert_eq!([surveyed(&place, to), surveyed(&place, to)], [Standing::Empty, Standing::Empty]);
     // Another connection may have its own chunk in hand when this one fails, and drops it then; what is done stays done.
     for _ in 0..3 {
         let error = try_restore(&place, to).expect_err("a chunk is damaged");
         assert!(matches!(error, LogicalError::Damaged { .. }), "{error:?}");
     }
+    assert_eq!([surveyed(&place, to), surveyed(&place, to)], [Standing::Begun, Standing::Begun]);
     assert_eq!(count(), "0");
     fs::write(&chunk, &whole).expect("it is whole again");
     let report = restore_from(&place, to);
     assert_eq!((report.chunks_before, report.rows, report.compared), (1, 100_000, true));
     assert!(matches!(try_restore(&place, to), Err(LogicalError::NotEmpty { .. })));
+    assert!(matches!(surveyed(&place, to), Standing::Holds(_)));
+}
+
+fn surveyed(place: &FolderDump, to: &str) -> Standing {
+    survey(&address(to), place).expect("somebody answers")
+}
+
+#[test]
+fn a_survey_makes_no_file_and_fails_where_a_restore_would() {
+    let scratch = TempDir::new().expect("a scratch folder");
+    let [from, to] = ["from.db", "to.db"].map(|name| scratch.path().join(name));
+    rusqlite::Connection::open(&from).and_then(|database| database.execute_batch("CREATE TABLE t (v)")).expect("one");
+    let (_scratch, place) = folder();
+    let at = |file: &Path| format!("sqlite:{}", file.display());
+    assert!(matches!(survey(&address(&at(&to)), &place), Err(LogicalError::Incomplete)));
+    dump_to(&at(&from), &place, &DumpOptions::default());
+    assert_eq!(surveyed(&place, &at(&to)), Standing::Empty);
+    assert!(!to.exists());
+    assert_eq!(surveyed(&place, &at(&from)), Standing::Holds("table `t`".to_owned()));
+    let server = Postgres::start();
+    server.create("to");
+    assert!(matches!(survey(&address(&server.address("to")), &place), Err(LogicalError::Unsupported(_))));
+    server.sql("to", "CREATE TABLE t (v int)");
+    let (_scratch, place) = folder();
+    dump_to(&server.address("to"), &place, &DumpOptions::default());
+    let found = Standing::Holds("table, view or sequence `public.t`".to_owned());
+    assert_eq!(surveyed(&place, &server.address("to")), found);
+    assert!(matches!(survey(&address(&at(&to)), &place), Err(LogicalError::Unsupported(_))));
 }
 
 #[test]
@@ -141,6 +172,8 @@ fn another_dump_does_not_go_on_with_it() {
     fs::remove_file(scratch.path().join("dump").join(&report.manifest.tables[0].chunks[0].file)).expect("it goes");
     assert!(matches!(try_restore(&place, &server.address("to")), Err(LogicalError::Damaged { .. })));
     assert!(matches!(try_restore(&other, &server.address("to")), Err(LogicalError::NotEmpty { .. })));
+    let found = Standing::Holds("an unfinished restore of another dump".to_owned());
+    assert_eq!(surveyed(&other, &server.address("to")), found);
 }
 
 #[test]

@@ -69,6 +69,11 @@ impl Address {
         })
     }
 
+    /// Whether it is that of a file which is not there: to open it would make it.
+    pub(super) fn is_missing_file(&self) -> bool {
+        matches!(&self.0, Kind::Sqlite(file) if !Path::new(file).exists())
+    }
+
     pub(super) fn origin(&self, options: &DumpOptions) -> Result<Box<dyn Origin>, LogicalError> {
         match &self.0 {
             Kind::Postgres(address) => postgres::origin(address, options),

@@ -1,7 +1,7 @@
 //! Logical dumps: the rows of a database as text in files, at one moment, and back into an empty database.
 //!
 //! [`prepare`] connects, [`PreparedDump::pin`] holds the moment inside the freeze window, [`PinnedDump::finish`] writes it; [`dump`] does all three.
-//! [`verify`] judges a dump by itself, [`restore`] puts it back and compares every row. All of it blocks. docs/dump-format.md describes the files.
+//! [`verify`] judges a dump by itself, [`survey`] looks at where it is to go, [`restore`] puts it back and compares every row. All of it blocks. docs/dump-format.md describes the files.
 
 mod address;
 pub(crate) mod catalog;
@@ -25,7 +25,7 @@ pub use dump::{DumpOptions, DumpReport, PinnedDump, PreparedDump, dump, prepare}
 pub(crate) use error::list;
 pub use error::{LogicalError, Source};
 pub use format::{Chunk, FileEntry, Manifest, Moment, TableEntry};
-pub use restore::{RestoreOptions, RestoreReport, restore};
+pub use restore::{RestoreOptions, RestoreReport, Standing, restore, survey};
 pub use row_hash::RowHash;
 pub use scratch::{create_database, drop_database};
 pub use store::{DumpFile, DumpSink, DumpSource, FolderDump};

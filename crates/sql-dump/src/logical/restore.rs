@@ -10,7 +10,7 @@ use super::dump::jobs;
 use super::error::LogicalError;
 use super::format::{Chunk, Manifest};
 use super::rows::ChunkReader;
-use super::seam::{Progress, RowLoader, Target};
+use super::seam::{Found, Progress, RowLoader, Target};
 use super::store::DumpSource;
 use super::verify::{read_catalog, read_manifest};
 use super::work::in_parallel;
@@ -55,12 +55,8 @@ pub fn restore(
     let manifest = read_manifest(source)?;
     let catalog = read_catalog(source, &manifest)?;
     let mut target = target.target()?;
-    let here = target.facts().dialect;
-    if manifest.dialect != here {
-        let dump = &manifest.dialect;
-        return Err(LogicalError::Unsupported(format!("a dump of {dump} cannot be restored into {here}")));
-    }
-    let progress = target.begin(&manifest.hash())?;
+    fits(&manifest, target.facts().dialect)?;
+    let progress = begin(&mut *target, &manifest.hash())?;
     let left = run_all(&mut *target, "pre", &catalog.pre, &progress, Vec::new())?;
     let loaders = target.loaders(options.connections)?;
     let (loaders, chunks_before) = load_all(source, loaders, &catalog, &manifest, &progress)?;
@@ -74,6 +70,51 @@ pub fn restore(
     target.end()?;
     let rows = manifest.tables.iter().map(|table| table.rows).sum();
     Ok(RestoreReport { rows, chunks_before, compared: options.compare, not_covered: catalog.not_covered })
+}
+
+/// What a restore of a dump finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: it can begin.
+    Empty,
+    /// A restore of the same dump that was begun: it goes on.
+    Begun,
+    /// Something else, an example of it: it is refused.
+    Holds(String),
+}
+
+/// Tells what [`restore`] of this dump into the database at `target` would find. Changes nothing.
+///
+/// Fails where the restore would fail at once: there is no dump, nobody answers, the dump is one of another kind of database.
+pub fn survey(target: &Address, source: &dyn DumpSource) -> Result<Standing, LogicalError> {
+    let manifest = read_manifest(source)?;
+    if target.is_missing_file() {
+        return fits(&manifest, "sqlite").map(|()| Standing::Empty);
+    }
+    let mut target = target.target()?;
+    fits(&manifest, target.facts().dialect)?;
+    Ok(match target.standing(&manifest.hash())? {
+        Found::Empty => Standing::Empty,
+        Found::Begun(_) => Standing::Begun,
+        Found::Holds(found) => Standing::Holds(found),
+    })
+}
+
+fn fits(manifest: &Manifest, here: &str) -> Result<(), LogicalError> {
+    let dump = &manifest.dialect;
+    let other = || LogicalError::Unsupported(format!("a dump of {dump} cannot be restored into {here}"));
+    if dump == here { Ok(()) } else { Err(other()) }
+}
+
+fn begin(target: &mut dyn Target, dump: &str) -> Result<Progress, LogicalError> {
+    match target.standing(dump)? {
+        Found::Empty => target.begin(dump).map(|()| Progress::default()),
+        Found::Begun(progress) => {
+            target.go_on();
+            Ok(progress)
+        }
+        Found::Holds(found) => Err(LogicalError::NotEmpty { found }),
+    }
 }
 
 /// A statement that could not run yet, with the reason.

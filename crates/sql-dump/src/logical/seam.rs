@@ -59,8 +59,12 @@ pub(crate) trait RowReader: Send {
 /// A database that is restored into.
 pub(crate) trait Target: Send {
     fn facts(&self) -> Facts;
-    /// Begins, or goes on with, the restore of the dump with this hash: what is done already. Refuses a database that holds anything else.
-    fn begin(&mut self, dump: &str) -> Result<Progress>;
+    /// What the restore of the dump with this hash finds. Changes nothing.
+    fn standing(&mut self, dump: &str) -> Result<Found>;
+    /// Begins the restore of the dump with this hash in a database that was found empty.
+    fn begin(&mut self, dump: &str) -> Result<()>;
+    /// Goes on with a restore that was found begun.
+    fn go_on(&mut self) {}
     /// Executes a statement of the catalog and notes the step as done. A statement that may have run when an earlier attempt was cut
     /// off is made to run again.
     fn run(&mut self, statement: &Statement, step: &str) -> Result<()>;
@@ -70,6 +74,33 @@ pub(crate) trait Target: Send {
     fn loaders(&mut self, wanted: usize) -> Result<Vec<Box<dyn RowLoader>>>;
     /// Forgets what is done: the restore is complete.
     fn end(&mut self) -> Result<()>;
+}
+
+/// What a restore finds.
+pub(crate) enum Found {
+    Empty,
+    /// The same dump, restored in part.
+    Begun(Progress),
+    /// Something else, an example of it.
+    Holds(String),
+}
+
+impl Found {
+    /// By the steps in a database's table of what is done.
+    pub(crate) fn by_steps(done: BTreeSet<String>, mark: &str) -> Self {
+        let other = || Self::Holds("an unfinished restore of another dump".to_owned());
+        if done.contains(mark) { Self::Begun(Progress { done }) } else { other() }
+    }
+
+    /// By an example of what is in a database without such a table.
+    pub(crate) fn by_contents(found: String) -> Self {
+        if found.is_empty() { Self::Empty } else { Self::Holds(found) }
+    }
+}
+
+/// What marks the table of what is done as that of one dump.
+pub(crate) fn mark(dump: &str) -> String {
+    format!("dump {dump}")
 }
 
 /// The steps that earlier attempts have done.

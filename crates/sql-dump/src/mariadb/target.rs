@@ -8,13 +8,19 @@ use super::origin::{parts, server, session};
 use super::words::{MariaDbWords, literal, quoted};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Kind, Statement, Table};
-use crate::logical::seam::{Facts, Part, Progress, RowLoader, Target};
+use crate::logical::seam::{Facts, Found, Part, RowLoader, Target, mark};
 use crate::text::{InsertLoader, Open, PagedReader, TextSession};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
 /// What an unfinished restore has done so far.
 const PROGRESS: &str = "`sitebackup_restore`";
+
+/// Something that the database holds, besides that.
+const CONTENTS: &str = "SELECT what FROM (SELECT CONCAT('table or view `', table_name, '`') AS what FROM information_schema.tables WHERE table_schema = DATABASE()
+    UNION ALL SELECT CONCAT('routine `', routine_name, '`') FROM information_schema.routines WHERE routine_schema = DATABASE()
+    UNION ALL SELECT CONCAT('event `', event_name, '`') FROM information_schema.events WHERE event_schema = DATABASE()) AS all_of_it
+    WHERE what <> 'table or view `sitebackup_restore`' LIMIT 1";
 
 struct MariaDbTarget {
     open: Open,
@@ -38,32 +44,30 @@ impl Target for MariaDbTarget {
         self.facts.clone()
     }
 
-    fn begin(&mut self, dump: &str) -> Result<Progress> {
-        let mark = format!("dump {dump}");
-        let sql = "SELECT what FROM (SELECT CONCAT('table or view `', table_name, '`') AS what FROM information_schema.tables WHERE table_schema = DATABASE()
-            UNION ALL SELECT CONCAT('routine `', routine_name, '`') FROM information_schema.routines WHERE routine_schema = DATABASE()
-            UNION ALL SELECT CONCAT('event `', event_name, '`') FROM information_schema.events WHERE event_schema = DATABASE()) AS all_of_it
-            WHERE what <> 'table or view `sitebackup_restore`' LIMIT 1";
+    fn standing(&mut self, dump: &str) -> Result<Found> {
         let there = "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'sitebackup_restore'";
         if self.session.value("look for an unfinished restore", there)? == "0" {
-            let found = self.session.value("look whether the database is empty", sql)?;
-            if !found.is_empty() {
-                return Err(LogicalError::NotEmpty { found });
-            }
-            let sql = format!(
-                "CREATE TABLE {PROGRESS} (step VARCHAR(700) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY) ENGINE=InnoDB"
-            );
-            self.session.run("begin the restore", &sql)?;
-            self.session.run("begin the restore", &note(&mark))?;
-            return Ok(Progress::default());
+            return self.session.value("look whether the database is empty", CONTENTS).map(Found::by_contents);
         }
         let steps = self.session.rows("read what is done", &format!("SELECT step FROM {PROGRESS}"), 1)?;
         let done: BTreeSet<String> = steps.into_iter().flatten().collect();
-        if !done.contains(&mark) {
-            return Err(LogicalError::NotEmpty { found: "an unfinished restore of another dump".to_owned() });
+        // The table comes first and its mark second: cut off between them, nothing else was done.
+        if done.is_empty() {
+            return self.session.value("look whether the database is empty", CONTENTS).map(Found::by_contents);
         }
+        Ok(Found::by_steps(done, &mark(dump)))
+    }
+
+    fn begin(&mut self, dump: &str) -> Result<()> {
+        let sql = format!(
+            "CREATE TABLE IF NOT EXISTS {PROGRESS} (step VARCHAR(700) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY) ENGINE=InnoDB"
+        );
+        self.session.run("begin the restore", &sql)?;
+        self.session.run("begin the restore", &note(&mark(dump)))
+    }
+
+    fn go_on(&mut self) {
         self.goes_on = true;
-        Ok(Progress { done })
     }
 
     fn run(&mut self, statement: &Statement, step: &str) -> Result<()> {

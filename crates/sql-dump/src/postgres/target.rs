@@ -9,7 +9,7 @@ use crate::logical::LogicalError;
 use crate::logical::catalog::{Kind, Statement, Table};
 use crate::logical::chunk::RowWriter;
 use crate::logical::rows::ChunkReader;
-use crate::logical::seam::{Facts, Part, Progress, RowLoader, RowReader, Target};
+use crate::logical::seam::{Facts, Found, Part, RowLoader, RowReader, Target, mark};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
@@ -33,26 +33,22 @@ impl Target for PostgresTarget {
         self.facts.clone()
     }
 
-    fn begin(&mut self, dump: &str) -> Result<Progress> {
+    fn standing(&mut self, dump: &str) -> Result<Found> {
         let there = format!("SELECT to_regclass('{PROGRESS}')");
         if self.session.value("look for an unfinished restore", &there)?.is_empty() {
-            if let Some(found) = contents(&mut self.session)? {
-                return Err(LogicalError::NotEmpty { found });
-            }
-            let sql = format!(
-                "BEGIN; CREATE SCHEMA sitebackup_restore; CREATE TABLE {PROGRESS} (step text PRIMARY KEY);
-                 INSERT INTO {PROGRESS} VALUES ({}); COMMIT",
-                literal(&mark(dump))
-            );
-            self.session.run("begin the restore", &sql)?;
-            return Ok(Progress::default());
+            return contents(&mut self.session).map(Found::by_contents);
         }
         let steps = self.session.rows("read what is done", &format!("SELECT step FROM {PROGRESS}"), 1)?;
-        let done: std::collections::BTreeSet<String> = steps.into_iter().map(|row| row.text(0)).collect();
-        if !done.contains(&mark(dump)) {
-            return Err(LogicalError::NotEmpty { found: "an unfinished restore of another dump".to_owned() });
-        }
-        Ok(Progress { done })
+        Ok(Found::by_steps(steps.into_iter().map(|row| row.text(0)).collect(), &mark(dump)))
+    }
+
+    fn begin(&mut self, dump: &str) -> Result<()> {
+        let sql = format!(
+            "BEGIN; CREATE SCHEMA sitebackup_restore; CREATE TABLE {PROGRESS} (step text PRIMARY KEY);
+             INSERT INTO {PROGRESS} VALUES ({}); COMMIT",
+            literal(&mark(dump))
+        );
+        self.session.run("begin the restore", &sql)
     }
 
     fn run(&mut self, statement: &Statement, step: &str) -> Result<()> {
@@ -83,12 +79,8 @@ impl Target for PostgresTarget {
     }
 }
 
-fn mark(dump: &str) -> String {
-    format!("dump {dump}")
-}
-
-/// Something that the database holds.
-fn contents(session: &mut Session) -> Result<Option<String>> {
+/// Something that the database holds, or nothing.
+fn contents(session: &mut Session) -> Result<String> {
     let sql = "SELECT what FROM (
           SELECT format('table, view or sequence `%s.%s`', n.nspname, c.relname) AS what, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
@@ -99,8 +91,7 @@ fn contents(session: &mut Session) -> Result<Option<String>> {
           UNION ALL SELECT format('type `%s.%s`', n.nspname, t.typname), n.nspname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
             WHERE t.typtype IN ('e', 'd', 'r') AND NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid AND e.deptype = 'e')
         ) AS all_of_it WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema' LIMIT 1";
-    let found = session.value("look whether the database is empty", sql)?;
-    Ok(Some(found).filter(|found| !found.is_empty()))
+    session.value("look whether the database is empty", sql)
 }
 
 impl RowLoader for Session {

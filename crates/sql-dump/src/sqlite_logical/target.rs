@@ -1,14 +1,12 @@
 //! Restoring into SQLite.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::origin::server;
 use super::words::{SqliteWords, literal};
 use super::{Result, catalog};
-use crate::logical::LogicalError;
 use crate::logical::catalog::{Kind, Statement, Table};
-use crate::logical::seam::{Facts, Part, Progress, RowLoader, Target};
+use crate::logical::seam::{Facts, Found, Part, RowLoader, Target, mark};
 use crate::text::{InsertLoader, PagedReader, TextSession};
 
 /// What an unfinished restore has done so far.
@@ -40,21 +38,20 @@ impl Target for SqliteTarget {
         self.facts.clone()
     }
 
-    fn begin(&mut self, dump: &str) -> Result<Progress> {
-        self.mark = format!("dump {dump}");
+    fn standing(&mut self, dump: &str) -> Result<Found> {
+        self.mark = mark(dump);
         if !catalog::has(&mut *self.session, PROGRESS)? {
-            let found = catalog::contents(&mut *self.session, PROGRESS)?;
-            return if found.is_empty() { Ok(Progress::default()) } else { Err(LogicalError::NotEmpty { found }) };
+            return catalog::contents(&mut *self.session, PROGRESS).map(Found::by_contents);
         }
         let steps = self.session.rows("read what is done", &format!("SELECT step FROM {PROGRESS}"), 1)?;
-        let done: BTreeSet<String> = steps.into_iter().flatten().collect();
-        if !done.contains(&self.mark) {
-            return Err(LogicalError::NotEmpty { found: "an unfinished restore of another dump".to_owned() });
-        }
-        Ok(Progress { done })
+        Ok(Found::by_steps(steps.into_iter().flatten().collect(), &self.mark))
     }
 
     // The table of what is done comes with the first table: settings of the file must come before any.
+    fn begin(&mut self, _dump: &str) -> Result<()> {
+        Ok(())
+    }
+
     fn run(&mut self, statement: &Statement, step: &str) -> Result<()> {
         let action = format!("restore `{}`", statement.name);
         if statement.kind == Kind::Container {
