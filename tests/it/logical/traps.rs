@@ -10,7 +10,7 @@ use odbc_api::{ConnectionOptions, Cursor, Error, ResultSetMetadata, environment}
 use rusqlite::Connection;
 use sql_dump::logical::{Compression, DumpOptions};
 use tempfile::TempDir;
-use tests::servers::Postgres;
+use tests::servers::{MariaDb, Postgres};
 
 use super::{dump_to, folder};
 
@@ -72,6 +72,24 @@ fn psqlodbc() {
     let right = format!("0.14285714285714285\t{}\n", "x".repeat(10_000));
     assert_eq!(dumped(&string), right);
     assert_eq!(dumped(&server.address("from")), right);
+}
+
+/// The MariaDB driver reads a connection string on to a zero, whatever its length is said to be.
+#[test]
+fn mariadb_reads_on() {
+    let server = MariaDb::start();
+    server.create("from");
+    let string = server.odbc("from").replace("{MariaDB Unicode}", &library("libmaodbc.so")) + ";charset=utf8mb4";
+    let connect = |behind: &str| {
+        let longer = format!("{string}{behind}");
+        let connection = environment()
+            .expect("one")
+            .connect_with_connection_string(&longer[..string.len()], ConnectionOptions::default());
+        connection.map(drop)
+    };
+    connect("\0").expect("a connection");
+    let error = connect("rubbish\0").expect_err("it takes the rubbish for a part of the character set");
+    assert!(error.to_string().contains("Memory allocation error"), "{error}");
 }
 
 /// Trap 2: the SQLite driver describes every INTEGER as 32 bits and cuts the rest off. Trap 4: it delivers blobs as text, and other text not at all.

@@ -10,8 +10,8 @@ use super::connection_string::ConnectionString;
 use super::drivers::{installed, located};
 use super::wide::Wide;
 
-/// Held while a connection is opened or closed. Drivers set themselves up at the first connection and tear down after the last one, not all of
-/// them safely: the MariaDB driver reports "memory allocation error" when another thread is at it.
+/// Held while a connection is opened or closed. Drivers set themselves up at the first connection and tear down after the last one, and no
+/// standard says that two threads may do so at once.
 static COMING_AND_GOING: Mutex<()> = Mutex::new(());
 
 fn one_at_a_time() -> MutexGuard<'static, ()> {
@@ -59,7 +59,9 @@ impl ByteLink {
         let failed = |error: Error| no_link(string, Said::of(&error));
         let options = ConnectionOptions { login_timeout_sec: Some(login_seconds), ..ConnectionOptions::default() };
         let manager = environment().map_err(failed)?;
-        let connection = manager.connect_with_connection_string(&located(string).reveal(), options).map_err(failed)?;
+        let with_zero = with_zero(&located(string));
+        let text = &with_zero[..with_zero.len() - 1];
+        let connection = manager.connect_with_connection_string(text, options).map_err(failed)?;
         Ok(Self { connection: Some(connection), string: string.clone() })
     }
 
@@ -73,7 +75,7 @@ impl WideLink {
     pub(crate) fn open_wide(string: &ConnectionString, login_seconds: u32) -> Result<Self, NoLink> {
         let _guard = one_at_a_time();
         let connection =
-            Wide::connect(&located(string).reveal(), login_seconds).map_err(|said| no_link(string, said))?;
+            Wide::connect(&with_zero(&located(string)), login_seconds).map_err(|said| no_link(string, said))?;
         Ok(Self { connection: Some(connection), string: string.clone() })
     }
 }
@@ -118,6 +120,12 @@ impl fmt::Display for Said {
 }
 
 impl std::error::Error for Said {}
+
+/// The whole string with a zero behind it. It is no part of it, but the MariaDB driver reads on until there is one, and took what lay behind for
+/// a part of the last value: "memory allocation error", now and then.
+fn with_zero(string: &ConnectionString) -> String {
+    string.reveal() + "\0"
+}
 
 /// What was said is judged before anything is taken out of it.
 fn no_link(string: &ConnectionString, said: Said) -> NoLink {

@@ -23,17 +23,17 @@ unsafe impl Sync for Shared {}
 pub(crate) struct Wide(handles::Connection<'static>);
 
 impl Wide {
-    /// Connects. The secrets are still in what was said.
+    /// Connects by a string that ends with a zero. The secrets are still in what was said.
     #[expect(unsafe_code, reason = "odbc-api connects in one kind of text only")]
-    pub(super) fn connect(string: &str, login_seconds: u32) -> Result<Self, Said> {
+    pub(super) fn connect(with_zero: &str, login_seconds: u32) -> Result<Self, Said> {
         let environment = ENVIRONMENT.get_or_init(new_environment);
         let connection = environment.as_ref().and_then(|shared| success(shared.0.allocate_connection()));
         let connection = connection.ok_or_else(|| silent("the driver manager gives no connection"))?;
         // A driver that knows no limit has one of its own.
         let _unlimited = connection.set_login_timeout_sec(login_seconds);
-        let text: Vec<u16> = string.encode_utf16().collect();
-        let length = i16::try_from(text.len()).map_err(|_| silent("the connection string is too long"))?;
-        // SAFETY: the text is as long as it says; no window is named and nothing is written back.
+        let text: Vec<u16> = with_zero.encode_utf16().collect();
+        let length = i16::try_from(text.len() - 1).map_err(|_| silent("the connection string is too long"))?;
+        // SAFETY: the text is as long as it says, and a zero longer; no window is named and nothing is written back.
         let code = unsafe {
             SQLDriverConnectW(
                 connection.as_sys(),
