@@ -1,6 +1,11 @@
 //! MariaDB through ODBC.
 
-use sql_dump::logical::DumpOptions;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use sql_dump::logical::{DumpOptions, LogicalError, prepare};
+use tests::poll_until;
 use tests::servers::MariaDb;
 
 use super::{dump_to, folder, restore_from};
@@ -45,4 +50,50 @@ fn everything_comes_back() {
     assert!(report.manifest.moment.one_snapshot);
     restore_from(&place, &server.odbc("to"));
     super::same_lines(&stock_dump(&server, "from"), &stock_dump(&server, "to"));
+}
+
+/// A session of the stock client that holds what `sql` locks until it is dropped.
+struct Holder(Child);
+
+impl Holder {
+    fn new(server: &MariaDb, sql: &str) -> Self {
+        let mut client = server.client("mariadb");
+        client.args(["-N", "-B", "--unbuffered", "from"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = client.spawn().expect("the client starts");
+        let stdin = child.stdin.as_mut().expect("it is piped");
+        writeln!(stdin, "{sql}; SELECT 'held';").and_then(|()| stdin.flush()).expect("the client reads");
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("the client prints");
+        assert_eq!(line, "held\n");
+        Self(child)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_pin_that_cannot_have_its_lock_gives_up_and_leaves_none() {
+    let server = server();
+    server.sql("from", "CREATE TABLE t (v int PRIMARY KEY); INSERT INTO t VALUES (1); CREATE TABLE u (v int)");
+    let options = DumpOptions { connections: 3, ..DumpOptions::default() };
+    let address = super::address(&server.odbc("from"));
+    let held = Holder::new(&server, "LOCK TABLES t WRITE");
+    let prepared = prepare(&address, &options).expect("connections");
+    let began = Instant::now();
+    let error = prepared.pin().expect_err("the table is locked");
+    assert!(matches!(error, LogicalError::Busy { .. }), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    // Writers go on at once, although the table is still locked.
+    server.sql("from", "SET lock_wait_timeout = 1; INSERT INTO u VALUES (1)");
+    let others = "SELECT count(*) FROM information_schema.processlist WHERE user = 'site' AND id <> CONNECTION_ID()";
+    let alone = poll_until(Duration::from_secs(5), || (server.sql("from", others) == "1\n").then_some(()));
+    assert_eq!(alone, Some(()), "only the holder is connected");
+    drop(held);
+    assert!(prepare(&address, &options).expect("connections").pin().expect("a pin").moment().one_snapshot);
 }

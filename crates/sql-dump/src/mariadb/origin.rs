@@ -13,8 +13,12 @@ use crate::text::{Open, PagedReader, TextSession, Words};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
-/// Seconds that the global read lock is waited for: behind a long statement it would hold every writer up.
+/// Seconds that one lock is waited for.
 const LOCK_LIMIT: &str = "SET SESSION lock_wait_timeout = 5";
+
+/// While the global read lock waits behind a long statement, every writer waits behind it. It is taken in several steps, each of which may wait
+/// for as long as one lock, so that MariaDB is given a limit for all of them: the freeze window is 10 seconds long. MySQL has none, and reads a comment.
+const LOCK: &str = "/*M!100102 SET STATEMENT max_statement_time = 6 FOR */ FLUSH TABLES WITH READ LOCK";
 
 struct MariaDbOrigin {
     facts: Facts,
@@ -79,6 +83,7 @@ impl Origin for MariaDbOrigin {
         self.facts.clone()
     }
 
+    // After an error the connections are closed, and with them goes every lock.
     fn pin(&mut self) -> Result<Moment> {
         if !self.shared_snapshot {
             return Ok(Moment { pinned_by: "nothing".to_owned(), ..Moment::default() });
@@ -87,7 +92,7 @@ impl Origin for MariaDbOrigin {
         let several = self.sessions.len() > 1;
         if several {
             self.sessions[0].run("limit the wait for locks", LOCK_LIMIT)?;
-            self.sessions[0].run("lock all tables for a moment", "FLUSH TABLES WITH READ LOCK")?;
+            self.sessions[0].run("lock all tables for a moment", LOCK)?;
         }
         let started = self.start();
         let pinned = catalog::table_names(&mut *self.sessions[0]);
