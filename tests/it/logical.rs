@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod generated;
+mod inspected;
 mod locale;
 mod mariadb;
 mod money;

@@ -126,8 +126,9 @@ mod tests {
         };
         check("postgresql://me:p@x:5433/site", "postgresql://me@x:5433/new");
         check("Driver=X;Server=y;Database=site;Uid=me", "Driver=X;Server=y;Database=new;Uid=me");
-        check("sqlite:/srv/site.v1/site.db", "sqlite:/srv/site.v1/new.db");
         check("sqlite:site", "sqlite:new");
+        let expect = Path::new("/srv/site.v1").join("new.db");
+        check("sqlite:/srv/site.v1/site.db", &format!("sqlite:{}", expect.display()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) mod chunk;
 pub(crate) mod dump;
 mod error;
 pub(crate) mod format;
+pub(crate) mod inspect;
 mod restore;
 mod row_hash;
 pub(crate) mod row_text;
@@ -16,6 +17,8 @@ pub(crate) mod rows;
 mod scratch;
 pub(crate) mod seam;
 mod store;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod work;
 
@@ -25,6 +28,7 @@ pub use dump::{DumpOptions, DumpReport, PinnedDump, PreparedDump, dump, prepare}
 pub(crate) use error::list;
 pub use error::{LogicalError, Source};
 pub use format::{Chunk, FileEntry, Manifest, Moment, TableEntry};
+pub use inspect::{Inspection, inspect};
 pub use restore::{RestoreOptions, RestoreReport, Standing, restore, survey};
 pub use row_hash::RowHash;
 pub use scratch::{create_database, drop_database};

@@ -7,7 +7,7 @@ mod target;
 mod words;
 
 pub(crate) use origin::origin;
-pub(crate) use server::server;
+pub(crate) use server::{inspect, server};
 pub(crate) use target::target;
 
 use crate::text::Refusal;

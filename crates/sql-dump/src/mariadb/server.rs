@@ -2,8 +2,9 @@
 
 use super::origin::session;
 use super::words::quoted;
-use crate::logical::LogicalError;
+use crate::logical::inspect::facts;
 use crate::logical::seam::Server;
+use crate::logical::{Inspection, LogicalError};
 use crate::text::{Open, TextSession};
 
 type Result<T> = std::result::Result<T, LogicalError>;
@@ -25,6 +26,37 @@ impl Server for MariaDbServer {
         self.0.run(&format!("drop `{name}`"), &format!("DROP DATABASE IF EXISTS {}", quoted(name)))
     }
 }
+
+/// The database that a connection string leads to.
+pub(crate) fn inspect(open: &Open) -> Result<Inspection> {
+    let mut session = session(open)?;
+    let [encoding, collation] = locale(&mut *session)?;
+    let rows = session.rows("look at the database", LOOK, 11)?;
+    let mut row = rows.into_iter().next().unwrap_or_default().into_iter();
+    let [name, version, size] = std::array::from_fn(|_| row.next().unwrap_or_default());
+    let mut found = facts(["character-set", "collation"], vec![encoding, collation]);
+    let names = ["engines", "tables", "views", "sequences", "indexes", "routines", "triggers", "events"];
+    found.extend(facts(names, row.collect()));
+    Ok(Inspection { name, engine: engine(&version), size: size.parse().unwrap_or(0), facts: found })
+}
+
+/// MySQL speaks the same protocol and gives no name; MariaDB writes its own, and distributions theirs, behind the version.
+fn engine(version: &str) -> String {
+    let product = if version.contains("MariaDB") { "MariaDB" } else { "MySQL" };
+    format!("{product} {}", version.split('-').next().unwrap_or_default())
+}
+
+/// Name, version, bytes, then facts.
+const LOOK: &str = "SELECT DATABASE(), VERSION(),
+    (SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = DATABASE()),
+    (SELECT GROUP_CONCAT(DISTINCT engine ORDER BY engine SEPARATOR ', ') FROM information_schema.tables WHERE table_schema = DATABASE()),
+    (SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')),
+    (SELECT COUNT(*) FROM information_schema.views WHERE table_schema = DATABASE()),
+    (SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'SEQUENCE'),
+    (SELECT COUNT(*) FROM information_schema.statistics WHERE table_schema = DATABASE() AND seq_in_index = 1),
+    (SELECT COUNT(*) FROM information_schema.routines WHERE routine_schema = DATABASE()),
+    (SELECT COUNT(*) FROM information_schema.triggers WHERE trigger_schema = DATABASE()),
+    (SELECT COUNT(*) FROM information_schema.events WHERE event_schema = DATABASE())";
 
 /// The database's character set and collation.
 fn locale(session: &mut dyn TextSession) -> Result<[String; 2]> {

@@ -16,9 +16,9 @@ pub(crate) use wide::{record, sql_result};
 
 use connection::OdbcConnection;
 
-use crate::logical::LogicalError;
 use crate::logical::dump::DumpOptions;
 use crate::logical::seam::{Facts, Origin, Server, Target};
+use crate::logical::{Inspection, LogicalError};
 use crate::text::{Open, Refusal, TextSession};
 use crate::{mariadb, postgres, sqlite_logical};
 
@@ -37,10 +37,16 @@ fn look(string: &ConnectionString) -> Result<(ConnectionString, Dialect)> {
         "MariaDB" | "MySQL" => Ok((string.clone().default("charset", "utf8mb4"), Dialect::MariaDb)),
         // Savepoints around statements would keep a snapshot from being exported.
         "PostgreSQL" => Ok((string.clone().default("Protocol", "7.4-1"), Dialect::Postgres)),
-        // Without StepAPI the driver keeps whole results.
-        "SQLite" | "SQLite3" => Ok((string.clone().default("StepAPI", "1"), Dialect::Sqlite)),
+        // Without StepAPI the driver keeps whole results, and without NoCreat it makes a file where there is none.
+        "SQLite" | "SQLite3" => Ok((string.clone().default("StepAPI", "1").default("NoCreat", "1"), Dialect::Sqlite)),
         other => Err(LogicalError::Unsupported(format!("`{other}` is no database that can be dumped logically"))),
     }
+}
+
+/// The driver of SQLite makes a file where there is none, unless it is told not to.
+fn only_what_is_there(string: &ConnectionString) -> ConnectionString {
+    let is_sqlite = string.get("driver").is_some_and(|driver| driver.to_ascii_lowercase().contains("sqlite"));
+    if is_sqlite { string.clone().default("NoCreat", "1") } else { string.clone() }
 }
 
 fn facts(string: &ConnectionString, dialect: &'static str) -> Facts {
@@ -53,7 +59,7 @@ fn opener(string: ConnectionString, refusal: fn(&str, i32) -> Refusal) -> Open {
 }
 
 pub(crate) fn origin(string: &ConnectionString, options: &DumpOptions) -> Result<Box<dyn Origin>> {
-    let (string, dialect) = look(string)?;
+    let (string, dialect) = look(&only_what_is_there(string))?;
     match dialect {
         Dialect::MariaDb => {
             let facts = facts(&string, "mariadb");
@@ -99,6 +105,18 @@ pub(crate) fn server(string: &ConnectionString) -> Result<Box<dyn Server>> {
         Dialect::Sqlite => {
             let what = "a driver for SQLite makes and drops no files: give the address as `sqlite:…`".to_owned();
             Err(LogicalError::Unsupported(what))
+        }
+    }
+}
+
+pub(crate) fn inspect(string: &ConnectionString) -> Result<Inspection> {
+    let (string, dialect) = look(&only_what_is_there(string))?;
+    match dialect {
+        Dialect::MariaDb => mariadb::inspect(&opener(string, mariadb::refusal)),
+        Dialect::Postgres => postgres::odbc_inspect(&opener(string, postgres::refusal)),
+        Dialect::Sqlite => {
+            let file = string.database().unwrap_or_default().to_owned();
+            sqlite_logical::odbc_inspect(opener(string, sqlite_logical::refusal)()?, &file)
         }
     }
 }

@@ -7,10 +7,10 @@ use crate::logical::catalog::{Catalog, Column, Encoding, Kind, Statement, Table}
 type Result<T> = std::result::Result<T, LogicalError>;
 
 /// Schemas that belong to the user, in a condition on a `pg_namespace` named `n`.
-const OURS: &str = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
+pub(super) const OURS: &str = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
 
 /// Not a part of an extension, in a condition on a catalog's row. `class` is the catalog, `oid` the column.
-fn own(class: &str, oid: &str) -> String {
+pub(super) fn own(class: &str, oid: &str) -> String {
     format!(
         "NOT EXISTS (SELECT 1 FROM pg_depend e WHERE e.classid = '{class}'::regclass AND e.objid = {oid} AND e.deptype = 'e')"
     )

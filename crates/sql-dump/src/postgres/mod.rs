@@ -14,5 +14,5 @@ mod wire;
 pub(crate) use address::PostgresAddress;
 pub(crate) use driver::{origin as odbc_origin, refusal};
 pub(crate) use origin::origin;
-pub(crate) use server::{odbc_server, server};
+pub(crate) use server::{inspect, odbc_inspect, odbc_server, server};
 pub(crate) use target::target;

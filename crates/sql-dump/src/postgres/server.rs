@@ -1,10 +1,11 @@
 //! A PostgreSQL server, asked by way of one of its databases.
 
 use super::address::PostgresAddress;
-use super::catalog::{literal, quoted};
+use super::catalog::{OURS, literal, own, quoted};
 use super::session::{Asks, Session};
-use crate::logical::LogicalError;
+use crate::logical::inspect::facts;
 use crate::logical::seam::Server;
+use crate::logical::{Inspection, LogicalError};
 use crate::text::Open;
 
 type Result<T> = std::result::Result<T, LogicalError>;
@@ -32,6 +33,62 @@ impl<S: Asks> Server for PostgresServer<S> {
         let sql = format!("DROP DATABASE IF EXISTS {}{force}", quoted(name));
         self.0.rows(&format!("drop `{name}`"), &sql, 0).map(drop)
     }
+}
+
+/// The database that an address leads to.
+pub(crate) fn inspect(address: &PostgresAddress) -> Result<Inspection> {
+    look(&mut Session::open(address)?)
+}
+
+/// The same through a driver.
+pub(crate) fn odbc_inspect(open: &Open) -> Result<Inspection> {
+    look(&mut open()?)
+}
+
+fn look(session: &mut dyn Asks) -> Result<Inspection> {
+    let version = session.value("read the version", "SHOW server_version")?;
+    let sql = "SELECT current_database(), pg_database_size(current_database())::text";
+    let rows = session.rows("read the size of the database", sql, 2)?;
+    let [name, size] = std::array::from_fn(|column| rows.first().map(|row| row.text(column)).unwrap_or_default());
+    let [encoding, collate, ctype, provider, locale, rules] = locale(session)?;
+    let provider = match provider.as_str() {
+        "i" => "icu",
+        "b" => "builtin",
+        _ => "libc",
+    };
+    let names = ["encoding", "collation", "character-type", "locale-provider", "locale", "locale-rules"];
+    let mut facts = facts(names, vec![encoding, collate, ctype, provider.to_owned(), locale, rules]);
+    for row in session.rows("count what the database holds", &counts(), 2)? {
+        facts.push((row.text(0), row.text(1)));
+    }
+    // Distributions write their own version behind the server's.
+    let engine = format!("PostgreSQL {}", version.split_whitespace().next().unwrap_or_default());
+    Ok(Inspection { name, engine, size: size.parse().unwrap_or(0), facts })
+}
+
+/// Settings of the database, which no dump holds, and the number of its parts; those of extensions come with these.
+fn counts() -> String {
+    let relations = |kinds: &str| {
+        let own = own("pg_class", "c.oid");
+        format!(
+            "(SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ({kinds}) AND {OURS} AND {own})"
+        )
+    };
+    format!(
+        "SELECT name, value FROM (VALUES
+           ('settings', (SELECT array_to_string(setconfig, ', ') FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+              WHERE d.datname = current_database() AND s.setrole = 0)),
+           ('extensions', (SELECT string_agg(extname || ' ' || extversion, ', ' ORDER BY extname) FROM pg_extension)),
+           ('tables', {}::text), ('views', {}::text), ('sequences', {}::text), ('indexes', {}::text),
+           ('functions', (SELECT count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {OURS} AND {})::text),
+           ('triggers', (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal)::text)
+         ) AS facts(name, value) WHERE value <> ''",
+        relations("'r', 'p'"),
+        relations("'v', 'm'"),
+        relations("'S'"),
+        relations("'i', 'I'"),
+        own("pg_proc", "p.oid"),
+    )
 }
 
 fn version(session: &mut dyn Asks) -> Result<u32> {

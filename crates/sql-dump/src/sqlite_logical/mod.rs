@@ -5,12 +5,13 @@
 
 mod catalog;
 mod embedded;
+mod inspect;
 mod origin;
 mod target;
 mod words;
 
-use crate::logical::LogicalError;
 use crate::logical::seam::{Facts, Origin, Target};
+use crate::logical::{Inspection, LogicalError};
 use crate::text::TextSession;
 
 type Result<T> = std::result::Result<T, LogicalError>;
@@ -36,6 +37,16 @@ pub(crate) fn odbc_origin(session: Box<dyn TextSession>, facts: Facts) -> Result
 /// The same through a driver.
 pub(crate) fn odbc_target(sessions: [Box<dyn TextSession>; 2], facts: Facts) -> Result<Box<dyn Target>> {
     target::target(sessions, facts, false)
+}
+
+/// The database in a file.
+pub(crate) fn inspect(file: &str) -> Result<Inspection> {
+    inspect::inspect(&mut embedded::EmbeddedSqlite::open(file, false)?, file)
+}
+
+/// The same through a driver.
+pub(crate) fn odbc_inspect(mut session: Box<dyn TextSession>, file: &str) -> Result<Inspection> {
+    inspect::inspect(&mut *session, file)
 }
 
 fn facts(file: &str) -> Facts {
