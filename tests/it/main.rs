@@ -13,6 +13,8 @@ mod judges;
 mod kills;
 #[cfg(all(unix, feature = "servers"))]
 mod logical;
+#[cfg(all(unix, feature = "servers"))]
+mod served;
 mod site;
 #[cfg(all(unix, feature = "servers"))]
 mod sql_server;

@@ -50,11 +50,14 @@ fn place_of(path: &Path) -> PathBuf {
 impl TestSite {
     /// The site with its workload running.
     pub(crate) fn running(journal_mode: JournalMode, extra_files: u32) -> Self {
+        Self::with(SampleSiteOptions { journal_mode, extra_files, workload: workload_program(), ..Default::default() })
+    }
+
+    /// The site that `options` describe, with its workload running.
+    pub(crate) fn with(options: SampleSiteOptions) -> Self {
         let scratch = TempDir::new().expect("a scratch folder");
-        let options =
-            SampleSiteOptions { journal_mode, extra_files, workload: workload_program(), ..Default::default() };
         let site = SampleSite::build(scratch.path(), &options).expect("the site is built");
-        let workload = Workload::start(&site, &workload_program(), extra_files).expect("the workload starts");
+        let workload = Workload::start(&site, &options.workload, options.extra_files).expect("the workload starts");
         Self { site, program: Program::build(), workload, scratch }
     }
 
@@ -78,10 +81,25 @@ impl TestSite {
 
     /// Recovers the newest snapshot into `scratch/NAME` and reads the numbers there.
     pub(crate) fn recover_to(&self, name: &str) -> Counters {
+        self.counters_in(&self.recover_tree(name))
+    }
+
+    /// Recovers the newest snapshot into `scratch/NAME`.
+    pub(crate) fn recover_tree(&self, name: &str) -> PathBuf {
         let to = self.scratch.path().join(name);
         std::fs::create_dir(&to).expect("a new folder");
         let ran = self.run(&["recover", "--to", to.to_str().expect("a Unicode path")]);
         assert_eq!(ran.code, 0, "{ran:#?}");
+        to
+    }
+
+    /// Where a path of the site is in a recovered tree.
+    #[cfg(all(unix, feature = "servers"))]
+    pub(crate) fn place_in(&self, to: &Path, path: &Path) -> PathBuf {
+        to.join(place_of(path))
+    }
+
+    fn counters_in(&self, to: &Path) -> Counters {
         let below = |path: &Path| to.join(place_of(path));
         let registry = to.join("registry/SMSbkSiteRegSMS.dat");
         let counters = read_counters(&below(&self.site.install_dir()), &below(&self.site.database()), &registry);

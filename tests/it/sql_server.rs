@@ -3,6 +3,7 @@
 //! What SQL Server itself does is not proven here, unless `SITEBACKUP_MSSQL` holds a connection string of one: see [`a_real_server`].
 
 mod a_real_server;
+mod adapters;
 mod failures;
 mod messages;
 mod sample;

@@ -20,7 +20,7 @@ mod workload;
 
 pub use counters::{Counters, read_counters, read_live_counters};
 pub use poll::poll_until;
-pub use site::{JournalMode, SERVICE_LIMIT, SITE_CODE, SampleSite, SampleSiteOptions, SiteSize, nasty};
+pub use site::{JournalMode, SERVICE_LIMIT, SITE_CODE, SampleSite, SampleSiteOptions, ServedDatabase, SiteSize, nasty};
 pub use tree_hash::tree_hash;
 pub use workload::{
     Fault, RunOptions, ServiceError, ServiceName, Workload, run, service_state, start_service, stop_service,

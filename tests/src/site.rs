@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use crate::counters::{Counters, read_counters, read_live_counters};
 use crate::prng::Prng;
+use crate::workload::CLIENT_FILE;
 
 pub(crate) use registry::encode as encode_reg_text;
 pub use site_toml::SERVICE_LIMIT;
@@ -82,6 +83,21 @@ pub struct SampleSiteOptions {
     pub start_sleep: u32,
     /// Whether links, holes, odd names and the like are in it.
     pub nasty: bool,
+    /// The server that has the site database, instead of the file.
+    pub served: Option<ServedDatabase>,
+}
+
+/// A site database on a server: a table `workload` with the number in its only column, `counter`.
+#[derive(Debug, Clone)]
+pub struct ServedDatabase {
+    /// The table `[database]` of site.toml, without its header.
+    pub toml: String,
+    /// A client that reads statements, and prints the rows of a query at once and bare.
+    pub client: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its environment, with the password.
+    pub env: Vec<(String, String)>,
 }
 
 impl Default for SampleSiteOptions {
@@ -94,6 +110,7 @@ impl Default for SampleSiteOptions {
             extra_files: 0,
             start_sleep: 0,
             nasty: true,
+            served: None,
         }
     }
 }
@@ -124,6 +141,12 @@ impl SampleSite {
         database::build(&site.database(), options, &packages, &prng)?;
         if options.nasty {
             nasty::build(&site, &prng)?;
+        }
+        if let Some(served) = &options.served {
+            let env: serde_json::Map<_, _> =
+                served.env.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+            let client = serde_json::json!({ "program": served.client, "args": served.args, "env": env });
+            fs::write(site.control_dir().join(CLIENT_FILE), client.to_string())?;
         }
         site_toml::build(&site, options)?;
         Ok(site)

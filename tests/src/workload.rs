@@ -8,6 +8,7 @@
 //! bound their life: [`Workload`] stops them when dropped, they end by themselves when the process that holds
 //! the [`Workload`] has died, and they end when the site's control folder is gone.
 
+mod client;
 mod control;
 mod guard;
 mod process;
@@ -18,6 +19,7 @@ mod writer;
 use std::fmt;
 use std::str::FromStr;
 
+pub(crate) use client::CLIENT_FILE;
 pub use guard::Workload;
 pub use run::{RunOptions, run};
 pub use service::{ServiceError, service_state, start_service, stop_service};

@@ -280,7 +280,7 @@ impl Run<'_> {
     ) -> Result<(ShadowCopySet, Option<Arc<DatabaseWriter>>), Stop> {
         let database = self.ports.database.clone().zip(self.plan.database.as_ref()).zip(facts);
         let database = database.map(|((database, folder), facts)| {
-            let folder = DatabaseFolder::new(self.run, Arc::clone(staging), folder.clone());
+            let folder = DatabaseFolder::new(self.run, facts.name.clone(), Arc::clone(staging), folder.clone());
             Arc::new(DatabaseWriter::new(database, facts.clone(), folder))
         });
         let mut writers: Vec<Arc<dyn Writer>> = vec![Arc::clone(&self.site_writer) as _];

@@ -128,6 +128,9 @@ impl Check {
                 Finding::new(Gravity::Warning, Cause::Database, format!("database {}: {message}", facts.name));
             self.findings.push(finding.hint(hint));
         };
+        for weaker in &facts.weaker {
+            warn(weaker, "a run would end as incomplete");
+        }
         if plan.is_product && facts.form == DatabaseForm::Logical {
             warn(
                 "a logical dump holds rows and definitions: the product's Setup takes back files (option 10) or a restored .bak (option 20) only",

@@ -1,5 +1,7 @@
 //! The command line. The doc comments are the help.
 
+mod database;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +11,10 @@ use backup_core::ports::registry::RegistryKey;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use jiff::civil::{Time, Weekday};
 use registry::{KeyPath, PathError};
+
+pub(crate) use database::{
+    DatabaseCommand, DatabaseDumpArgs, DatabaseInspectArgs, DatabaseRestoreArgs, DatabaseVerifyArgs, ReachArgs,
+};
 
 use crate::output::human;
 
@@ -95,6 +101,9 @@ pub(crate) enum Command {
     /// Look into files with registry keys: hives such as SMSbkSiteRegSMS.dat, .reg files, files of a Wine prefix
     #[command(subcommand)]
     Registry(RegistryCommand),
+    /// Inspect, dump, restore and verify databases without a site
+    #[command(subcommand)]
+    Database(DatabaseCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -134,6 +143,10 @@ impl Command {
             Self::Registry(RegistryCommand::Show(_)) => "registry show",
             Self::Registry(RegistryCommand::Diff(_)) => "registry diff",
             Self::Registry(RegistryCommand::Convert(_)) => "registry convert",
+            Self::Database(DatabaseCommand::Inspect(_)) => "database inspect",
+            Self::Database(DatabaseCommand::Dump(_)) => "database dump",
+            Self::Database(DatabaseCommand::Restore(_)) => "database restore",
+            Self::Database(DatabaseCommand::Verify(_)) => "database verify",
             Self::Completions { .. } => "completions",
             Self::Man => "man",
             Self::Watchdog => "watchdog",

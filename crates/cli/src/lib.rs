@@ -10,6 +10,7 @@
 mod args;
 mod commands;
 mod control;
+mod database;
 pub mod docs;
 mod error;
 mod events;

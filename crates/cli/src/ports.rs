@@ -5,15 +5,17 @@ mod registry_roots;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_core::config::{DatabaseConfig, DatabasePlace, SiteConfig};
+use backup_core::config::SiteConfig;
 use backup_core::event::EventSink;
-use backup_core::path::SitePath;
+use backup_core::manifest::Manifest;
 use backup_core::plan::{BackupPlan, ServiceStep};
 use backup_core::ports::Ports;
-use backup_core::ports::database::SiteDatabase;
+use backup_core::ports::database::{DatabaseForm, SiteDatabase};
+use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::services::ServiceControl;
 use backup_core::ports::shadow_copies::SessionLimits;
 use backup_core::recover::RecoveryPorts;
+use backup_core::verify::SnapshotError;
 use host::commands::HostCommands;
 use host::destination::LocalDestination;
 use host::files::LocalSiteFiles;
@@ -23,16 +25,17 @@ use host::recovery::LocalRecoveryTarget;
 use host::services::CommandServices;
 use host::status_log::FileStatusLog;
 use host::watchdog::{WatchdogOptions, WatchedServices};
-use sql_dump::SqliteDatabase;
 use vss::InProcessCoordinator;
 
+use crate::database;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::site::{Site, local};
 
 use registry_roots::RegistryRoots;
 
-/// All ports of a site, for a command that stops no service.
+/// All ports of a site, for a command that stops no service. A database to which the configuration does not lead, for want of a password say,
+/// is left out: what only reads snapshots does without.
 pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
     let config = &site.config;
     let clock = Arc::new(SystemClock);
@@ -44,7 +47,7 @@ pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
         destination: Arc::new(destination(config)),
         registry: Arc::new(RegistryRoots::new(&config.registry)),
         services: Arc::new(CommandServices::new(config.services.clone())),
-        database: config.database.as_ref().map(database),
+        database: config.database.as_ref().and_then(|database| database::adapter(database).ok()),
         shadow_copies: Arc::new(InProcessCoordinator::new(clock, provider)),
         commands: Arc::new(HostCommands::new(site.hook_folder())),
         recovery_target: Arc::new(LocalRecoveryTarget::new()),
@@ -54,9 +57,25 @@ pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
     }
 }
 
+/// All ports of a site, its database too.
+pub(crate) fn wire_whole(site: &Site, events: Arc<dyn EventSink>) -> Result<Ports, CommandError> {
+    let database = site.config.database.as_ref().map(database::adapter).transpose()?;
+    Ok(Ports { database, ..wire(site, events) })
+}
+
+/// What puts back the database part of a snapshot, whatever the next snapshot will hold of the database.
+pub(crate) async fn recovery_database(
+    site: &Site,
+    files: &dyn SnapshotFiles,
+) -> Result<Option<Arc<dyn SiteDatabase>>, CommandError> {
+    let manifest = Manifest::parse(&files.manifest().await?).map_err(SnapshotError::from)?;
+    let form = manifest.database.map(|part| part.form).unwrap_or_default();
+    site.config.database.as_ref().map(|config| database::adapter_for(config, form)).transpose()
+}
+
 /// All ports of a run: its services have a watchdog.
 pub(crate) fn wire_run(site: &Site, plan: &BackupPlan, events: Arc<dyn EventSink>) -> Result<Ports, CommandError> {
-    let ports = wire(site, events);
+    let ports = wire_whole(site, events)?;
     let services = watched(site, plan, Arc::clone(&ports.services))?;
     Ok(Ports { services, ..ports })
 }
@@ -72,37 +91,36 @@ pub(crate) fn services(config: &SiteConfig) -> Arc<dyn ServiceControl> {
 pub(crate) fn bare(
     config: Option<&SiteConfig>,
     site: Option<&SiteConfig>,
+    form: DatabaseForm,
     events: Arc<dyn EventSink>,
-) -> RecoveryPorts {
+) -> Result<RecoveryPorts, CommandError> {
     let names = |config: &SiteConfig| config.services.iter().map(|service| service.name.clone()).collect();
     // On Windows keys without a root are the live registry's.
     let registry = config.filter(|config| cfg!(windows) || !config.registry.is_empty());
-    RecoveryPorts {
+    Ok(RecoveryPorts {
         target: Arc::new(LocalRecoveryTarget::new()),
-        // Restoring takes its place from the caller, so any name will do for a database that no configuration describes.
-        database: Some(config.and_then(|config| config.database.as_ref()).map_or_else(nameless_database, database)),
+        database: bare_database(form, site)?,
         registry: registry.map(|config| Arc::new(RegistryRoots::new(&config.registry)) as _),
         services: config.map(|config| (services(config), names(config))),
         journal: site.map(|site| Arc::new(FileJournal::new(local(&site.state_dir))) as _),
         destination: site.map(|site| Arc::new(destination(site)) as _),
         clock: Arc::new(SystemClock),
         events,
+    })
+}
+
+/// A file goes where the recovery says. To a server only the configuration of this machine leads: one in a snapshot is not trusted, for it
+/// names a driver, which is a program, and whom to give a password.
+fn bare_database(form: DatabaseForm, site: Option<&SiteConfig>) -> Result<Option<Arc<dyn SiteDatabase>>, CommandError> {
+    match (form, site.and_then(|site| site.database.as_ref())) {
+        (DatabaseForm::File, _) => Ok(Some(database::nameless())),
+        (_, Some(config)) => database::adapter_for(config, form).map(Some),
+        (_, None) => Ok(None),
     }
 }
 
 fn destination(config: &SiteConfig) -> LocalDestination {
     LocalDestination::new(config.task.destination.site_folder().clone(), config.code.clone())
-}
-
-fn database(config: &DatabaseConfig) -> Arc<dyn SiteDatabase> {
-    match &config.place {
-        DatabasePlace::Sqlite(path) => Arc::new(SqliteDatabase::new(path.clone(), None)),
-        DatabasePlace::Server { .. } => nameless_database(),
-    }
-}
-
-fn nameless_database() -> Arc<dyn SiteDatabase> {
-    Arc::new(SqliteDatabase::new(SitePath::parse("/database").expect("absolute"), None))
 }
 
 fn watched(

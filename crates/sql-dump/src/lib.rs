@@ -31,10 +31,12 @@ mod mariadb;
 mod odbc;
 mod postgres;
 mod scratch;
+mod served;
 mod sqlite;
 mod sqlite_logical;
 pub mod sqlserver;
 mod text;
 
 pub use odbc::{ConnectionString, ConnectionStringError};
+pub use served::{ExternalDatabase, LogicalDatabase, NativeFolder, SqlServerDatabase};
 pub use sqlite::SqliteDatabase;

@@ -68,7 +68,7 @@ async fn prepare(bench: &dyn DatabaseBench, number: u64) -> Copying {
 }
 
 fn folder(staging: &Arc<dyn Staging>, number: u64) -> DatabaseFolder {
-    DatabaseFolder::new(run(number), Arc::clone(staging), rel(FOLDER))
+    DatabaseFolder::new(run(number), "CM_P01".to_owned(), Arc::clone(staging), rel(FOLDER))
 }
 
 /// Where the copy lies in the snapshot.

@@ -190,7 +190,7 @@ pub(crate) fn describe(run: RunId, files: &[(RelPath, Vec<u8>)]) -> (Manifest, V
 }
 
 /// Seals a staging folder; its list names these files.
-pub(crate) async fn seal(staging: &dyn Staging, run: RunId, files: &[(RelPath, Vec<u8>)]) -> Manifest {
+pub async fn seal(staging: &dyn Staging, run: RunId, files: &[(RelPath, Vec<u8>)]) -> Manifest {
     let (manifest, list) = describe(run, files);
     staging.seal(&manifest, &list).await.expect("sealed");
     manifest

@@ -50,10 +50,12 @@ impl MariaDb {
     /// An ODBC connection string for a database.
     pub fn odbc(&self, database: &str) -> String {
         let password = Self::PASSWORD.replace('}', "}}");
-        format!(
-            "Driver={{MariaDB Unicode}};Server=127.0.0.1;Port={};Database={database};Uid=site;Pwd={{{password}}}",
-            self.port
-        )
+        format!("{};Pwd={{{password}}}", self.odbc_alone(database))
+    }
+
+    /// The same without the password.
+    pub fn odbc_alone(&self, database: &str) -> String {
+        format!("Driver={{MariaDB Unicode}};Server=127.0.0.1;Port={};Database={database};Uid=site", self.port)
     }
 
     /// Runs statements with the stock client; returns what it prints.

@@ -51,6 +51,11 @@ impl Postgres {
         format!("postgresql://site:{}@127.0.0.1:{}/{}", quoted(Self::PASSWORD), self.port, quoted(database))
     }
 
+    /// The address of a database, without the password.
+    pub fn address_alone(&self, database: &str) -> String {
+        format!("postgresql://site@127.0.0.1:{}/{database}", self.port)
+    }
+
     /// An ODBC connection string for a database.
     pub fn odbc(&self, driver: &str, database: &str) -> String {
         let password = Self::PASSWORD.replace('}', "}}");

@@ -32,8 +32,7 @@ install-dir = {install_dir}
 '{WINDOWS_INSTALL_DIR}' = {install_dir}
 
 [database]
-kind = "sqlite"
-path = {database}
+{database}
 
 [registry]
 "HKLM\\SOFTWARE\\Microsoft\\SMS" = {{ reg = {registry} }}
@@ -51,10 +50,17 @@ latest-begin = "05:00"
 time-zone = "utc"
 "#,
         state_dir = quoted(&site.state_dir())?,
-        database = quoted(&site.database())?,
+        database = database(site, options)?,
         destination = quoted(&site.destination())?,
         services = services(site, options)?,
     ))
+}
+
+fn database(site: &SampleSite, options: &SampleSiteOptions) -> io::Result<String> {
+    match &options.served {
+        Some(served) => Ok(served.toml.clone()),
+        None => Ok(format!("kind = \"sqlite\"\npath = {}", quoted(&site.database())?)),
+    }
 }
 
 fn services(site: &SampleSite, options: &SampleSiteOptions) -> io::Result<String> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
+use super::client::Client;
 use crate::counters::{decode_reg_text, named};
 use crate::site::{COUNTER_FILE, COUNTER_LOG, COUNTER_LOG_ROLLED, SITE_CODE, SampleSite, encode_reg_text};
 
@@ -22,7 +23,7 @@ const MESSAGES: u64 = 10_000;
 #[derive(Debug)]
 pub(super) struct Writer {
     number: u64,
-    database: Connection,
+    database: Database,
     file: File,
     log: RollingLog,
     registry: RegistryFile,
@@ -37,7 +38,7 @@ impl Writer {
         let counter_file = install_dir.join(COUNTER_FILE);
         Ok(Self {
             number,
-            database: open_database(&site.database()).map_err(io::Error::other)?,
+            database: Database::open(site)?,
             file: OpenOptions::new().write(true).open(&counter_file).map_err(|error| named(&counter_file, error))?,
             log: RollingLog::open(&install_dir)?,
             registry: RegistryFile::open(site.registry_file())?,
@@ -47,12 +48,35 @@ impl Writer {
 
     pub(super) fn write_next(&mut self) -> io::Result<()> {
         self.number += 1;
-        commit(&mut self.database, self.number).map_err(io::Error::other)?;
+        self.database.commit(self.number)?;
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(format!("number={:020}\r\n", self.number).as_bytes())?;
         self.extra_files.append(self.number)?;
         self.registry.replace(self.number)?;
         self.log.append(self.number)
+    }
+}
+
+/// The site database.
+#[derive(Debug)]
+enum Database {
+    File(Connection),
+    Served(Client),
+}
+
+impl Database {
+    fn open(site: &SampleSite) -> io::Result<Self> {
+        match Client::find(site)? {
+            Some(client) => Ok(Self::Served(client)),
+            None => open_database(&site.database()).map(Self::File).map_err(io::Error::other),
+        }
+    }
+
+    fn commit(&mut self, number: u64) -> io::Result<()> {
+        match self {
+            Self::File(connection) => commit(connection, number).map_err(io::Error::other),
+            Self::Served(client) => client.commit(number),
+        }
     }
 }
 

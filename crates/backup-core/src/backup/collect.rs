@@ -92,7 +92,7 @@ impl Run<'_> {
         Ok(draft)
     }
 
-    fn check_cancel(&self) -> Result<(), Stop> {
+    pub(super) fn check_cancel(&self) -> Result<(), Stop> {
         let stop = Stop { cause: Cause::Interrupted, message: "interrupted".to_owned(), hint: None };
         if self.context.cancel.is_cancelled() { Err(stop) } else { Ok(()) }
     }

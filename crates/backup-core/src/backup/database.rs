@@ -1,7 +1,8 @@
 //! The database's part of a snapshot: finished, listed, and judged before it is sealed.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
 
 use super::collect::{Draft, path_origin, text_origin};
 use super::{Run, Stop};
@@ -10,7 +11,7 @@ use crate::copy::chain;
 use crate::event::Phase;
 use crate::manifest::{DatabasePart, FileRecord, Part, RecordKind};
 use crate::path::RelPath;
-use crate::ports::database::{DatabaseDump, DatabaseError, DatabaseFacts, DatabaseMoment};
+use crate::ports::database::{DatabaseDump, DatabaseFacts, DatabaseMoment};
 use crate::ports::site_files::{FileSource, FileStat};
 use crate::report::{Cause, Finding, Gravity};
 use crate::writers::{DatabaseWriter, cause_of};
@@ -21,6 +22,20 @@ const NAMED_FAULTS: usize = 5;
 const DAMAGED_HINT: &str =
     "the site itself has it so: repair the database, or recover it from an older snapshot, which is kept";
 
+/// How often a wish to stop is looked for while the copy is finished.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What `work` comes to, unless `limit` ends before it.
+async fn within<T>(work: &mut (impl Future<Output = T> + Unpin), limit: impl Future<Output = ()>) -> Option<T> {
+    let mut limit = pin!(limit);
+    std::future::poll_fn(|context| match (Pin::new(&mut *work).poll(context), limit.as_mut().poll(context)) {
+        (Poll::Ready(done), _) => Poll::Ready(Some(done)),
+        (Poll::Pending, Poll::Ready(())) => Poll::Ready(None),
+        (Poll::Pending, Poll::Pending) => Poll::Pending,
+    })
+    .await
+}
+
 impl Run<'_> {
     /// Returns where it lies in the snapshot.
     pub(super) async fn collect_database(
@@ -29,8 +44,7 @@ impl Run<'_> {
         facts: &DatabaseFacts,
         writer: &DatabaseWriter,
     ) -> Result<Option<RelPath>, Stop> {
-        let dump = self.finish_database(facts, writer).await;
-        let dump = dump.map_err(|error| Stop::new(cause_of(&error), &error))?;
+        let dump = self.finish_database(facts, writer).await?;
         let place = self.list_database(draft, facts, &dump).await;
         let learned = dump.facts.iter().cloned();
         draft.database = Some(DatabasePart {
@@ -51,37 +65,32 @@ impl Run<'_> {
         Ok(place)
     }
 
-    /// Finishes the copy, and sets the services going that were held for it: when it is finished, or when they may be held no longer.
-    async fn finish_database(
-        &mut self,
-        facts: &DatabaseFacts,
-        writer: &DatabaseWriter,
-    ) -> Result<DatabaseDump, DatabaseError> {
-        let Some(limit) = self.holds_services(facts) else { return writer.finish().await };
-        let (writing, held) = {
-            let mut writing = Box::pin(writer.finish());
-            let finished = {
-                let mut late = pin!(self.site_writer.sleep(limit));
-                std::future::poll_fn(|context| match (writing.as_mut().poll(context), late.as_mut().poll(context)) {
-                    (Poll::Ready(dump), _) => Poll::Ready(Some(dump)),
-                    (Poll::Pending, Poll::Ready(())) => Poll::Ready(None),
-                    (Poll::Pending, Poll::Pending) => Poll::Pending,
-                })
-                .await
-            };
-            self.site_writer.set_going().await;
-            match finished {
-                Some(dump) => return dump,
-                None => (writing, limit),
+    /// Finishes the copy. Services that are held for it are set going when it is finished, or when they may be held no longer.
+    async fn finish_database(&mut self, facts: &DatabaseFacts, writer: &DatabaseWriter) -> Result<DatabaseDump, Stop> {
+        let limit = self.holds_services(facts);
+        let (began, mut is_late) = (self.ports.clock.now(), false);
+        let mut writing = Box::pin(writer.finish());
+        let dump = loop {
+            if let Some(dump) = within(&mut writing, self.site_writer.sleep(TICK)).await {
+                break dump;
+            }
+            self.check_cancel()?;
+            if !is_late
+                && limit.is_some_and(|limit| self.ports.clock.now().duration_since(began).unsigned_abs() >= limit)
+            {
+                self.site_writer.set_going().await;
+                is_late = true;
             }
         };
-        let dump = writing.await;
-        let message = format!(
-            "the services were started after {held:?}, before the database's backup had ended: its moment is later than that of the files"
-        );
-        let hint = "raise `hold-services`, or accept it with `database-moment = \"later\"`";
-        self.log.finding(Finding::error(Cause::Database, message).hint(hint));
-        dump
+        if limit.is_some() {
+            self.site_writer.set_going().await;
+        }
+        if is_late {
+            let message = "the services had to be started before the database's backup had ended: its moment is later than that of the files";
+            let hint = "raise `hold-services`, or accept it with `database-moment = \"later\"`";
+            self.log.finding(Finding::error(Cause::Database, message).hint(hint));
+        }
+        dump.map_err(|error| Stop::new(cause_of(&error), &error))
     }
 
     /// Database and files belong to one moment, or the report says where that does not hold.

@@ -1,6 +1,6 @@
 //! The memory site's database: a file by default, a server's where the world says so.
 
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 
@@ -79,14 +79,15 @@ impl DatabaseCopy for MemoryCopy {
     }
 }
 
-/// Lets whoever waits for something else have its turn.
+/// Lets whoever waits for something else have many turns.
 async fn give_way() {
-    let mut waited = false;
-    let once = |context: &mut std::task::Context<'_>| {
+    let mut turns = 1000;
+    let turn = |context: &mut Context<'_>| {
+        turns -= 1;
         context.waker().wake_by_ref();
-        if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
+        if turns == 0 { Poll::Ready(()) } else { Poll::Pending }
     };
-    std::future::poll_fn(once).await;
+    std::future::poll_fn(turn).await;
 }
 
 impl WorldState {
@@ -130,6 +131,7 @@ impl SiteDatabase for World {
             moment: state.database_moment,
             pinned_by: "a copy in memory".to_owned(),
             facts: Vec::new(),
+            weaker: state.database_weaker.clone(),
             change_tracking_days: Some(5),
         })
     }

@@ -38,6 +38,8 @@ pub struct DatabaseFacts {
     pub pinned_by: String,
     /// Facts worth comparing after a recovery, such as `journal-mode` = `wal`.
     pub facts: Vec<(String, String)>,
+    /// Why a copy would be weaker than what was asked for, as far as can be told beforehand.
+    pub weaker: Vec<String>,
     /// Days of change tracking, where the database keeps any.
     pub change_tracking_days: Option<u32>,
 }
@@ -111,14 +113,16 @@ pub struct DatabaseDump {
 pub struct DatabaseFolder {
     /// The run that makes it.
     pub run: RunId,
+    /// The database's name, as its facts have it.
+    pub name: String,
     staging: Arc<dyn Staging>,
     folder: RelPath,
 }
 
 impl DatabaseFolder {
-    /// The folder at `folder` of the staging folder of `run`.
-    pub fn new(run: RunId, staging: Arc<dyn Staging>, folder: RelPath) -> Self {
-        Self { run, staging, folder }
+    /// The folder at `folder` of the staging folder of `run`, for the database called `name`.
+    pub fn new(run: RunId, name: String, staging: Arc<dyn Staging>, folder: RelPath) -> Self {
+        Self { run, name, staging, folder }
     }
 
     /// Creates the file at `path` below it. Blocks.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::*;
+use crate::cancel::Cancel;
 use crate::check::check;
+use crate::event::{Event, EventSink, Phase};
 use crate::manifest::{Part, RecordKind};
 use crate::memory::{Fault, FaultKind, Faults, faulty, run};
 use crate::ports::database::{ChangedFact, DatabaseForm, DatabaseMoment};
@@ -170,7 +172,7 @@ fn services_are_held_no_longer_than_they_may_be() {
     let plan = BackupPlan { database_moment: MomentChoice::HoldServices(Duration::from_secs(60)), ..plan() };
     let report = block_on(run_backup(&world.ports(), &plan, &RunContext::default()));
     assert_eq!(report.outcome, Outcome::Incomplete);
-    assert!(report.findings.iter().any(|found| found.message.contains("services were started after")));
+    assert!(report.findings.iter().any(|found| found.message.contains("had to be started before")));
     assert!(report.outage >= Duration::from_secs(60) && world.all_running());
 }
 
@@ -195,4 +197,26 @@ fn a_product_site_with_a_logical_dump_alone_is_told_so() {
         findings.iter().any(|found| found.cause == Cause::Database && found.gravity == Gravity::Warning)
     };
     assert!(warned(&product) && !warned(&plan()));
+}
+#[derive(Debug)]
+struct CancelWhileCopying(Cancel);
+
+impl EventSink for CancelWhileCopying {
+    fn event(&self, event: &Event) {
+        if matches!(event, Event::Phase(Phase::Copying)) {
+            self.0.cancel();
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_takes_long_is_given_up_when_somebody_wishes_it() {
+    let world = world(DatabaseForm::Native, DatabaseMoment::End);
+    world.lock().database_is_slow = true;
+    let context = RunContext::default();
+    let ports = Ports { events: Arc::new(CancelWhileCopying(context.cancel.clone())), ..world.ports() };
+    let plan = BackupPlan { database_moment: MomentChoice::HoldServices(Duration::from_secs(3600)), ..plan() };
+    let report = block_on(run_backup(&ports, &plan, &context));
+    assert_eq!(report.outcome, Outcome::Failed(Cause::Interrupted));
+    assert!(world.all_running() && snapshots(&ports).is_empty());
 }

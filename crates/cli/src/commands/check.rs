@@ -20,7 +20,7 @@ use crate::{plan, ports};
 pub(super) async fn run(session: &Session) -> Result<Answer, CommandError> {
     let site = Site::load(&session.global)?;
     let (plan, notices) = plan::make(&site)?;
-    let ports = ports::wire(&site, Arc::clone(&session.screen) as _);
+    let ports = ports::wire_whole(&site, Arc::clone(&session.screen) as _)?;
     Ok(judge(&ports, &site.config, &plan).await.after(notices))
 }
 

@@ -23,7 +23,6 @@ use crate::exit::Exit;
 use crate::output::{Answer, Notice, json};
 use crate::plan;
 use crate::site::{SITE_FILE, Site, site_path};
-use product::ProductSite;
 
 /// How long after its begin a window closes: the product's own length.
 const WINDOW: SignedDuration = SignedDuration::from_hours(3);
@@ -34,24 +33,24 @@ pub(super) fn run(session: &Session, args: &InitArgs) -> Result<Answer, CommandE
         let message = format!("`{}` is there already", file.display());
         return Err(CommandError::usage(message).hint("edit it, or replace it with --force"));
     }
-    let (new, product) = new_site(args)?;
+    let new = new_site(args)?;
     let text = to_toml(&new).map_err(CommandError::usage)?;
     let (site, problems) = judged(&file, text)?;
     write(&site, args.force)?;
     let answer = answer(&site, &new.destination, problems);
-    Ok(answer.with(product.filter(|_| new.database.is_none()).and_then(unreachable_database)))
+    Ok(answer.with(external(&new)))
 }
 
-/// The product's database runs on SQL Server, which this version does not back up: nobody may believe that it does.
-fn unreachable_database(product: ProductSite) -> Option<Finding> {
-    let (server, name) = product.database?;
-    let message = format!("the site's database `{name}` on `{server}` is not in the configuration");
-    let hint = "this version backs up SQLite databases only: let SQL Server's own backups take it";
+/// Nobody may believe that a database is in the snapshots which is not.
+fn external(new: &NewSite) -> Option<Finding> {
+    let Some(NewDatabase::SqlServer { server, name }) = &new.database else { return None };
+    let message = format!("the site's database `{name}` on `{server}` is taken to be backed up by others");
+    let hint = "choose method \"native\" in the file, and snapshots hold a backup of it";
     Some(Finding::new(Gravity::Warning, Cause::Database, message).hint(hint))
 }
 
 /// The site as the flags describe it, and as the registry does where they say nothing.
-fn new_site(args: &InitArgs) -> Result<(NewSite, Option<ProductSite>), CommandError> {
+fn new_site(args: &InitArgs) -> Result<NewSite, CommandError> {
     let product = args.from_registry.as_ref().map(|file| product::read(file.as_deref())).transpose()?;
     let code = match (&args.code, &product) {
         (None, Some(product)) => product.code.clone(),
@@ -71,6 +70,8 @@ fn new_site(args: &InitArgs) -> Result<(NewSite, Option<ProductSite>), CommandEr
     if let Some(product) = &product {
         product.kind.admit(&Role::Active).map_err(CommandError::usage)?;
         new.kind = product.kind.clone();
+        let served = product.database.clone().map(|(server, name)| NewDatabase::SqlServer { server, name });
+        new.database = new.database.or(served);
         let original = product.install_dir.as_ref().filter(|_| new.include.is_empty());
         if let Some(original) = original {
             settle_install_dir(&mut new, original)?;
@@ -80,7 +81,7 @@ fn new_site(args: &InitArgs) -> Result<(NewSite, Option<ProductSite>), CommandEr
         let message = "a control file needs the installation folder that its paths are in";
         return Err(CommandError::usage(message).hint("name it with --install-dir DIR"));
     }
-    Ok((new, product))
+    Ok(new)
 }
 
 /// The folder of which the registry speaks is here, or somebody says where it is here.

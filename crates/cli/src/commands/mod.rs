@@ -4,6 +4,7 @@ mod alert;
 mod backup;
 mod check;
 mod control_file;
+mod database;
 mod docs;
 mod files;
 mod init;
@@ -68,6 +69,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
         Command::Registry(RegistryCommand::Show(args)) => registry::show(&args),
         Command::Registry(RegistryCommand::Diff(args)) => registry::diff(&args),
         Command::Registry(RegistryCommand::Convert(args)) => registry::convert(&args),
+        Command::Database(command) => database::run(session, command).await,
         Command::Completions { shell } => Ok(docs::completions(shell)),
         Command::Man => docs::man(),
         Command::Docs { dir } => docs::write(&dir),
@@ -77,7 +79,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
 
 /// Whether a signal asks the command to stop in good order, instead of ending it at once.
 pub(crate) fn is_cancellable(command: &Command) -> bool {
-    matches!(command, Command::Backup(_) | Command::Recover(_) | Command::Rehearse(_))
+    matches!(command, Command::Backup(_) | Command::Recover(_) | Command::Rehearse(_) | Command::Database(_))
 }
 
 /// A snapshot that was chosen among those of the destination.

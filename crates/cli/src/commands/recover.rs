@@ -63,9 +63,10 @@ async fn from_destination(
     let site = Site::load(&session.global)?;
     let request = &RecoverRequest { stores: stores(Some(&site.config)), site: places(&site.config), ..request.clone() };
     let site = Site { config: with_mapped_stores(site.config, request), ..site };
-    let ports = ports::wire(&site, Arc::clone(&session.screen) as _);
+    let mut ports = ports::wire(&site, Arc::clone(&session.screen) as _);
     let services = site.config.services.iter().map(|service| service.name.clone()).collect();
     let chosen = open(&ports, args.id.as_deref()).await?;
+    ports.database = ports::recovery_database(&site, chosen.files.as_ref()).await?;
     let ports = RecoveryPorts::of(&ports, services);
     let answer = carry_out(args, &ports, chosen.files, request).await?;
     Ok(answer.after(chosen.findings.into_iter().map(Into::into).collect()))
@@ -112,7 +113,9 @@ async fn from_folder(
     let own = here.as_ref().map(|site| places(&site.config)).unwrap_or_default();
     let request = &RecoverRequest { stores: stores(config.as_ref()), site: own, ..request.clone() };
     let config = config.map(|config| with_mapped_stores(config, request));
-    let ports = ports::bare(config.as_ref(), here.as_ref().map(|site| &site.config), Arc::clone(&session.screen) as _);
+    let form = manifest.database.as_ref().map(|part| part.form).unwrap_or_default();
+    let here = here.as_ref().map(|site| &site.config);
+    let ports = ports::bare(config.as_ref(), here, form, Arc::clone(&session.screen) as _)?;
     let answer = carry_out(args, &ports, files, request).await?;
     Ok(answer.after(findings.into_iter().map(Into::into).collect()))
 }

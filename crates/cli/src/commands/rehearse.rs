@@ -8,7 +8,7 @@ use backup_core::rehearse::{RehearseError, RehearseRequest, rehearse};
 use backup_core::report::{RehearsalReport, has_errors};
 use serde_json::json;
 
-use super::{Session, open, recover};
+use super::{Chosen, Session, open, recover};
 use crate::args::RehearseArgs;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -18,14 +18,20 @@ use crate::site::{Site, site_path};
 
 pub(super) async fn run(session: &Session, args: &RehearseArgs) -> Result<Answer, CommandError> {
     let site = Site::load(&session.global)?;
-    let ports = ports::wire(&site, Arc::clone(&session.screen) as _);
-    let answer = judge(&ports, session, args).await;
+    let mut ports = ports::wire(&site, Arc::clone(&session.screen) as _);
+    let chosen = open(&ports, args.id.as_deref()).await?;
+    ports.database = ports::recovery_database(&site, chosen.files.as_ref()).await?;
+    let answer = judge(&ports, chosen, session, args).await;
     session.screen.clear();
     answer
 }
 
-pub(super) async fn judge(ports: &Ports, session: &Session, args: &RehearseArgs) -> Result<Answer, CommandError> {
-    let chosen = open(ports, args.id.as_deref()).await?;
+pub(super) async fn judge(
+    ports: &Ports,
+    chosen: Chosen,
+    session: &Session,
+    args: &RehearseArgs,
+) -> Result<Answer, CommandError> {
     let request = RehearseRequest {
         recover: RecoverRequest { cancel: session.cancel.clone(), ..RecoverRequest::default() },
         scratch: args.scratch.as_deref().map(site_path).transpose()?,

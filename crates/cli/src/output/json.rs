@@ -137,6 +137,49 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "database inspect",
+        &[
+            ("name", "the database's name"),
+            ("engine", "the engine with its version"),
+            ("address", "where it is, without a password"),
+            ("size", "its bytes"),
+            ("facts", "what is worth comparing after a recovery, by name"),
+        ],
+    ),
+    (
+        "database dump",
+        &[
+            ("folder", "the dump; `file` with --native"),
+            ("tables", "how many tables"),
+            ("rows", "how many rows"),
+            ("moment", "the server's name for the moment"),
+            ("server", "with --native: the server that took it"),
+            ("set", "with --native: the identity of the backup set"),
+            ("finished", "with --native: when it ended, in the server's time, which is the moment that it holds"),
+            ("statements[]", "with --dry-run alone: what would be sent"),
+        ],
+    ),
+    (
+        "database restore",
+        &[
+            ("address", "where the database is, without a password"),
+            ("rows", "how many rows it holds now, every one compared with the dump"),
+            ("files_before", "files with rows that an earlier attempt had loaded"),
+            ("database", "with --native: the database"),
+            ("faults[]", "with --native: what DBCC CHECKDB found"),
+            ("statements[]", "with --dry-run alone: what would be sent"),
+        ],
+    ),
+    (
+        "database verify",
+        &[
+            ("folder", "the dump; `file` with --native"),
+            ("tables", "how many tables"),
+            ("rows", "how many rows"),
+            ("address", "which database it was made of, without a password"),
+        ],
+    ),
+    (
         "rehearse",
         &[
             ("run", "the snapshot's id"),

@@ -174,7 +174,7 @@ impl<'d> Parts<'d> {
         let hold = self.hold.as_ref().map(|(_, value)| value);
         if !is_served {
             let only = [self.folder.as_ref(), here, self.certificate.as_ref(), self.moment.as_ref(), hold];
-            only.iter().flatten().for_each(|value| unused(value, "it belongs to SQL Server\'s method \"native\""));
+            only.iter().flatten().for_each(|value| unused(value, "it belongs to SQL Server's method \"native\""));
         }
         if method != Method::External {
             self.external.iter().for_each(|value| unused(value, "it belongs to method \"external\""));

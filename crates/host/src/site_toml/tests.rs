@@ -268,7 +268,10 @@ fn check_round_trip(site: &NewSite) -> SiteConfig {
     assert_eq!((&config.files.include, &config.files.exclude), (&site.include, &site.exclude));
     assert!(site.control_file.is_none() || config.control_file == site.control_file);
     assert_eq!((&config.paths, &config.task.schedule), (&site.paths, &site.schedule));
-    let database = site.database.clone().map(|NewDatabase::Sqlite(path)| DatabaseConfig::sqlite(path));
+    let database = site.database.clone().map(|database| match database {
+        NewDatabase::Sqlite(path) => DatabaseConfig::sqlite(path),
+        NewDatabase::SqlServer { .. } => unreachable!("the cases have none"),
+    });
     assert_eq!(config.database, database);
     assert_eq!(config.registry, site.registry);
     config

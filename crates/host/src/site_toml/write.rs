@@ -61,12 +61,27 @@ impl NewSite {
 pub enum NewDatabase {
     /// An SQLite database file.
     Sqlite(SitePath),
+    /// A database of SQL Server, which others back up as far as is known.
+    SqlServer {
+        /// The server.
+        server: String,
+        /// The database.
+        name: String,
+    },
 }
 
 /// A path that TOML cannot hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not Unicode, so it cannot be written into a site.toml: give the folder above it")]
 pub struct NotUnicode(pub SitePath);
+
+const EXTERNAL: &str = r#"method = "external"                    # others back it up; their newest backup is looked for and judged by its age
+external = { max-age = "1d" }
+# method = "native"                    SQL Server's own backup, taken with each snapshot instead
+# backup-folder = 'D:\Backup'          a folder as SQL Server sees it
+# backup-folder-here = 'D:\Backup'     the same as this machine sees it: the backup is moved into the snapshot
+# hold-services = "2h"                 keep the services stopped until it has ended, so that both are of one moment
+"#;
 
 const SERVICES: &str = r#"
 [services]                             # all that writes to the site stops in this order; a control file has its own
@@ -94,10 +109,7 @@ pub fn to_toml(site: &NewSite) -> Result<String, NotUnicode> {
     text.push_str("# state-dir = \"state\"                   journal, status messages and locks\n\n[site]\n");
     section_site(&mut text, site)?;
     files(&mut text, site)?;
-    if let Some(NewDatabase::Sqlite(file)) = &site.database {
-        text.push_str("\n[database]\nkind = \"sqlite\"\n");
-        line(&mut text, "path", &path(file)?);
-    }
+    database(&mut text, site)?;
     if !site.registry.is_empty() {
         text.push_str("\n[registry]\n");
     }
@@ -116,6 +128,28 @@ pub fn to_toml(site: &NewSite) -> Result<String, NotUnicode> {
     when(&mut text, &site.schedule);
     text.push_str(TASK_REST);
     Ok(text)
+}
+
+fn database(text: &mut String, site: &NewSite) -> Result<(), NotUnicode> {
+    match &site.database {
+        None => {}
+        Some(NewDatabase::Sqlite(file)) => {
+            text.push_str("\n[database]\nkind = \"sqlite\"\n");
+            line(text, "path", &path(file)?);
+        }
+        Some(NewDatabase::SqlServer { server, name }) => {
+            text.push_str("\n[database]\nkind = \"sql-server\"\n");
+            let braced = |value: &str| format!("{{{}}}", value.replace('}', "}}"));
+            let connection = format!(
+                "Driver={{ODBC Driver 18 for SQL Server}};Server={};Database={};Trusted_Connection=yes",
+                braced(server),
+                braced(name)
+            );
+            line(text, "connection", &Value::from(connection));
+            text.push_str(EXTERNAL);
+        }
+    }
+    Ok(())
 }
 
 fn section_site(text: &mut String, site: &NewSite) -> Result<(), NotUnicode> {

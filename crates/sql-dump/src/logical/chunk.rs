@@ -1,7 +1,7 @@
 //! Writing rows: counted, hashed, cut into chunks, compressed on a thread of their own.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -11,6 +11,7 @@ use super::error::LogicalError;
 use super::format::Chunk;
 use super::row_hash::RowHash;
 use super::store::{DumpFile, DumpSink};
+use super::work::Stop;
 
 /// Rows travel to the compressing thread in blocks of this size.
 const BLOCK: usize = 256 * 1024;
@@ -42,7 +43,7 @@ pub(crate) struct TableFiles<'a> {
     compression: Compression,
     stem: String,
     next: AtomicU32,
-    stop: &'a AtomicBool,
+    stop: &'a Stop<'a>,
 }
 
 impl<'a> TableFiles<'a> {
@@ -52,7 +53,7 @@ impl<'a> TableFiles<'a> {
         compression: Compression,
         place: usize,
         title: &str,
-        stop: &'a AtomicBool,
+        stop: &'a Stop<'a>,
     ) -> Self {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' };
         let name: String = title.chars().map(plain).take(60).collect();
@@ -61,7 +62,7 @@ impl<'a> TableFiles<'a> {
     }
 
     /// No files: rows are only counted and hashed.
-    pub(crate) fn none(stop: &'a AtomicBool) -> Self {
+    pub(crate) fn none(stop: &'a Stop<'a>) -> Self {
         Self { sink: None, compression: Compression::None, stem: String::new(), next: AtomicU32::new(0), stop }
     }
 
@@ -155,7 +156,7 @@ impl<'a> RowWriter<'a> {
     }
 
     fn send_block(&mut self) -> Result<(), LogicalError> {
-        if self.files.stop.load(Ordering::Relaxed) {
+        if self.files.stop.is_set() {
             return Err(LogicalError::Stopped);
         }
         self.raw_bytes += self.block.len() as u64;

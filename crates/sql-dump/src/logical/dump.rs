@@ -2,8 +2,9 @@
 
 use std::io::Write;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use backup_core::cancel::Cancel;
 
 use super::address::Address;
 use super::catalog::{Catalog, Statement, Table};
@@ -12,13 +13,15 @@ use super::error::LogicalError;
 use super::format::{CATALOG, Chunk, FORMAT, FileEntry, Manifest, Moment, TableEntry};
 use super::seam::{Origin, Part, RowReader};
 use super::store::{DumpSink, MANIFEST};
-use super::work::in_parallel;
+use super::work::{Stop, in_parallel};
 
 /// How a dump is made.
 #[derive(Debug, Clone)]
 pub struct DumpOptions {
     /// Connections that read rows at the same time, 1 to 4.
     pub connections: usize,
+    /// Ends the work early, with [`LogicalError::Stopped`].
+    pub cancel: Cancel,
     /// How the files of rows are written.
     pub compression: Compression,
     /// False lets every statement see its own moment: for the tests that must see such a dump torn, and for nothing else.
@@ -28,7 +31,7 @@ pub struct DumpOptions {
 
 impl Default for DumpOptions {
     fn default() -> Self {
-        Self { connections: 2, compression: Compression::Zstd(3), shared_snapshot: true }
+        Self { connections: 2, cancel: Cancel::default(), compression: Compression::Zstd(3), shared_snapshot: true }
     }
 }
 
@@ -97,7 +100,14 @@ impl PinnedDump {
         let facts = self.origin.facts();
         let catalog = self.origin.catalog()?;
         let work = cut(&mut *self.origin, &catalog.tables, self.options.connections)?;
-        let tables = read_all(self.origin.readers(), &catalog.tables, work, sink, self.options.compression)?;
+        let tables = read_all(
+            self.origin.readers(),
+            &catalog.tables,
+            work,
+            sink,
+            self.options.compression,
+            &self.options.cancel,
+        )?;
         let files = write_catalog(sink, &catalog)?;
         let manifest = Manifest {
             format: FORMAT,
@@ -151,8 +161,9 @@ fn read_all(
     work: Vec<Job>,
     sink: &dyn DumpSink,
     compression: Compression,
+    cancel: &Cancel,
 ) -> Result<Vec<TableEntry>, LogicalError> {
-    let stop = AtomicBool::new(false);
+    let stop = Stop::new(cancel);
     let files = |(place, table): (usize, &Table)| TableFiles::new(sink, compression, place, &table.title(), &stop);
     let files: Vec<TableFiles<'_>> = tables.iter().enumerate().map(files).collect();
     let read: Vec<Mutex<(Total, Vec<Chunk>)>> = tables.iter().map(|_| Mutex::default()).collect();

@@ -121,8 +121,8 @@ pub enum LogicalError {
         /// The reason.
         source: io::Error,
     },
-    /// Another worker of the same dump or restore failed first.
-    #[error("stopped, because another connection failed")]
+    /// Somebody wished it, or another connection of the same dump or restore failed first.
+    #[error("stopped before it was done")]
     Stopped,
     /// The server refused something else.
     #[error("failed to {action}")]

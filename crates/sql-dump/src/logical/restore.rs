@@ -1,7 +1,8 @@
 //! A restore into an empty database: statements, rows, statements, and a look at every row that is there then.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+
+use backup_core::cancel::Cancel;
 
 use super::address::Address;
 use super::catalog::{Catalog, Kind, Statement, Table};
@@ -13,20 +14,22 @@ use super::rows::ChunkReader;
 use super::seam::{Found, Progress, RowLoader, Target};
 use super::store::DumpSource;
 use super::verify::{read_catalog, read_manifest};
-use super::work::in_parallel;
+use super::work::{Stop, in_parallel};
 
 /// How a restore is made.
 #[derive(Debug, Clone)]
 pub struct RestoreOptions {
     /// Connections that load rows at the same time, 1 to 4.
     pub connections: usize,
+    /// Ends the work early, with [`LogicalError::Stopped`]; it can go on.
+    pub cancel: Cancel,
     /// Whether all rows are read again at the end and compared with the dump.
     pub compare: bool,
 }
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self { connections: 2, compare: true }
+        Self { connections: 2, cancel: Cancel::default(), compare: true }
     }
 }
 
@@ -59,13 +62,13 @@ pub fn restore(
     let progress = begin(&mut *target, &manifest.hash())?;
     let left = run_all(&mut *target, "pre", &catalog.pre, &progress, Vec::new())?;
     let loaders = target.loaders(options.connections)?;
-    let (loaders, chunks_before) = load_all(source, loaders, &catalog, &manifest, &progress)?;
+    let (loaders, chunks_before) = load_all(source, loaders, &catalog, &manifest, &progress, &options.cancel)?;
     let left = run_all(&mut *target, "post", &catalog.post, &progress, left)?;
     if let Some((_, error)) = left.into_iter().next() {
         return Err(error);
     }
     if options.compare {
-        compare(&mut *target, loaders, &catalog.tables, &manifest, options.connections)?;
+        compare(&mut *target, loaders, &catalog.tables, &manifest, options)?;
     }
     target.end()?;
     let rows = manifest.tables.iter().map(|table| table.rows).sum();
@@ -165,6 +168,7 @@ fn load_all(
     catalog: &Catalog,
     manifest: &Manifest,
     progress: &Progress,
+    cancel: &Cancel,
 ) -> Result<(Loaders, usize), LogicalError> {
     let all = manifest.tables.iter().enumerate();
     let mut jobs: Vec<(usize, &Chunk)> =
@@ -173,7 +177,7 @@ fn load_all(
     jobs.retain(|(_, chunk)| !progress.done.contains(&chunk.file));
     let before = count - jobs.len();
     jobs.sort_by_key(|(_, chunk)| std::cmp::Reverse(chunk.raw_bytes));
-    let stop = AtomicBool::new(false);
+    let stop = Stop::new(cancel);
     let loaders = in_parallel(loaders, jobs, &stop, |loader, (place, chunk)| {
         let rows = ChunkReader::open(source, chunk, &manifest.compression)?;
         loader.load(&catalog.tables[place], rows, &chunk.file)
@@ -186,10 +190,10 @@ fn compare(
     loaders: Loaders,
     tables: &[Table],
     manifest: &Manifest,
-    connections: usize,
+    RestoreOptions { connections, cancel, .. }: &RestoreOptions,
 ) -> Result<(), LogicalError> {
-    let work = jobs(tables, connections, |table, wanted| target.parts(table, wanted))?;
-    let stop = AtomicBool::new(false);
+    let work = jobs(tables, *connections, |table, wanted| target.parts(table, wanted))?;
+    let stop = Stop::new(cancel);
     let files = TableFiles::none(&stop);
     let sums: Vec<Mutex<Total>> = tables.iter().map(|_| Mutex::default()).collect();
     in_parallel(loaders, work, &stop, |loader, (place, part)| {

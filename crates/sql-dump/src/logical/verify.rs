@@ -2,7 +2,8 @@
 
 use std::io::Read;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+
+use backup_core::cancel::Cancel;
 
 use super::catalog::Catalog;
 use super::chunk::Total;
@@ -10,7 +11,7 @@ use super::error::LogicalError;
 use super::format::{CATALOG, Chunk, FileEntry, Manifest};
 use super::rows::{ChunkReader, damaged};
 use super::store::{DumpSource, MANIFEST};
-use super::work::in_parallel;
+use super::work::{Stop, in_parallel};
 
 /// No dump has a manifest or a catalog larger than this; a longer one is not read.
 const LONGEST: u64 = 1 << 30;
@@ -22,7 +23,8 @@ pub fn verify(source: &dyn DumpSource) -> Result<Manifest, LogicalError> {
     for file in manifest.files.iter().filter(|file| file.file != CATALOG) {
         read_file(source, file)?;
     }
-    let stop = AtomicBool::new(false);
+    let never = Cancel::default();
+    let stop = Stop::new(&never);
     let jobs: Vec<(usize, &Chunk)> = manifest
         .tables
         .iter()

@@ -1,5 +1,7 @@
 //! What is recorded of a server and a database before a backup, and compared after a recovery.
 
+use backup_core::ports::database::ChangedFact;
+
 use super::error::SqlServerError;
 use super::talk::Talk;
 use super::tsql;
@@ -139,21 +141,8 @@ fn days(values: &[(String, String)]) -> Option<u32> {
     }
 }
 
-/// A fact that a recovery changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
-    /// Its name.
-    pub fact: String,
-    /// As it was recorded, if it was.
-    pub before: Option<String>,
-    /// As it is.
-    pub after: Option<String>,
-    /// The statement that sets it as it was, where there is one. It is shown, not sent.
-    pub remedy: Option<String>,
-}
-
 /// What is not as it was, in the order of the record.
-pub fn compare(database: &str, before: &[(String, String)], after: &[(String, String)]) -> Vec<Changed> {
+pub fn compare(database: &str, before: &[(String, String)], after: &[(String, String)]) -> Vec<ChangedFact> {
     let value = |facts: &[(String, String)], name: &str| {
         facts.iter().find(|(fact, _)| fact == name).map(|(_, value)| value.clone())
     };
@@ -162,7 +151,12 @@ pub fn compare(database: &str, before: &[(String, String)], after: &[(String, St
     let changed = names.filter_map(|fact| {
         let (was, is) = (value(before, fact), value(after, fact));
         let remedy = || was.as_deref().and_then(|was| remedy(database, fact, was, before));
-        (was != is).then(|| Changed { fact: fact.clone(), remedy: remedy(), before: was.clone(), after: is.clone() })
+        (was != is).then(|| ChangedFact {
+            fact: fact.clone(),
+            remedy: remedy(),
+            before: was.clone(),
+            after: is.clone(),
+        })
     });
     changed.collect()
 }

@@ -28,7 +28,7 @@ pub use crate::scratch::scratch_name;
 pub use backup::{BackupFile, BackupSet, BackupTaken, FileKind};
 pub use error::SqlServerError;
 pub use external::{ExternalBackup, Reading, Verdict};
-pub use facts::{Changed, Facts, Server, compare};
+pub use facts::{Facts, Server, compare};
 pub use order::{Algorithm, BackupOrder, Compression, Encryption, Placement, Replica, RestoreOrder};
 pub use progress::Progress;
 pub use replica::GroupRole;
@@ -64,6 +64,12 @@ impl SqlServer {
     #[must_use]
     pub fn with_password(&self, password: &Secret) -> Self {
         Self { connection: self.connection.with_password(password), cancel: self.cancel.clone() }
+    }
+
+    /// The same server, whose work ends when `cancel` says so.
+    #[must_use]
+    pub fn stopped_by(&self, cancel: &Cancel) -> Self {
+        Self { connection: self.connection.clone(), cancel: cancel.clone() }
     }
 
     fn session(&self) -> Result<Session, SqlServerError> {

@@ -78,7 +78,11 @@ fn rehearse_judges_and_says_how_long() {
     let world = backed_up();
     let rehearse = |probe: &str| {
         let args = RehearseArgs { probe: vec![probe.to_owned()], ..RehearseArgs::default() };
-        block_on(rehearse::judge(&world.ports(), &session(), &args)).expect("a snapshot")
+        let rehearse = async {
+            let chosen = open(&world.ports(), None).await?;
+            rehearse::judge(&world.ports(), chosen, &session(), &args).await
+        };
+        block_on(rehearse).expect("a snapshot")
     };
     let answer = rehearse("true");
     insta::assert_snapshot!(Printer::shown("rehearse --probe true", &answer), @"

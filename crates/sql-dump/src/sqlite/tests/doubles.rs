@@ -153,7 +153,7 @@ struct OneFile(Mutex<Option<Box<dyn StagedFile>>>);
 /// A folder in which one file can be created: `stage`.
 pub(super) fn folder_for(stage: impl StagedFile + 'static) -> DatabaseFolder {
     let staging = OneFile(Mutex::new(Some(Box::new(stage))));
-    DatabaseFolder::new(RunId(uuid::Uuid::nil()), Arc::new(staging), RelPath::root())
+    DatabaseFolder::new(RunId(uuid::Uuid::nil()), "CM_P01".to_owned(), Arc::new(staging), RelPath::root())
 }
 
 #[async_trait]

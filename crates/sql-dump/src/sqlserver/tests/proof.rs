@@ -141,7 +141,7 @@ fn a_recovery_is_told_what_it_changed() {
         })
         .collect();
     let changed = compare("CM_P]1", &before.values, &recorded(&after, "0").values);
-    let line = |c: &crate::sqlserver::Changed| {
+    let line = |c: &backup_core::ports::database::ChangedFact| {
         let [before, after, remedy] = [&c.before, &c.after, &c.remedy].map(|text| text.as_deref().unwrap_or("-"));
         format!("{}: {before} -> {after}; {remedy}", c.fact)
     };

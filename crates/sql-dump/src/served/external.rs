@@ -1,0 +1,164 @@
+//! A database that others back up.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backup_core::path::SitePath;
+use backup_core::ports::database::{
+    ChangedFact, DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseForm,
+    DatabaseMoment, DatabaseSource, DatabaseStanding, DatabaseTarget, DatabaseVerdict, SetupOption, SiteDatabase,
+};
+
+use super::blocking;
+use super::sql_server::{facts_of, failed};
+use crate::sqlserver::{ExternalBackup, Reading, SqlServer};
+
+/// A database of SQL Server that a maintenance plan, another program or an availability group's job backs up: the newest backup is found and
+/// judged by its age, never touched.
+#[derive(Debug, Clone)]
+pub struct ExternalDatabase {
+    server: SqlServer,
+    database: String,
+    max_age: Duration,
+}
+
+impl ExternalDatabase {
+    /// The database named `database` on `server`, whose newest backup is to be no older than `max_age`. Connects to nothing yet.
+    pub fn new(server: SqlServer, database: impl Into<String>, max_age: Duration) -> Self {
+        Self { server, database: database.into(), max_age }
+    }
+
+    fn look(&self) -> Result<(DatabaseFacts, Seen), DatabaseError> {
+        let refused = |error| failed("inspect", &self.database, error);
+        let (facts, _) = facts_of(&self.server, &self.database).map_err(refused)?;
+        let newest = self.server.newest_backup(&self.database, Reading::Skip).map_err(refused)?;
+        let seen = Seen::judge(&self.database, newest.as_ref(), self.max_age);
+        let facts = DatabaseFacts {
+            size: 0,
+            form: DatabaseForm::External,
+            moment: DatabaseMoment::Pinned,
+            pinned_by: "nothing: others back this database up".to_owned(),
+            weaker: seen.weaker.iter().cloned().collect(),
+            ..facts
+        };
+        Ok((facts, seen))
+    }
+
+    fn refuse<T>(&self) -> Result<T, DatabaseError> {
+        let message = format!("others back up database `{}`: recover it with their means", self.database);
+        Err(DatabaseError::Unsupported(message))
+    }
+}
+
+/// What was seen of others' backups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    facts: Vec<(String, String)>,
+    weaker: Option<String>,
+}
+
+impl Seen {
+    fn judge(database: &str, newest: Option<&ExternalBackup>, max_age: Duration) -> Self {
+        let Some(backup) = newest else {
+            let weaker = Some(format!("nobody has ever taken a full backup of database `{database}`"));
+            return Self { facts: Vec::new(), weaker };
+        };
+        let fact = |name: &str, value: String| (format!("backup-{name}"), value);
+        let set = &backup.set;
+        let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
+        let facts = vec![
+            fact("server", backup.server.clone()),
+            fact("places", backup.places.join(", ")),
+            fact("set", set.id.clone()),
+            fact("name", set.name.clone()),
+            fact("finished", set.finished.clone()),
+            fact("age-seconds", set.age_seconds.to_string()),
+            fact("checksums", yes(set.has_checksums)),
+            fact("damaged", yes(set.is_damaged)),
+            fact("copy-only", yes(set.is_copy_only)),
+            fact("verified", "no".to_owned()),
+        ];
+        let told = format!(
+            "the newest full backup of database `{database}`, of {} at `{}`,",
+            set.finished,
+            backup.places.join("`, `")
+        );
+        let weaker = if set.is_damaged {
+            Some(format!("{told} is marked as damaged"))
+        } else if set.age_seconds > max_age.as_secs() {
+            Some(format!("{told} is {} old, more than {}", age(set.age_seconds), age(max_age.as_secs())))
+        } else {
+            None
+        };
+        Self { facts, weaker }
+    }
+}
+
+/// Whole hours, or days from two on.
+fn age(seconds: u64) -> String {
+    match seconds / 3600 {
+        hours if hours >= 48 => format!("{} days", hours / 24),
+        hours => format!("{hours} hours"),
+    }
+}
+
+#[async_trait]
+impl SiteDatabase for ExternalDatabase {
+    async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError> {
+        let this = self.clone();
+        blocking("inspect", &self.database, move || this.look()).await.map(|(facts, _)| facts)
+    }
+
+    async fn prepare(&self, _folder: DatabaseFolder) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
+        Ok(Box::new(NoCopy(self.clone())))
+    }
+
+    fn logs(&self, _target: &SitePath) -> Vec<SitePath> {
+        Vec::new()
+    }
+
+    async fn survey(&self, _from: &DatabaseSource, _to: &DatabaseTarget) -> Result<DatabaseStanding, DatabaseError> {
+        self.refuse()
+    }
+
+    async fn restore(&self, _from: &DatabaseSource, _to: &DatabaseTarget) -> Result<Vec<ChangedFact>, DatabaseError> {
+        self.refuse()
+    }
+
+    /// There is no copy.
+    async fn judge(&self, _copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
+        Ok(DatabaseVerdict::default())
+    }
+
+    async fn verify(&self, _target: &DatabaseTarget) -> Result<DatabaseVerdict, DatabaseError> {
+        self.refuse()
+    }
+
+    async fn discard(&self, _target: &DatabaseTarget) -> Result<(), DatabaseError> {
+        self.refuse()
+    }
+}
+
+/// What stands for a copy: a look at the newest backup of others.
+#[derive(Debug)]
+struct NoCopy(ExternalDatabase);
+
+#[async_trait]
+impl DatabaseCopy for NoCopy {
+    async fn pin(&mut self) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<DatabaseDump, DatabaseError> {
+        let database = self.0.database.clone();
+        let (_, seen) = blocking("inspect", &database, move || self.0.look()).await?;
+        Ok(DatabaseDump {
+            place: None,
+            files: Vec::new(),
+            setup_option: SetupOption::None,
+            facts: seen.facts,
+            remarks: Vec::new(),
+            weaker: seen.weaker.into_iter().collect(),
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! SQL Server's own backups, and others', as the database part of a site.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use backup_core::manifest::{DatabasePart, FileRecord, RecordKind};
+use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::database::{
+    DatabaseDump, DatabaseError, DatabaseFolder, DatabaseForm, DatabaseMoment, DatabaseSource, DatabaseStanding,
+    DatabaseTarget, SetupOption, SiteDatabase,
+};
+use backup_core::ports::destination::{Destination, SnapshotFiles, Staging};
+use backup_core::snapshot::RunId;
+use host::destination::LocalDestination;
+use sql_dump::{ExternalDatabase, NativeFolder, SqlServerDatabase};
+use tds_server::{Event, Script, Step, Value, done};
+use tests::conformance::seal;
+
+use super::sample::{one_row, script};
+use super::{DRIVERS, Driver, Lab};
+
+const RUN: u128 = 0x01a2;
+
+/// A destination with the folder that this machine and the server both see.
+struct Bench {
+    lab: Lab,
+    scratch: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(driver: Driver, script: Script) -> Self {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        ["backup", "shared"].iter().for_each(|name| std::fs::create_dir(scratch.path().join(name)).expect("made"));
+        Self { lab: Lab::new(driver, script), scratch }
+    }
+
+    fn shared(&self) -> PathBuf {
+        self.scratch.path().join("shared")
+    }
+
+    fn database(&self, here: Option<PathBuf>) -> SqlServerDatabase {
+        let folder = NativeFolder { server: r"B:\bk".to_owned(), here, certificate: None };
+        SqlServerDatabase::new(self.lab.sql_server(), "CM_P01", folder)
+    }
+
+    fn destination(&self) -> LocalDestination {
+        let root = SitePath::parse(self.scratch.path().join("backup").to_str().expect("Unicode")).expect("absolute");
+        LocalDestination::new(root, "P01".parse().expect("a site code"))
+    }
+
+    /// Backs up, seals, and opens what was sealed.
+    async fn back_up(&self, database: &dyn SiteDatabase) -> (DatabaseDump, DatabaseSource) {
+        let destination = self.destination();
+        let staging = destination.begin(run(), None).await.expect("begun");
+        let dump = take(database, &staging).await.expect("a backup");
+        seal(staging.as_ref(), run(), &[]).await;
+        let files = destination.open(run()).await.expect("sealed");
+        let source = source(files, &dump);
+        (dump, source)
+    }
+
+    fn restores(&self) -> Vec<String> {
+        self.lab.server.batches().into_iter().filter(|sql| sql.starts_with("RESTORE DATABASE")).collect()
+    }
+}
+
+fn run() -> RunId {
+    RunId(uuid::Uuid::from_u128(RUN))
+}
+
+fn rel(path: &str) -> RelPath {
+    RelPath::parse(path).expect("a plain path")
+}
+
+async fn take(database: &dyn SiteDatabase, staging: &Arc<dyn Staging>) -> Result<DatabaseDump, DatabaseError> {
+    let folder = DatabaseFolder::new(run(), "CM_P01".to_owned(), Arc::clone(staging), rel("SiteDBServer"));
+    let mut copy = database.prepare(folder).await?;
+    copy.pin().await?;
+    copy.finish().await
+}
+
+fn source(files: Arc<dyn SnapshotFiles>, dump: &DatabaseDump) -> DatabaseSource {
+    let file = &dump.files[0];
+    let path = rel("SiteDBServer").join(&file.path);
+    let record =
+        FileRecord { size: file.size, hash: Some(file.hash), ..FileRecord::new(RecordKind::Database, path.clone()) };
+    let part = DatabasePart {
+        name: "CM_P01".to_owned(),
+        form: DatabaseForm::Native,
+        engine: String::new(),
+        pinned_by: String::new(),
+        setup_option: dump.setup_option,
+        facts: [vec![("trustworthy".to_owned(), "0".to_owned())], dump.facts.clone()].concat(),
+    };
+    DatabaseSource { files, place: path, records: vec![record], part }
+}
+
+/// What a path of the server's folder is on this machine.
+fn here(shared: &Path, sql: &str) -> PathBuf {
+    let (_, rest) = sql.split_once(r"N'B:\bk\").expect("a path of the server");
+    shared.join(rest.split('\'').next().expect("the text ends"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_both_see_is_moved_into_the_snapshot_and_back() {
+    for driver in DRIVERS {
+        let shared = Arc::new(Mutex::new(PathBuf::new()));
+        let (writes, reads) = (Arc::clone(&shared), Arc::clone(&shared));
+        let script = script()
+            .when(move |sql| {
+                let shared = writes.lock().expect("no panic").clone();
+                // What SQL Server would write is there before its first answer.
+                if sql.starts_with("BACKUP DATABASE") {
+                    std::fs::write(here(&shared, sql), "a backup").expect("written");
+                }
+                None
+            })
+            .when(move |sql| {
+                let shared = reads.lock().expect("no panic").clone();
+                if sql.starts_with("RESTORE DATABASE") {
+                    assert_eq!(std::fs::read(here(&shared, sql)).expect("it is handed"), b"a backup");
+                }
+                None
+            });
+        let bench = Bench::new(driver, script);
+        *shared.lock().expect("no panic") = bench.shared();
+        let database = bench.database(Some(bench.shared()));
+        let facts = database.inspect().await.expect("facts");
+        assert_eq!((facts.form, facts.moment), (DatabaseForm::Native, DatabaseMoment::End));
+        assert_eq!((facts.address.as_str(), facts.change_tracking_days), ("SQL01/CM_P01", Some(5)));
+
+        let (dump, source) = bench.back_up(&database).await;
+        assert_eq!(dump.place, Some(rel("CM_P01.bak")));
+        assert_eq!((dump.setup_option, dump.files[0].size), (SetupOption::Manual, 8));
+        let left = || std::fs::read_dir(bench.shared()).expect("a folder").count();
+        assert_eq!(left(), 0, "the server's file is gone: it is in the snapshot");
+
+        let target = DatabaseTarget::Own { replace: true };
+        let changed = database.restore(&source, &target).await.expect("restored");
+        assert_eq!(left(), 0, "what was handed to the server is gone");
+        let changed: Vec<_> = changed.into_iter().map(|fact| (fact.fact, fact.before, fact.after)).collect();
+        let trustworthy = ("trustworthy".to_owned(), Some("0".to_owned()), Some("1".to_owned()));
+        assert!(changed.contains(&trustworthy), "{changed:?}");
+        assert!(changed.iter().all(|(fact, ..)| !fact.starts_with("backup-")), "{changed:?}");
+        assert!(bench.restores()[0].contains("REPLACE"), "{:?}", bench.restores());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_only_the_server_sees_is_told_and_found_again() {
+    for driver in DRIVERS {
+        let bench = Bench::new(driver, script());
+        let database = bench.database(None);
+        let (dump, source) = bench.back_up(&database).await;
+        assert_eq!(dump.place, Some(rel("CM_P01.bak.json")));
+        let remarks = dump.remarks.join("\n");
+        assert!(remarks.contains("it is remote, not hashed") && remarks.contains("SQL01"), "{remarks}");
+        assert!(remarks.contains("nothing removes the backup before it"), "{remarks}");
+        database.restore(&source, &DatabaseTarget::Scratch("7".to_owned())).await.expect("restored");
+        let device = format!(r"N'B:\bk\CM_P01-{}.bak'", run());
+        let restores = bench.restores();
+        assert!(restores[0].starts_with("RESTORE DATABASE [sitebackup_rehearsal_7]"), "{restores:?}");
+        assert!(restores[0].contains(&device) && restores[0].contains("MOVE"), "{restores:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scratch_database_is_dropped_and_no_other() {
+    for driver in DRIVERS {
+        let bench = Bench::new(driver, script().on_part("DROP DATABASE", vec![done()]));
+        let database = bench.database(None);
+        database.discard(&DatabaseTarget::Scratch("7".to_owned())).await.expect("dropped");
+        let own = database.discard(&DatabaseTarget::Own { replace: true }).await.expect_err("never the site's");
+        assert!(matches!(own, DatabaseError::Unsupported(_)), "{own}");
+        let dropped = bench.lab.server.batches().into_iter().filter(|sql| sql.contains("DROP DATABASE"));
+        assert!(dropped.clone().all(|sql| sql.contains("sitebackup_rehearsal_7")) && dropped.count() == 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_there_is_not_replaced_untold() {
+    let there = script().on("SELECT CONVERT(int, DB_ID(", one_row(&[("id", Value::Int(5))]));
+    let bench = Bench::new(Driver::Microsoft, there);
+    let database = bench.database(None);
+    let (_, source) = bench.back_up(&database).await;
+    let target = DatabaseTarget::Own { replace: false };
+    let standing = database.survey(&source, &target).await.expect("a look");
+    assert!(matches!(standing, DatabaseStanding::Holds(_)), "{standing:?}");
+    let error = database.restore(&source, &target).await.expect_err("it is there");
+    assert!(matches!(error, DatabaseError::Occupied { .. }), "{error}");
+    assert!(bench.restores().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backups_of_others_are_judged_by_their_age() {
+    for driver in DRIVERS {
+        let bench = Bench::new(driver, script());
+        let seen = async |hours: u64| {
+            let max_age = Duration::from_secs(hours * 3600);
+            let database = ExternalDatabase::new(bench.lab.sql_server(), "CM_P01", max_age);
+            let facts = database.inspect().await.expect("facts");
+            let destination = bench.destination();
+            let staging = destination.begin(RunId(uuid::Uuid::from_u128(hours.into())), None).await.expect("begun");
+            let dump = take(&database, &staging).await.expect("nothing is taken");
+            assert_eq!((dump.files.len(), dump.place.clone()), (0, None));
+            assert_eq!(facts.weaker, dump.weaker);
+            dump
+        };
+        let fresh = seen(3).await;
+        assert_eq!(fresh.weaker, Vec::<String>::new());
+        assert!(fresh.facts.contains(&("backup-finished".to_owned(), "2026-11-25T21:05:06".to_owned())), "{fresh:?}");
+        let old = seen(1).await;
+        assert!(old.weaker[0].contains("is 2 hours old, more than 1 hours"), "{:?}", old.weaker);
+        assert!(bench.lab.server.batches().iter().all(|sql| !sql.starts_with("BACKUP") && !sql.starts_with("RESTORE")));
+    }
+}
+
+/// A backup takes long; when its run is given up, the server is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_given_up_stops_the_server() {
+    for driver in DRIVERS {
+        let bench = Bench::new(driver, script().on("BACKUP DATABASE", vec![Step::WaitForAttention, done()]));
+        let database = bench.database(None);
+        let destination = bench.destination();
+        let staging = destination.begin(run(), None).await.expect("begun");
+        let taking = tokio::spawn(async move { take(&database, &staging).await.map(drop) });
+        let began = |event: &Event| matches!(event, Event::Batch { sql, .. } if sql.starts_with("BACKUP"));
+        assert!(bench.lab.server.wait_for(began), "{driver:?}");
+        taking.abort();
+        assert!(bench.lab.server.wait_for(|event| matches!(event, Event::Attention { .. })), "{driver:?}");
+    }
+}
