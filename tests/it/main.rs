@@ -4,6 +4,7 @@
 mod bad_input;
 mod conformance;
 mod consistency;
+mod database;
 #[cfg(feature = "servers")]
 mod hives;
 #[cfg(unix)]

@@ -235,3 +235,37 @@ fn the_password_is_nowhere() {
     }
     assert!(files > 100, "there was something to look at");
 }
+
+/// A database that cannot be had ends the run before a service is stopped, and leaves the last good snapshot.
+#[test]
+fn a_server_that_refuses_or_is_gone_is_told_and_nothing_is_stopped() {
+    let mut server = Postgres::start();
+    let (test, secrets) = running(&server);
+    test.workload.wait_for_progress().expect("the site works");
+    test.backup(0);
+    let last = test.snapshots();
+    let password = secrets.path().join("password");
+    let fails = |why: &str| {
+        for args in [&["check"][..], &["backup"]] {
+            let ran = test.run(args);
+            assert_eq!(ran.code, 14, "{why}: {ran:#?}");
+            assert!(ran.stderr.contains("site"), "{why}: {ran:#?}");
+            assert!(!format!("{ran:?}").contains(Postgres::PASSWORD), "{why}: {ran:#?}");
+        }
+        assert_eq!(test.snapshots(), last, "{why}");
+    };
+    std::fs::write(&password, "not the one\n").expect("written");
+    fails("a wrong password");
+    for name in ServiceName::IN_STOP_ORDER {
+        assert!(test.workload.is_running(name).expect("it can be asked"), "{name}");
+    }
+    std::fs::write(&password, Postgres::PASSWORD).expect("written");
+    server.crash();
+    fails("no server");
+    std::fs::remove_file(&password).expect("removed");
+    let ran = test.run(&["backup"]);
+    assert_eq!(ran.code, 2, "{ran:#?}");
+    assert!(ran.stderr.contains("failed to read the password in"), "{ran:#?}");
+    // What only reads snapshots needs no database.
+    assert_eq!(test.run(&["verify"]).code, 0);
+}

@@ -211,7 +211,7 @@ async fn backups_of_others_are_judged_by_their_age() {
         assert_eq!(fresh.weaker, Vec::<String>::new());
         assert!(fresh.facts.contains(&("backup-finished".to_owned(), "2026-11-25T21:05:06".to_owned())), "{fresh:?}");
         let old = seen(1).await;
-        assert!(old.weaker[0].contains("is 2 hours old, more than 1 hours"), "{:?}", old.weaker);
+        assert!(old.weaker[0].contains("is 2 hours old, more than 1 hour"), "{:?}", old.weaker);
         assert!(bench.lab.server.batches().iter().all(|sql| !sql.starts_with("BACKUP") && !sql.starts_with("RESTORE")));
     }
 }

@@ -96,9 +96,10 @@ impl Seen {
 
 /// Whole hours, or days from two on.
 fn age(seconds: u64) -> String {
+    let one = |count: u64, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
     match seconds / 3600 {
-        hours if hours >= 48 => format!("{} days", hours / 24),
-        hours => format!("{hours} hours"),
+        hours if hours >= 48 => one(hours / 24, "day"),
+        hours => one(hours, "hour"),
     }
 }
 

@@ -68,20 +68,13 @@ fn folder(keys: &str) -> TempDir {
 fn the_products_keys_describe_the_site() {
     let folder = folder(KEYS);
     let (shown, text) = run(&folder, "--from-registry @keys.reg --install-dir @site");
-    insta::assert_snapshot!(shown, @r"
+    insta::assert_snapshot!(shown, @r#"
     $ sitebackup init --from-registry @keys.reg --install-dir @site
-    critical error[not-supported]: site database `CM_P01` is not configured
-      --> @site/inboxes/smsbkup.box/smsbkup.ctl:30:12
-       |
-    30 | sitedbdump %SITE_DB_NAME% %SITE_DB_SERVER_DEST%\SMSbkSQLDBsite.dat
-       |            ^^^^^^^^^^^^^^
-       = help: say where it is under `[database]` in site.toml
-    error: `@site/inboxes/smsbkup.box/smsbkup.ctl` has a critical error: nothing was touched
-    warning: the site's database `CM_P01` on `SQL1` is not in the configuration
-    hint: this version backs up SQLite databases only: let SQL Server's own backups take it
-    `@site.toml` is written. A backup is not possible yet: correct what is said above, then `sitebackup --site '@site.toml' check`.
-    [incomplete]
-    ");
+    warning: the site's database `CM_P01` on `SQL1` is taken to be backed up by others
+    hint: choose method "native" in the file, and snapshots hold a backup of it
+    `@site.toml` is written. Next: `sitebackup --site '@site.toml' check`, then `sitebackup --site '@site.toml' backup`.
+    [done]
+    "#);
     let config = host::site_toml::parse(&text.expect("written"), &path(if cfg!(windows) { "C:/etc" } else { "/etc" }))
         .expect("it can be read");
     assert_eq!(config.code.as_str(), "P01");

@@ -117,7 +117,13 @@ fn backup_tells_the_snapshot_and_the_outage() {
         "consistency": "application",
         "database": {
           "engine": "memory 1",
-          "facts": [],
+          "facts": [
+            [
+              "taken-by",
+              "memory"
+            ]
+          ],
+          "form": "file",
           "name": "CM_P01",
           "pinned_by": "a copy in memory",
           "setup_option": "none"
@@ -219,7 +225,13 @@ fn snapshots_are_listed() {
           "consistency": "application",
           "database": {
             "engine": "memory 1",
-            "facts": [],
+            "facts": [
+              [
+                "taken-by",
+                "memory"
+              ]
+            ],
+            "form": "file",
             "name": "CM_P01",
             "pinned_by": "a copy in memory",
             "setup_option": "none"

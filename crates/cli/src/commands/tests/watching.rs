@@ -35,7 +35,13 @@ fn status_of_a_new_site_and_of_a_good_one() {
         "consistency": "application",
         "database": {
           "engine": "memory 1",
-          "facts": [],
+          "facts": [
+            [
+              "taken-by",
+              "memory"
+            ]
+          ],
+          "form": "file",
           "name": "CM_P01",
           "pinned_by": "a copy in memory",
           "setup_option": "none"
@@ -78,7 +84,13 @@ fn status_of_a_new_site_and_of_a_good_one() {
         "consistency": "application",
         "database": {
           "engine": "memory 1",
-          "facts": [],
+          "facts": [
+            [
+              "taken-by",
+              "memory"
+            ]
+          ],
+          "form": "file",
           "name": "CM_P01",
           "pinned_by": "a copy in memory",
           "setup_option": "none"
