@@ -89,6 +89,11 @@ fn a_pin_that_cannot_have_its_lock_gives_up_and_leaves_none() {
     let error = prepared.pin().expect_err("the table is locked");
     assert!(matches!(error, LogicalError::Busy { .. }), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    // The limit is one for all steps of the lock, not one for each.
+    let mut flush = server.client("mariadb");
+    flush.args(["-e", "SET lock_wait_timeout = 100; /*M!100102 SET STATEMENT max_statement_time = 1 FOR */ FLUSH TABLES WITH READ LOCK", "from"]);
+    let said = flush.output().expect("the client runs").stderr;
+    assert!(String::from_utf8_lossy(&said).contains("ERROR 1969"), "{}", String::from_utf8_lossy(&said));
     // Writers go on at once, although the table is still locked.
     server.sql("from", "SET lock_wait_timeout = 1; INSERT INTO u VALUES (1)");
     let others = "SELECT count(*) FROM information_schema.processlist WHERE user = 'site' AND id <> CONNECTION_ID()";
