@@ -40,7 +40,8 @@ impl Place {
     /// `program` as the owner of the folder, in it.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(self.path()).env("LC_ALL", "C").stdin(Stdio::null());
+        // MariaDB removes what it takes for leftovers in the folder for temporary files when it starts: another server's.
+        command.current_dir(self.path()).env("LC_ALL", "C").env("TMPDIR", self.path()).stdin(Stdio::null());
         if let Some((uid, gid)) = self.owner {
             command.uid(uid).gid(gid);
         }
