@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use odbc_api::handles::slice_to_cow_utf8;
+use odbc_api::handles::{StatementImpl, slice_to_cow_utf8};
 use odbc_api::{Connection, ConnectionOptions, Error, environment};
 
 use super::connection_string::ConnectionString;
@@ -78,16 +78,21 @@ impl WideLink {
             Wide::connect(&with_zero(&located(string)), login_seconds).map_err(|said| no_link(string, said))?;
         Ok(Self { connection: Some(connection), string: string.clone() })
     }
+
+    /// A new statement.
+    pub(crate) fn statement(&self) -> Result<StatementImpl<'_>, Said> {
+        self.connection().statement().map_err(|said| said.scrubbed(&self.string))
+    }
+
+    /// A text of the driver, without secrets.
+    pub(crate) fn scrub(&self, text: &str) -> String {
+        self.string.scrub(text)
+    }
 }
 
 impl<C> Link<C> {
-    pub(crate) fn connection(&self) -> &C {
+    pub(super) fn connection(&self) -> &C {
         self.connection.as_ref().expect("only drop takes it")
-    }
-
-    /// A text of a driver, without secrets.
-    pub(crate) fn scrub(&self, text: &str) -> String {
-        self.string.scrub(text)
     }
 }
 

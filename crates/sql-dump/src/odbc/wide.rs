@@ -48,13 +48,13 @@ impl Wide {
         };
         match sql_result(code, "SQLDriverConnectW") {
             SqlResult::Success(()) | SqlResult::SuccessWithInfo(()) => Ok(Self(connection)),
-            _ => Err(record(&connection, 1).unwrap_or_else(|| silent("the driver does not say why"))),
+            _ => Err(why(&connection)),
         }
     }
 
-    /// A new statement.
-    pub(crate) fn statement(&self) -> Option<StatementImpl<'_>> {
-        success(self.0.allocate_statement())
+    /// A new statement. The secrets are still in what was said.
+    pub(super) fn statement(&self) -> Result<StatementImpl<'_>, Said> {
+        success(self.0.allocate_statement()).ok_or_else(|| why(&self.0))
     }
 }
 
@@ -76,6 +76,11 @@ fn success<T>(result: SqlResult<T>) -> Option<T> {
         SqlResult::Success(value) | SqlResult::SuccessWithInfo(value) => Some(value),
         _ => None,
     }
+}
+
+/// Why the last call on a connection failed.
+fn why(connection: &handles::Connection<'_>) -> Said {
+    record(connection, 1).unwrap_or_else(|| silent("the driver does not say why"))
 }
 
 fn silent(why: &str) -> Said {

@@ -58,8 +58,8 @@ impl Session {
 
 impl Talk for Session {
     fn run(&mut self, sql: &str, heard: &mut dyn FnMut(&Message)) -> Result<Answer, SqlServerError> {
-        let no_statement = || SqlServerError::Connect("the driver gives no statement".to_owned());
-        let mut statement = self.link.connection().statement().ok_or_else(no_statement)?;
+        let statement = self.link.statement();
+        let mut statement = statement.map_err(|said| SqlServerError::Connect(said.to_string()))?;
         let mut answer = Answer { messages: Vec::new(), tables: Vec::new(), end: End::Whole };
         let handle = Running(statement.as_sys());
         let (cancel, was_stopped) = (&self.cancel, &AtomicBool::new(false));
