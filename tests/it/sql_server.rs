@@ -5,6 +5,7 @@
 mod a_real_server;
 mod adapters;
 mod failures;
+mod logical;
 mod messages;
 mod sample;
 mod types;

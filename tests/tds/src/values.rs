@@ -13,7 +13,7 @@ pub enum Value {
     Float(f64),
     /// For text, `xml` and `sql_variant` (as `nvarchar`), and for dates and times as `2026-11-25 21:05:06.1234567 +05:30`, with the parts that the type has.
     Text(String),
-    /// For binary types and `uniqueidentifier` in its own byte order.
+    /// For binary types and `uniqueidentifier` in its own byte order; for `nvarchar` its units, whatever they are.
     Bytes(Vec<u8>),
 }
 
@@ -109,6 +109,8 @@ fn data(kind: Type, value: &Value) -> Vec<u8> {
         (Type::VarChar(_) | Type::VarCharMax, Value::Text(text)) => code_page(text),
         (Type::NChar(characters), Value::Text(text)) => padded(utf16(text), usize::from(characters) * 2, &[b' ', 0]),
         (Type::NVarChar(_) | Type::NVarCharMax | Type::Xml, Value::Text(text)) => utf16(text),
+        // Text that is no UTF-16, which the server does not mind.
+        (Type::NVarChar(_) | Type::NVarCharMax, Value::Bytes(units)) => units.clone(),
         (Type::SqlVariant, Value::Text(text)) => variant(text),
         (Type::Binary(length), Value::Bytes(bytes)) => padded(bytes.clone(), length.into(), &[0]),
         (Type::VarBinary(_) | Type::VarBinaryMax | Type::UniqueIdentifier, Value::Bytes(bytes)) => bytes.clone(),

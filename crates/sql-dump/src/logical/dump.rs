@@ -11,7 +11,7 @@ use super::catalog::{Catalog, Statement, Table};
 use super::chunk::{Compression, RowWriter, TableFiles, Total};
 use super::error::LogicalError;
 use super::format::{CATALOG, Chunk, FORMAT, FileEntry, Manifest, Moment, TableEntry};
-use super::seam::{Origin, Part, RowReader};
+use super::seam::{Held, Origin, Part, RowReader};
 use super::store::{DumpSink, MANIFEST};
 use super::work::{Stop, in_parallel};
 
@@ -42,6 +42,8 @@ pub struct DumpReport {
     pub manifest: Manifest,
     /// What the database has and the dump has not, one line each.
     pub not_covered: Vec<String>,
+    /// What the dump could not remove from the server, one line each.
+    pub left_behind: Vec<String>,
 }
 
 /// A dump whose connections stand.
@@ -100,6 +102,7 @@ impl PinnedDump {
         let facts = self.origin.facts();
         let catalog = self.origin.catalog()?;
         let work = cut(&mut *self.origin, &catalog.tables, self.options.connections)?;
+        let held = self.origin.held();
         let tables = read_all(
             self.origin.readers(),
             &catalog.tables,
@@ -108,6 +111,7 @@ impl PinnedDump {
             self.options.compression,
             &self.options.cancel,
         )?;
+        let released = held.map_or(Ok(()), <dyn Held>::release);
         let files = write_catalog(sink, &catalog)?;
         let manifest = Manifest {
             format: FORMAT,
@@ -123,8 +127,13 @@ impl PinnedDump {
         };
         let failed = |source| LogicalError::Write { file: MANIFEST.to_owned(), source };
         sink.seal(&manifest.clone().seal()).map_err(failed)?;
-        Ok(DumpReport { manifest, not_covered: catalog.not_covered })
+        let left_behind = released.err().map(|error| with_reason(&error)).into_iter().collect();
+        Ok(DumpReport { manifest, not_covered: catalog.not_covered, left_behind })
     }
+}
+
+fn with_reason(error: &LogicalError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// A table and a part of it.

@@ -19,8 +19,17 @@ pub(crate) trait Origin: Send {
     fn catalog(&mut self) -> Result<Catalog>;
     /// Cuts a table for several connections, where the server can read a part of it without reading all.
     fn parts(&mut self, table: &Table, wanted: usize) -> Result<Vec<Part>>;
+    /// What holds the moment beyond the connections, if anything does. It is let go of when no connection reads any more.
+    fn held(&mut self) -> Option<Box<dyn Held>> {
+        None
+    }
     /// All connections, for reading rows.
     fn readers(self: Box<Self>) -> Vec<Box<dyn RowReader>>;
+}
+
+/// Something on the server that holds a moment. Dropping it lets go too, but cannot say when that fails.
+pub(crate) trait Held: Send {
+    fn release(self: Box<Self>) -> Result<()>;
 }
 
 /// What a manifest says about a database.
@@ -49,6 +58,18 @@ pub(crate) enum Part {
     Pages(u64, Option<u64>),
     /// Values of the first column of its key, the second one excluded; none: from the beginning, to the end.
     Keys(Option<i64>, Option<i64>),
+}
+
+impl Part {
+    /// Ranges of a key of whole numbers from `low` to `high`, open at both ends: rows may lie there that nobody has seen yet.
+    pub(crate) fn ranges(low: i64, high: i64, wanted: usize) -> Vec<Self> {
+        let step = (i128::from(high) - i128::from(low)) / wanted as i128;
+        let border = |n: usize| i64::try_from(i128::from(low) + step * n as i128).ok();
+        let part = |n: usize| {
+            Self::Keys(if n == 0 { None } else { border(n) }, if n + 1 < wanted { border(n + 1) } else { None })
+        };
+        if step == 0 { vec![Self::Whole] } else { (0..wanted).map(part).collect() }
+    }
 }
 
 /// A connection that reads rows.

@@ -148,9 +148,5 @@ pub(super) fn parts(session: &mut dyn TextSession, table: &Table, wanted: usize)
     let found = session.rows("read the ends of a key", &sql, 2)?;
     let ends = found.first().and_then(|row| Some((row[0].parse::<i64>().ok()?, row[1].parse::<i64>().ok()?)));
     let Some((low, high)) = ends else { return Ok(vec![Part::Whole]) };
-    let step = (i128::from(high) - i128::from(low)) / wanted as i128;
-    let border = |n: usize| i64::try_from(i128::from(low) + step * n as i128).ok();
-    let part =
-        |n: usize| Part::Keys(if n == 0 { None } else { border(n) }, if n + 1 < wanted { border(n + 1) } else { None });
-    Ok(if step == 0 { vec![Part::Whole] } else { (0..wanted).map(part).collect() })
+    Ok(Part::ranges(low, high, wanted))
 }

@@ -20,7 +20,7 @@ use crate::logical::dump::DumpOptions;
 use crate::logical::seam::{Facts, Origin, Server, Target};
 use crate::logical::{Inspection, LogicalError};
 use crate::text::{Open, Refusal, TextSession};
-use crate::{mariadb, postgres, sqlite_logical};
+use crate::{mariadb, postgres, sqlite_logical, sqlserver};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
@@ -28,6 +28,7 @@ enum Dialect {
     MariaDb,
     Postgres,
     Sqlite,
+    SqlServer,
 }
 
 /// Asks the database what it is, and sets up the string so that its driver hands values on unchanged.
@@ -39,6 +40,7 @@ fn look(string: &ConnectionString) -> Result<(ConnectionString, Dialect)> {
         "PostgreSQL" => Ok((string.clone().default("Protocol", "7.4-1"), Dialect::Postgres)),
         // Without StepAPI the driver keeps whole results, and without NoCreat it makes a file where there is none.
         "SQLite" | "SQLite3" => Ok((string.clone().default("StepAPI", "1").default("NoCreat", "1"), Dialect::Sqlite)),
+        "Microsoft SQL Server" | "SQL Server" => Ok((string.clone(), Dialect::SqlServer)),
         other => Err(LogicalError::Unsupported(format!("`{other}` is no database that can be dumped logically"))),
     }
 }
@@ -73,6 +75,10 @@ pub(crate) fn origin(string: &ConnectionString, options: &DumpOptions) -> Result
             let facts = facts(&string, "sqlite");
             sqlite_logical::odbc_origin(opener(string, sqlite_logical::refusal)()?, facts)
         }
+        Dialect::SqlServer => {
+            let facts = facts(&string, "sqlserver");
+            sqlserver::origin(string, facts, options)
+        }
     }
 }
 
@@ -94,6 +100,10 @@ pub(crate) fn target(string: &ConnectionString) -> Result<Box<dyn Target>> {
             let loader = opener(string, sqlite_logical::refusal)()?;
             sqlite_logical::odbc_target([session, loader], facts)
         }
+        Dialect::SqlServer => {
+            let facts = facts(&string, "sqlserver");
+            sqlserver::target(string, facts)
+        }
     }
 }
 
@@ -106,6 +116,7 @@ pub(crate) fn server(string: &ConnectionString) -> Result<Box<dyn Server>> {
             let what = "a driver for SQLite makes and drops no files: give the address as `sqlite:…`".to_owned();
             Err(LogicalError::Unsupported(what))
         }
+        Dialect::SqlServer => sqlserver::server(string),
     }
 }
 
@@ -118,5 +129,6 @@ pub(crate) fn inspect(string: &ConnectionString) -> Result<Inspection> {
             let file = string.database().unwrap_or_default().to_owned();
             sqlite_logical::odbc_inspect(opener(string, sqlite_logical::refusal)()?, &file)
         }
+        Dialect::SqlServer => sqlserver::inspect(string),
     }
 }

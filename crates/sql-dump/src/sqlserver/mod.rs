@@ -4,6 +4,7 @@
 //! what of it is proven here.
 
 mod backup;
+mod dialect;
 mod error;
 mod external;
 mod facts;
@@ -25,6 +26,8 @@ use backup_core::secret::Secret;
 use crate::ConnectionString;
 
 pub use crate::scratch::scratch_name;
+pub(crate) use dialect::{inspect, origin, server, target};
+
 pub use backup::{BackupFile, BackupSet, BackupTaken, FileKind};
 pub use error::SqlServerError;
 pub use external::{ExternalBackup, Reading, Verdict};

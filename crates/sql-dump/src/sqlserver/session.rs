@@ -54,6 +54,10 @@ impl Session {
         })?;
         Ok(Self { link, cancel: cancel.clone() })
     }
+
+    pub(super) fn link(&self) -> &WideLink {
+        &self.link
+    }
 }
 
 impl Talk for Session {
@@ -114,10 +118,7 @@ impl Running {
     reason = "odbc-api has no safe call that keeps a statement open until all of its results were read"
 )]
 fn read_to_end(statement: &mut StatementImpl<'_>, sql: &str, answer: &mut Answer, heard: &mut dyn FnMut(&Message)) {
-    let text: Vec<u16> = sql.encode_utf16().collect();
-    let length = i32::try_from(text.len()).expect("no statement is that long");
-    // SAFETY: no parameter is bound; the text is as long as it says.
-    let mut result = sql_result(unsafe { SQLExecDirectW(statement.as_sys(), text.as_ptr(), length) }, "SQLExecDirectW");
+    let mut result = execute(statement, sql);
     let mut is_first = true;
     for _ in 0..MOST_RESULTS {
         let said = messages(statement);
@@ -140,6 +141,15 @@ fn read_to_end(statement: &mut StatementImpl<'_>, sql: &str, answer: &mut Answer
         result = unsafe { statement.more_results() };
     }
     answer.end = End::Failed;
+}
+
+/// Sends a batch; no parameter is bound.
+#[expect(unsafe_code, reason = "odbc-api sends statements in one kind of text only")]
+pub(super) fn execute(statement: &StatementImpl<'_>, sql: &str) -> SqlResult<()> {
+    let text: Vec<u16> = sql.encode_utf16().collect();
+    let length = i32::try_from(text.len()).expect("no statement is that long");
+    // SAFETY: no parameter is bound; the text is as long as it says.
+    sql_result(unsafe { SQLExecDirectW(statement.as_sys(), text.as_ptr(), length) }, "SQLExecDirectW")
 }
 
 /// HY010 by the driver manager, HY007 by Driver 18.
@@ -221,7 +231,7 @@ fn value(statement: &mut StatementImpl<'_>, index: u16) -> Result<Option<String>
 }
 
 /// What the driver has to say about the last call.
-fn messages(statement: &StatementImpl<'_>) -> Vec<Message> {
+pub(super) fn messages(statement: &StatementImpl<'_>) -> Vec<Message> {
     let message = |number| {
         let said = record(statement, number)?;
         Some(Message { number: said.number, text: without_origin(&said.text).to_owned(), state: said.state })
