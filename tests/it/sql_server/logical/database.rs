@@ -101,7 +101,7 @@ pub(super) fn kinds() -> Vec<(Declared, Value)> {
         ((14, "guid", "uniqueidentifier", 16, 0, 0), text("33221100-5544-7766-8899-AABBCCDDEEFF")),
         ((15, "char", "char", 4, 0, 0), text("é   ")),
         ((16, "varchar", "varchar", 8000, 0, 0), text("'Größe'")),
-        ((17, "nvarchar", "nvarchar", 8000, 0, 0), text("tab\tline\r\n🦀 '\\ N")),
+        ((17, "nvarchar", "nvarchar", 8000, 0, 0), text("tab\tline\r\n🦀 '\\ N\0")),
         ((18, "empty", "nvarchar", 20, 0, 0), text("")),
         ((19, "bin", "binary", 4, 0, 0), text("FF000000")),
         ((20, "vbin", "varbinary", 8000, 0, 0), Value::Bytes(vec![0, 255, 16])),
@@ -112,7 +112,7 @@ pub(super) fn kinds() -> Vec<(Declared, Value)> {
         ),
         ((23, "xml", "xml", -1, 0, 0), text("<a>\n ü🦀 </a>")),
         ((24, "geo", "geography", -1, 0, 0), Value::Bytes(vec![0xE6, 0x10, 0, 0])),
-        ((25, "max", "nvarchar", -1, 0, 0), Value::Text("漢🦀ü\t".repeat(40_000))),
+        ((25, "max", "nvarchar", -1, 0, 0), Value::Text("漢🦀ü'\0\t".repeat(40_000))),
         ((26, "vmax", "varbinary", -1, 0, 0), Value::Bytes((0..=255).cycle().take(900_001).collect())),
     ]
 }
@@ -217,10 +217,6 @@ pub(super) fn database() -> Script {
     computed[12] = "([ID]*(2))".into();
     columns.extend([counted, named, computed]);
 
-    let kind_row: Vec<Value> = kinds().into_iter().map(|(_, value)| value).collect();
-    let nulls = vec![Value::Null; kind_row.len()];
-    let kind_columns: Vec<Column> =
-        kind_row.iter().enumerate().map(|(n, value)| Column::new(&format!("c{n}"), on_the_wire(value))).collect();
     let view = "CREATE VIEW sms.V AS -- what?\nSELECT '?' AS q, [ID] FROM dbo.[Sites ]]']";
     empty()
         .on_part("FROM sys.schemas AS s WHERE", answer(&["name"], vec![vec!["sms".into()]]))
@@ -290,16 +286,24 @@ pub(super) fn database() -> Script {
             ),
         )
         .on("SELECT CONVERT(bigint, MIN([ID]))", answer(&["low", "high"], vec![vec![Value::Int(1), Value::Int(5000)]]))
-        .when(move |sql| {
+        .when(|sql| {
             let wanted = sql.starts_with("SELECT ")
                 && sql.contains(" FROM [dbo].[Kinds]")
                 && sql.contains("CONVERT(varchar(20), [id])");
-            wanted.then(|| vec![table(kind_columns.clone(), vec![kind_row.clone(), nulls.clone()]), done()])
+            wanted.then(|| {
+                kinds_answer(&[kinds().into_iter().map(|(_, value)| value).collect(), vec![Value::Null; kinds().len()]])
+            })
         })
         .when(|sql| {
             let wanted = sql.starts_with("SELECT CONVERT(varchar(20), [ID]), [Name] FROM [dbo].[Sites ]]']");
             wanted.then(|| answer(&["a", "b"], range(sql)))
         })
+}
+
+/// Rows of the first table.
+pub(super) fn kinds_answer(rows: &[Vec<Value>]) -> Vec<Step> {
+    let columns = kinds().iter().map(|(declared, value)| Column::new(declared.1, on_the_wire(value))).collect();
+    vec![table(columns, rows.to_vec()), done()]
 }
 
 fn on_the_wire(value: &Value) -> Type {

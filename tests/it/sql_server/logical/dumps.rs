@@ -33,13 +33,13 @@ fn a_database_is_dumped_from_a_snapshot() {
 /// Values of each type at its ends, and as NULL, in the text of a dump.
 #[test]
 fn every_type_is_dumped() {
-    let long = format!("{}\t\\\\x{}", "漢🦀ü\\t".repeat(40_000), {
+    let long = format!("{}\t\\\\x{}", "漢🦀ü'\0\\t".repeat(40_000), {
         let bytes: Vec<u8> = (0..=255).cycle().take(900_001).collect();
         bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>()
     });
     let row = "-9223372036854775808\t1\t255\t-9999999999999999999999999999.9999999999\t-922337203685477.5808\t-1.7976931348623157e+308\t\
         1.1754943508222875e-038\t0001-01-01\t23:59:59.9999999\t1753-01-01 00:00:00.003\t2079-06-06 23:59:00.000\t9999-12-31 23:59:59.999\t\
-        0001-01-01 00:00:00.0000000 -14:00\t33221100-5544-7766-8899-AABBCCDDEEFF\té   \t'Größe'\ttab\\tline\\r\\n🦀 '\\\\ N\t\t\\\\xFF000000\t\
+        0001-01-01 00:00:00.0000000 -14:00\t33221100-5544-7766-8899-AABBCCDDEEFF\té   \t'Größe'\ttab\\tline\\r\\n🦀 '\\\\ N\0\t\t\\\\xFF000000\t\
         \\\\x00FF10\t\\\\x5AC0\tCONVERT(sql_variant, CONVERT(datetime2(7), N'2026-11-25 21:05:06.1234567'))\t<a>\\n ü🦀 </a>\t\\\\xE6100000\t";
     let nulls = vec!["\\N"; 26].join("\t");
     for driver in DRIVERS {

@@ -6,7 +6,7 @@ use sql_dump::logical::{DumpFile, DumpOptions, DumpSink, LogicalError, prepare};
 use tds_server::{Column, Event, Script, Step, TdsServer, Type, Value, done, error, table};
 
 use super::super::{DRIVERS, Driver};
-use super::database::{RUN, about, answer, database, empty, may};
+use super::database::{RUN, about, answer, database, empty, kinds, kinds_answer, may};
 use super::store::refusing;
 use super::{address, count, dump, folder, sent, serve, try_dump, whole};
 
@@ -224,6 +224,20 @@ fn half_a_pair_is_not_bent() {
             let error = fails(driver, &server);
             assert!(whole(&error).contains("surrogates"), "{driver:?}, {kind:?}: {}", whole(&error));
         }
+    }
+}
+
+#[test]
+fn a_variant_that_cannot_be_kept_is_told() {
+    for driver in DRIVERS {
+        let mut row = vec![Value::Null; kinds().len()];
+        row[21] = "no literal: varchar".into();
+        let server = serve(database().on("SELECT CONVERT(varchar(20), [id])", kinds_answer(&[row])));
+        let error = fails(driver, &server);
+        assert!(
+            error.to_string().contains("`variant`") && error.to_string().contains("`varchar`"),
+            "{driver:?}: {error}"
+        );
     }
 }
 

@@ -191,7 +191,12 @@ fn put_indexes(indexes: &[&Index], left_out: &BTreeSet<Place>, catalog: &mut Cat
             catalog.not_covered.push(format!("index {}: a column of it is not covered", index.name));
             continue;
         }
-        let kind = if index.is_key() { Kind::Constraint } else { Kind::Index };
+        let kind = match index {
+            // It can need a view that waits for another one.
+            index if index.is_of_view => Kind::View,
+            index if index.is_key() => Kind::Constraint,
+            _ => Kind::Index,
+        };
         catalog.post.push(statement(kind, &index.name, index.sql()));
         let off = index.disabling().map(|sql| statement(Kind::Value, &index.name, sql));
         catalog.post.extend(off);

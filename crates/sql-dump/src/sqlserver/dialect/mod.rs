@@ -15,6 +15,8 @@ mod snapshot;
 mod statements;
 mod stream;
 mod target;
+#[cfg(test)]
+mod tests;
 mod variant;
 mod words;
 

@@ -1,7 +1,7 @@
 //! Dumping from SQL Server.
 
 use super::reader::Reader;
-use super::snapshot::{Hold, sweep};
+use super::snapshot::{Hold, Ready};
 use super::stream::Stream;
 use super::words::{is_whole_number, table_name};
 use super::{Opener, Result, ask, catalog, run};
@@ -18,13 +18,11 @@ const OLDEST: u32 = 13;
 
 struct SqlServerOrigin {
     facts: Facts,
-    opener: Opener,
     // Dropped before what holds the moment: a database that is in use cannot be dropped.
     readers: Vec<Reader>,
-    control: Option<Box<dyn Stream>>,
+    ready: Option<Ready>,
     hold: Option<Hold>,
     about: About,
-    shared_snapshot: bool,
 }
 
 /// What is known before the moment.
@@ -41,11 +39,9 @@ pub(crate) fn origin(string: ConnectionString, mut facts: Facts, options: &DumpO
     let mut readers = (0..options.connections.clamp(1, 4)).map(reader).collect::<Result<Vec<_>>>()?;
     let about = about(&mut *readers[0].session)?;
     whole_view(&mut *readers[0].session)?;
-    let mut control = opener.open()?;
-    sweep(&mut *control, &about.database)?;
+    let ready = if options.shared_snapshot { Some(Ready::new(opener, &about.database)?) } else { None };
     facts.server.clone_from(&about.server);
-    let shared_snapshot = options.shared_snapshot;
-    Ok(Box::new(SqlServerOrigin { facts, opener, readers, control: Some(control), hold: None, about, shared_snapshot }))
+    Ok(Box::new(SqlServerOrigin { facts, readers, ready, hold: None, about }))
 }
 
 pub(super) fn about(session: &mut dyn Stream) -> Result<About> {
@@ -157,11 +153,10 @@ impl Origin for SqlServerOrigin {
     }
 
     fn pin(&mut self) -> Result<Moment> {
-        let control = self.control.take().filter(|_| self.shared_snapshot);
-        let Some(control) = control else {
+        let Some(ready) = self.ready.take() else {
             return Ok(Moment { pinned_by: "nothing".to_owned(), ..Moment::default() });
         };
-        match Hold::make(control, self.opener.clone(), &self.about.database) {
+        match ready.make() {
             Ok(hold) => self.enter(hold),
             Err(why @ LogicalError::Failed { .. }) => self.isolate(&why),
             Err(error) => Err(error),

@@ -2,7 +2,9 @@
 
 use super::Result;
 use super::stream::{Got, Stream};
+use super::variant::CANNOT;
 use super::words::{shape, shown, table_name};
+use crate::logical::LogicalError;
 use crate::logical::catalog::{Column, Encoding, Table};
 use crate::logical::chunk::RowWriter;
 use crate::logical::row_text::{HEX_MARK, escape};
@@ -72,8 +74,8 @@ impl Line<'_, '_> {
     fn take(&mut self, got: Got<'_>) -> Result<()> {
         match got {
             Got::Null => self.text.extend_from_slice(b"\\N"),
-            Got::Text(text) => self.piece(text.as_bytes(), false),
-            Got::Bytes(bytes) => self.piece(bytes, true),
+            Got::Text(text) => self.piece(text.as_bytes(), false)?,
+            Got::Bytes(bytes) => self.piece(bytes, true)?,
             Got::EndField => {
                 self.field += 1;
                 self.has_begun = false;
@@ -86,8 +88,12 @@ impl Line<'_, '_> {
         if self.text.len() >= LONG { self.pass_on() } else { Ok(()) }
     }
 
-    fn piece(&mut self, piece: &[u8], is_bytes: bool) {
-        let encoding = self.columns[self.field].encoding;
+    fn piece(&mut self, piece: &[u8], is_bytes: bool) -> Result<()> {
+        let column = &self.columns[self.field];
+        let encoding = column.encoding;
+        if encoding == Encoding::Literal && piece.starts_with(CANNOT.as_bytes()) {
+            return Err(not_kept(column, piece));
+        }
         if encoding == Encoding::Binary && !self.has_begun {
             self.text.extend_from_slice(HEX_MARK);
         }
@@ -97,6 +103,7 @@ impl Line<'_, '_> {
             Encoding::Text | Encoding::Literal => escape(piece, &mut self.text),
             Encoding::Number | Encoding::Binary => self.text.extend_from_slice(piece),
         }
+        Ok(())
     }
 
     fn pass_on(&mut self) -> Result<()> {
@@ -119,6 +126,12 @@ impl Line<'_, '_> {
         self.text.clear();
         Ok(())
     }
+}
+
+fn not_kept(column: &Column, piece: &[u8]) -> LogicalError {
+    let base = String::from_utf8_lossy(&piece[CANNOT.len()..]);
+    let name = &column.name;
+    LogicalError::Unsupported(format!("column `{name}` has an sql_variant of type `{base}` that cannot be kept"))
 }
 
 fn digit(half: u8) -> u8 {

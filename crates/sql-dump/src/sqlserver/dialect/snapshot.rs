@@ -12,6 +12,15 @@ use crate::sqlserver::tsql::{name, text};
 /// What the name of every snapshot begins with. No other database is ever dropped.
 const PREFIX: &str = "sitebackup_dump_";
 
+/// All that a snapshot needs, so that making it is one statement.
+pub(super) struct Ready {
+    control: Box<dyn Stream>,
+    opener: Opener,
+    name: String,
+    source: String,
+    creation: String,
+}
+
 /// A snapshot. Dropping it drops the database.
 pub(super) struct Hold {
     control: Box<dyn Stream>,
@@ -21,21 +30,29 @@ pub(super) struct Hold {
     is_released: bool,
 }
 
-impl Hold {
-    /// Makes a snapshot of the database `source`.
-    pub(super) fn make(mut control: Box<dyn Stream>, opener: Opener, source: &str) -> Result<Self> {
-        let action = "name a database snapshot";
-        let run_id =
-            value(&mut *control, action, "SELECT LOWER(REPLACE(CONVERT(nvarchar(36), NEWID()), N'-', N'')) AS id")?;
-        let snapshot = format!("{PREFIX}{run_id}");
-        lock(&mut *control, &snapshot)?;
-        let files = files(&mut *control)?;
-        // From here on it is dropped on every way out: the server may have made it even where no answer came.
-        let mut hold = Self { control, opener, name: snapshot, source: source.to_owned(), is_released: false };
-        run(&mut *hold.control, "make a database snapshot", &creation(&hold.name, source, &files))?;
-        Ok(hold)
+impl Ready {
+    /// Names a snapshot of the database `source`, and locks the name.
+    pub(super) fn new(opener: Opener, source: &str) -> Result<Self> {
+        let mut control = opener.open()?;
+        sweep(&mut *control, source)?;
+        let id = "SELECT LOWER(REPLACE(CONVERT(nvarchar(36), NEWID()), N'-', N'')) AS id";
+        let name = format!("{PREFIX}{}", value(&mut *control, "name a database snapshot", id)?);
+        lock(&mut *control, &name)?;
+        let creation = creation(&name, source, &files(&mut *control)?);
+        Ok(Self { control, opener, name, source: source.to_owned(), creation })
     }
 
+    /// Makes the snapshot.
+    pub(super) fn make(self) -> Result<Hold> {
+        let Self { control, opener, name, source, creation } = self;
+        // From here on it is dropped on every way out: the server may have made it even where no answer came.
+        let mut hold = Hold { control, opener, name, source, is_released: false };
+        run(&mut *hold.control, "make a database snapshot", &creation)?;
+        Ok(hold)
+    }
+}
+
+impl Hold {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -70,7 +87,7 @@ impl Drop for Hold {
 }
 
 /// Drops the snapshots that runs left which were killed.
-pub(super) fn sweep(session: &mut dyn Stream, source: &str) -> Result<()> {
+fn sweep(session: &mut dyn Stream, source: &str) -> Result<()> {
     let sql = format!(
         "SELECT name FROM sys.databases WHERE source_database_id = DB_ID() AND LEFT(name, {}) = {}",
         PREFIX.len(),

@@ -78,7 +78,12 @@ impl Target for SqlServerTarget {
     }
 
     fn loaders(&mut self, wanted: usize) -> Result<Vec<Box<dyn RowLoader>>> {
-        let open = |_| Ok(Box::new(Loader { session: self.opener.open()?, note }) as Box<dyn RowLoader>);
+        let open = |_| {
+            let mut session = self.opener.open()?;
+            // Nobody but the other loaders can be in the way, and they end.
+            run(&mut *session, "set up the session", "SET LOCK_TIMEOUT -1")?;
+            Ok(Box::new(Loader { session, note }) as Box<dyn RowLoader>)
+        };
         (0..wanted.clamp(1, 4)).map(open).collect()
     }
 

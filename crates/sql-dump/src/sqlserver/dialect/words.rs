@@ -115,7 +115,8 @@ pub(super) fn literal(column: &Column, field: &[u8], sql: &mut String) {
         ("bit" | "tinyint" | "smallint" | "int" | "bigint" | "float" | "real", _) if is_number(field) => {
             sql.push_str(&String::from_utf8_lossy(field));
         }
-        ("sql_variant", _) => sql.push_str(&given(field)),
+        // A NUL can only stand in a text there.
+        ("sql_variant", _) => sql.push_str(&given(field).replace('\0', "' + NCHAR(0) + N'")),
         (word @ ("hierarchyid" | "geography" | "geometry"), _) => {
             sql.push_str(&format!("CONVERT({word}, {})", bytes(field)));
         }
