@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let rows: u64 = report.manifest.tables.iter().map(|table| table.rows).sum();
             println!("{} tables, {rows} rows; {}", report.manifest.tables.len(), report.manifest.moment.pinned_by);
             report.not_covered.iter().for_each(|line| println!("not in the dump: {line}"));
+            report.left_behind.iter().for_each(|line| println!("left on the server: {line}"));
         }
         ["restore", folder, address] => {
             let report = restore(&FolderDump::new(folder), &Address::parse(address)?, &RestoreOptions::default())?;

@@ -3,7 +3,7 @@
 //! [`SqliteDatabase`] is the adapter for SQLite, the embedded default. It carries its own SQLite and needs nothing installed.
 //! [`sqlserver`] has SQL Server take, prove and restore its own backups; it needs an ODBC driver.
 //! [`ConnectionString`] leads to a server through ODBC and never shows a password.
-//! [`logical`] takes the rows of PostgreSQL, MariaDB and SQLite databases out as text, and puts them back.
+//! [`logical`] takes the rows of PostgreSQL, MariaDB, SQLite and SQL Server databases out as text, and puts them back.
 //!
 //! ```
 //! use backup_core::path::SitePath;

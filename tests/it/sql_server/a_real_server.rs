@@ -3,6 +3,8 @@
 //! It makes a database, backs it up into the server's default data folder, restores it under a scratch name, and drops both. The backup
 //! files stay there: nothing here can remove a file of a server. Without the variable nothing is proven: the table of `cargo xtask test` says so.
 
+mod rows;
+
 use backup_core::cancel::Cancel;
 use sql_dump::sqlserver::{BackupOrder, Reading, RestoreOrder, SqlServer, Verdict, compare, scratch_name};
 

@@ -17,7 +17,8 @@ use crate::{postgres, sqlite_logical};
 /// - `postgresql://user:password@host:5432/database`: PostgreSQL by its own protocol, rows by COPY. Without TLS: where the server
 ///   asks for it, use the ODBC driver.
 /// - `sqlite:/path/to/file.db`: SQLite, which the program carries with it.
-/// - anything else: an ODBC connection string, such as `Driver={MariaDB Unicode};Server=…;Database=…;Uid=…;Pwd=…`.
+/// - anything else: an ODBC connection string, such as `Driver={MariaDB Unicode};Server=…;Database=…;Uid=…;Pwd=…`;
+///   for MariaDB, SQLite, PostgreSQL and SQL Server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address(pub(super) Kind);
 

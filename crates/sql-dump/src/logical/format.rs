@@ -19,7 +19,7 @@ pub struct Manifest {
     pub format: u32,
     /// The program that wrote it.
     pub tool: String,
-    /// `postgresql`, `mariadb` or `sqlite`.
+    /// `postgresql`, `mariadb`, `sqlite` or `sqlserver`.
     pub dialect: String,
     /// The server with its version.
     pub server: String,
