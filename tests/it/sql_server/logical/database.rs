@@ -285,6 +285,11 @@ pub(super) fn database() -> Script {
                 ],
             ),
         )
+        .on("SELECT CONVERT(bigint, COUNT_BIG(*)) AS n FROM [dbo].[Kinds]", count(2))
+        .when(|sql| {
+            let wanted = sql.starts_with("SELECT CONVERT(bigint, COUNT_BIG(*)) AS n FROM [dbo].[Sites ]]']");
+            wanted.then(|| count(range(sql).len()))
+        })
         .on("SELECT CONVERT(bigint, MIN([ID]))", answer(&["low", "high"], vec![vec![Value::Int(1), Value::Int(5000)]]))
         .when(|sql| {
             let wanted = sql.starts_with("SELECT ")
@@ -298,6 +303,10 @@ pub(super) fn database() -> Script {
             let wanted = sql.starts_with("SELECT CONVERT(varchar(20), [ID]), [Name] FROM [dbo].[Sites ]]']");
             wanted.then(|| answer(&["a", "b"], range(sql)))
         })
+}
+
+pub(super) fn count(rows: usize) -> Vec<Step> {
+    answer(&["n"], vec![vec![Value::Int(rows as i128)]])
 }
 
 /// Rows of the first table.

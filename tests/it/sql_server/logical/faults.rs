@@ -6,7 +6,7 @@ use sql_dump::logical::{DumpFile, DumpOptions, DumpSink, LogicalError, prepare};
 use tds_server::{Column, Event, Script, Step, TdsServer, Type, Value, done, error, table};
 
 use super::super::{DRIVERS, Driver};
-use super::database::{RUN, about, answer, database, empty, kinds, kinds_answer, may};
+use super::database::{RUN, about, answer, count as counted, database, empty, kinds, kinds_answer, may};
 use super::store::refusing;
 use super::{address, count, dump, folder, sent, serve, try_dump, whole};
 
@@ -61,6 +61,17 @@ fn an_error_behind_the_rows_counts() {
         let server = serve(database().on("SELECT CONVERT(varchar(20), [ID])", steps));
         let error = fails(driver, &server);
         assert!(whole(&error).contains("824"), "{driver:?}: {}", whole(&error));
+    }
+}
+
+/// Whatever a driver says of the end of the rows.
+#[test]
+fn a_table_that_is_shorter_than_the_server_counts_is_no_table() {
+    for driver in DRIVERS {
+        let server = serve(database().on("SELECT CONVERT(bigint, COUNT_BIG(*)) AS n FROM [dbo].[Kinds]", counted(3)));
+        let error = fails(driver, &server);
+        assert!(matches!(&error, LogicalError::Changed { table, .. } if table == "dbo.Kinds"), "{driver:?}: {error}");
+        assert!(whole(&error).contains("2 rows came, the server counts 3"), "{}", whole(&error));
     }
 }
 

@@ -1,12 +1,12 @@
 //! A restore: its statements, its rows, going on after a loss, and what is refused.
 
-use sql_dump::logical::{FolderDump, LogicalError};
+use sql_dump::logical::{DumpOptions, FolderDump, LogicalError};
 use tempfile::TempDir;
 
 use super::super::{DRIVERS, Driver};
-use super::database::database;
-use super::store::{Store, refusing};
-use super::{count, dump, folder, serve, try_restore, whole};
+use super::database::{answer, count as counted, database};
+use super::store::{Store, refusing, refusing_once};
+use super::{address, count, dump, folder, serve, try_restore, whole};
 
 fn a_dump() -> (TempDir, FolderDump) {
     let (scratch, place) = folder();
@@ -98,6 +98,45 @@ fn a_restore_goes_on_after_a_lost_connection() {
             try_restore(driver, &server, &place).unwrap_or_else(|error| panic!("{driver:?}: {}", whole(&error)));
         assert!(report.chunks_before > 0 && report.compared, "{driver:?}: {report:?}");
         assert_eq!(count(&server, "CREATE TABLE [dbo].[Kinds]"), 1, "{driver:?}");
+    }
+}
+
+/// The server takes no more than 1000 rows in one INSERT; the store would not either.
+#[test]
+fn many_rows_of_a_chunk_are_loaded_by_several_statements() {
+    let (_scratch, place) = folder();
+    let options = DumpOptions { connections: 1, ..DumpOptions::default() };
+    let source = serve(database());
+    sql_dump::logical::dump(&address(Driver::FreeTds, &source), &place, &options).expect("a dump");
+    let server = serve(Store::default().script());
+    try_restore(Driver::FreeTds, &server, &place).expect("it is restored");
+    assert_eq!(count(&server, "INSERT INTO [dbo].[Sites"), 5);
+}
+
+/// A view that needs another one waits for it.
+#[test]
+fn a_view_is_tried_again_after_the_others() {
+    let (_scratch, place) = a_dump();
+    for driver in DRIVERS {
+        let server = serve(refusing_once(Store::default().script(), "CREATE VIEW", 208));
+        try_restore(driver, &server, &place).unwrap_or_else(|error| panic!("{driver:?}: {}", whole(&error)));
+        assert_eq!(count(&server, "CREATE VIEW"), 2, "{driver:?}");
+    }
+}
+
+/// What is in the database then is not what is in the dump.
+#[test]
+fn a_row_that_the_server_alters_is_found() {
+    let (_scratch, place) = a_dump();
+    for driver in DRIVERS {
+        let altered = answer(&["a", "b"], vec![vec!["1".into(), "another".into()]]);
+        let script = Store::default().script().on("SELECT CONVERT(varchar(20), [ID]), [Name] FROM", altered);
+        let script = script.on("SELECT CONVERT(bigint, COUNT_BIG(*)) AS n FROM [dbo].[Sites", counted(1));
+        let error = try_restore(driver, &serve(script), &place).expect_err("it differs");
+        assert!(
+            matches!(&error, LogicalError::Differs { table, .. } if table == "dbo.Sites ]'"),
+            "{driver:?}: {error}"
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tds_server::{Script, Step, Value, done, error};
 
-use super::database::{Declared, answer, database, kinds};
+use super::database::{Declared, answer, count, database, kinds};
 
 /// A literal, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +75,12 @@ impl State {
                 let steps = self.progress.iter().flatten().map(|step| vec![Value::from(step.as_str())]).collect();
                 Some(answer(&["step"], steps))
             }
+            _ if sql.starts_with("SELECT CONVERT(bigint, COUNT_BIG(*)) AS n FROM [dbo].[Kinds]") => {
+                Some(count(self.tables.get("[dbo].[Kinds]")?.len()))
+            }
+            _ if sql.starts_with("SELECT CONVERT(bigint, COUNT_BIG(*)) AS n FROM [dbo].[Sites") => {
+                Some(count(self.sites(sql)?.len()))
+            }
             _ if sql.contains(" FROM [dbo].[Kinds]") => {
                 let rows = self.tables.get("[dbo].[Kinds]")?.iter();
                 let kinds = kinds();
@@ -83,17 +89,20 @@ impl State {
                 let rows = rows.map(|row| row.iter().zip(&kinds).map(value).collect()).collect();
                 Some(answer(&vec!["c"; kinds.len()], rows))
             }
-            _ if sql.contains("[Name] FROM [dbo].[Sites ]]'] WHERE") => {
-                let bound = |mark: &str| sql.split(mark).nth(1)?.split(' ').next()?.parse::<i64>().ok();
-                let range = bound("[ID] >= ").unwrap_or(i64::MIN)..bound("[ID] < ").unwrap_or(i64::MAX);
-                let rows = self.tables.get("[dbo].[Sites ]]']")?.iter();
-                let rows =
-                    rows.map(|row| row.iter().map(|literal| as_read(literal, "", &Value::Null)).collect::<Vec<_>>());
-                let is_asked = |row: &Vec<Value>| matches!(&row[0], Value::Text(id) if range.contains(&id.parse().expect("a number")));
-                Some(answer(&["a", "b"], rows.filter(is_asked).collect()))
-            }
+            _ if sql.contains("[Name] FROM [dbo].[Sites ]]']") => Some(answer(&["a", "b"], self.sites(sql)?)),
             _ => None,
         }
+    }
+
+    /// Those that a query with a range asks for; none before there is a table.
+    fn sites(&self, sql: &str) -> Option<Vec<Vec<Value>>> {
+        let bound = |mark: &str| sql.split(mark).nth(1)?.split(' ').next()?.parse::<i64>().ok();
+        let range = bound("[ID] >= ").unwrap_or(i64::MIN)..bound("[ID] < ").unwrap_or(i64::MAX);
+        let rows = self.tables.get("[dbo].[Sites ]]']")?.iter();
+        let rows = rows.map(|row| row.iter().map(|literal| as_read(literal, "", &Value::Null)).collect::<Vec<_>>());
+        let is_asked =
+            |row: &Vec<Value>| matches!(&row[0], Value::Text(id) if range.contains(&id.parse().expect("a number")));
+        Some(rows.filter(is_asked).collect())
     }
 
     fn change(&mut self, sql: &str) -> Option<()> {
@@ -268,6 +277,15 @@ fn converted<'a>(sql: &'a str, inside: &'a str) -> (Literal, &'a str) {
         _ if kind == "sql_variant" => (Literal::Variant(sql[..sql.len() - rest.len()].to_owned()), rest),
         value => (value, rest),
     }
+}
+
+/// A server that refuses one statement the first time.
+pub(super) fn refusing_once(script: Script, beginning: &'static str, number: i32) -> Script {
+    let mut first = true;
+    script.when(move |sql| {
+        let refused = sql.starts_with(beginning) && std::mem::take(&mut first);
+        refused.then(|| vec![error(number, "scripted refusal"), done()])
+    })
 }
 
 /// A server that refuses one statement.

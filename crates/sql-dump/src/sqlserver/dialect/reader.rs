@@ -1,9 +1,9 @@
 //! Reading the rows of a table.
 
-use super::Result;
 use super::stream::{Got, Stream};
 use super::variant::CANNOT;
 use super::words::{shape, shown, table_name};
+use super::{Result, run, value};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Column, Encoding, Table};
 use crate::logical::chunk::RowWriter;
@@ -30,23 +30,36 @@ impl Drop for Reader {
     fn drop(&mut self) {
         if self.is_in_snapshot {
             // A connection that is lost has left by itself.
-            let _ = super::run(&mut *self.session, "leave the snapshot", "USE [master]");
+            let _ = run(&mut *self.session, "leave the snapshot", "USE [master]");
         }
     }
 }
 
-/// Reads a part of a table in one query.
+/// Reads a part of a table in one query, and has the server count it: no driver is believed that a table has ended.
 pub(super) fn read(session: &mut dyn Stream, table: &Table, part: Part, rows: &mut RowWriter<'_>) -> Result<()> {
     let action = format!("read the rows of `{}`", table.title());
     let shapes: Vec<_> = table.columns.iter().map(shape).collect();
-    let mut line = Line { columns: &table.columns, rows, text: Vec::new(), field: 0, has_begun: false, is_long: false };
+    let mut line =
+        Line { columns: &table.columns, rows, text: Vec::new(), field: 0, has_begun: false, is_long: false, count: 0 };
     let read = session.stream(&action, &query(table, part), &shapes, &mut |got| line.take(got));
-    read.map_err(|error| error.about(&table.title()))
+    read.map_err(|error| error.about(&table.title()))?;
+    let counted =
+        value(session, &action, &format!("SELECT CONVERT(bigint, COUNT_BIG(*)) AS n FROM {}", range(table, part)))?;
+    if counted.parse() == Ok(line.count) {
+        return Ok(());
+    }
+    let source = format!("{} rows came, the server counts {counted}", line.count).into();
+    Err(LogicalError::Changed { table: table.title(), source })
 }
 
 pub(super) fn query(table: &Table, part: Part) -> String {
     let list: Vec<String> = table.columns.iter().map(shown).collect();
-    let mut sql = format!("SELECT {} FROM {}", list.join(", "), table_name(table));
+    format!("SELECT {} FROM {}", list.join(", "), range(table, part))
+}
+
+/// The table, and the condition for the part.
+fn range(table: &Table, part: Part) -> String {
+    let mut sql = table_name(table);
     let first = table.key.first().and_then(|place| table.columns.get(*place));
     if let (Part::Keys(from, to), Some(first)) = (part, first) {
         let first = name(&first.name);
@@ -68,6 +81,7 @@ struct Line<'a, 'w> {
     field: usize,
     has_begun: bool,
     is_long: bool,
+    count: u64,
 }
 
 impl Line<'_, '_> {
@@ -115,6 +129,7 @@ impl Line<'_, '_> {
 
     fn end(&mut self) -> Result<()> {
         self.field = 0;
+        self.count += 1;
         if self.is_long {
             self.is_long = false;
             self.rows.piece(&self.text)?;
