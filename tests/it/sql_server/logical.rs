@@ -4,6 +4,7 @@ mod database;
 mod dumps;
 mod faults;
 mod restores;
+mod servers;
 mod store;
 
 use std::path::Path;
