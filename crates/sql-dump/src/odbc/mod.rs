@@ -11,7 +11,7 @@ mod saying;
 mod wide;
 
 pub use connection_string::{ConnectionString, ConnectionStringError};
-pub(crate) use link::{NoLink, WideLink, without_origin};
+pub(crate) use link::{NoLink, Said, WideLink, without_origin};
 pub(crate) use wide::{record, sql_result};
 
 use connection::OdbcConnection;

@@ -10,7 +10,7 @@ use odbc_api::parameter::{Binary, VarCell, WideText};
 use super::Result;
 use super::refusal::judged;
 use crate::logical::LogicalError;
-use crate::odbc::WideLink;
+use crate::odbc::{Said, WideLink};
 use crate::sqlserver::session::{Session, execute, messages};
 use crate::sqlserver::talk::{Message, Talk};
 
@@ -57,10 +57,9 @@ impl Stream for Session {
             shapes.iter().map(|shape| if let Shape::Short(width) = shape { Some(*width) } else { None }).collect();
         // Declared before the statement, so that what is bound outlives it.
         let mut bound = widths.as_deref().map(Bound::new);
-        let none =
-            || LogicalError::Failed { action: action.to_owned(), source: "the driver gives no statement".into() };
+        let none = |said: Said| LogicalError::Failed { action: action.to_owned(), source: said.to_string().into() };
         let link = self.link();
-        let mut statement = link.connection().statement().ok_or_else(none)?;
+        let mut statement = link.statement().map_err(none)?;
         let mut result = Reading { statement: &mut statement, action, link };
         let executed = execute(result.statement, sql);
         result.judge(&executed)?;
