@@ -4,6 +4,7 @@ mod database;
 mod local;
 mod memory;
 mod registries;
+mod served;
 #[cfg(unix)]
 mod shell;
 mod small;
@@ -15,6 +16,7 @@ use database::Sqlite;
 use local::Local;
 use memory::Memory;
 use registries::FileRegistry;
+use served::LogicalSqlite;
 #[cfg(unix)]
 use shell::Services;
 use small::Host;
@@ -44,6 +46,7 @@ conforms! {
     memory_journal: journal on Memory::new;
     memory_recovery_target: recovery_target on Memory::new;
     memory_registry: registry on Memory::new;
+    memory_served_database: served_database on Memory::served;
     memory_services: services on Memory::new;
     memory_shadow_copies: shadow_copies on Memory::new;
     memory_site_files: site_files on Memory::new;
@@ -51,6 +54,7 @@ conforms! {
     memory_staging: staging on Memory::new;
     memory_status_log: status_log on Memory::new;
 
+    logical_sqlite: served_database on LogicalSqlite::new;
     local_destination: destination on Local::new;
     local_recovery_target: recovery_target on Local::new;
     local_site_files: site_files on Local::new;
@@ -66,4 +70,26 @@ conforms! {
     wine_prefix_registry: registry on FileRegistry::wine;
     sqlite_wal_database: database on || Sqlite::new(JournalMode::Wal);
     sqlite_rollback_database: database on || Sqlite::new(JournalMode::Delete);
+}
+
+#[cfg(all(unix, feature = "servers"))]
+mod on_servers {
+    use std::sync::Arc;
+
+    use tests::conformance::served_database::suite;
+    use tests::servers::{MariaDb, Postgres};
+
+    use super::served::servers::{Served, Server};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn logical_postgres() {
+        let server = Arc::new(Server::Postgres(Postgres::start()));
+        suite(|| Served::new(&server)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn logical_mariadb() {
+        let server = Arc::new(Server::MariaDb(MariaDb::start()));
+        suite(|| Served::new(&server)).await;
+    }
 }

@@ -185,6 +185,9 @@ fn it_is_recovered_in_place_and_rehearsed(server: &dyn Server) {
     let (test, _secrets) = running(server);
     test.workload.wait_for_progress().expect("the site works");
     test.backup(0);
+    let checked = test.run(&["check"]);
+    assert_eq!(checked.code, 3, "Setup takes no logical dump back: {checked:#?}");
+    assert!(checked.stderr.contains("option 10"), "{checked:#?}");
     let before = server.databases();
     let rehearsed = test.run(&["rehearse"]);
     assert_eq!(rehearsed.code, 0, "{rehearsed:#?}");

@@ -7,7 +7,7 @@ use backup_core::memory::{MemoryFile, World};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::clock::Clock;
 use backup_core::ports::commands::{CommandEnd, CommandOutcome, Commands};
-use backup_core::ports::database::SiteDatabase;
+use backup_core::ports::database::{DatabaseForm, SiteDatabase};
 use backup_core::ports::destination::{Destination, StoredSnapshot};
 use backup_core::ports::journal::RunJournal;
 use backup_core::ports::recovery_target::RecoveryTarget;
@@ -25,6 +25,7 @@ use tests::conformance::destination::DestinationBench;
 use tests::conformance::journal::JournalBench;
 use tests::conformance::recovery_target::RecoveryBench;
 use tests::conformance::registry::RegistryBench;
+use tests::conformance::served_database::ServedBench;
 use tests::conformance::services::ServicesBench;
 use tests::conformance::shadow_copies::ShadowCopiesBench;
 use tests::conformance::status_log::StatusLogBench;
@@ -54,6 +55,13 @@ impl Memory {
             state.registry.insert(key.to_lowercase(), key.as_bytes().to_vec());
         }
         drop(state);
+        memory
+    }
+
+    /// With the database of a server.
+    pub(super) fn served() -> Self {
+        let memory = Self::new();
+        memory.0.lock().database_form = DatabaseForm::Logical;
         memory
     }
 
@@ -259,6 +267,30 @@ impl DatabaseBench for Memory {
     fn damage(&self, _file: &SitePath) -> bool {
         self.0.lock().database_faults.push("page 3 is not a page".to_owned());
         true
+    }
+}
+
+impl ServedBench for Memory {
+    fn database(&self) -> Arc<dyn SiteDatabase> {
+        Arc::new(self.quiet())
+    }
+
+    fn destination(&self) -> Arc<dyn Destination> {
+        Arc::new(self.quiet())
+    }
+
+    fn write(&self, number: u64) {
+        DatabaseBench::write(self, number);
+    }
+
+    fn number(&self, scratch: Option<&str>) -> Option<u64> {
+        let state = self.0.lock();
+        let content = scratch.map_or(Some(&state.database), |name| state.scratch_databases.get(name))?;
+        String::from_utf8(content.clone()).ok()?.parse().ok()
+    }
+
+    fn empty(&self) {
+        self.0.lock().database.clear();
     }
 }
 

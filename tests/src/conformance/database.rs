@@ -67,12 +67,12 @@ async fn prepare(bench: &dyn DatabaseBench, number: u64) -> Copying {
     Copying { staging, copy }
 }
 
-fn folder(staging: &Arc<dyn Staging>, number: u64) -> DatabaseFolder {
+pub(super) fn folder(staging: &Arc<dyn Staging>, number: u64) -> DatabaseFolder {
     DatabaseFolder::new(run(number), "CM_P01".to_owned(), Arc::clone(staging), rel(FOLDER))
 }
 
 /// Where the copy lies in the snapshot.
-fn place(dump: &DatabaseDump) -> RelPath {
+pub(super) fn place(dump: &DatabaseDump) -> RelPath {
     rel(FOLDER).join(dump.place.as_ref().expect("it is in the snapshot"))
 }
 
