@@ -2,6 +2,8 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
 mod bench;
+// The servers that it starts are those of Unix.
+#[cfg(unix)]
 mod bench_sql;
 mod codegen;
 mod demo;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         "demo" => demo::run(rest),
         "test" => test::run(rest),
         "windows" => windows::run(rest),
+        #[cfg(unix)]
         "bench" if rest.first().is_some_and(|part| part == "sql") => bench_sql::run(rest),
         "bench" => bench::run(rest),
         bench::registry::VERB => bench::registry::run(rest),

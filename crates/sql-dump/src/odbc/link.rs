@@ -28,7 +28,7 @@ pub(crate) struct Link<C> {
 /// The connection of a dialect. Its text travels as bytes: drivers without a taste for UTF-16 get it mangled by the driver manager.
 pub(crate) type ByteLink = Link<Connection<'static>>;
 
-/// The connection of SQL Server. Its text travels as UTF-16: Microsoft's driver reads bytes as Latin-1 in a process that has set no locale.
+/// The connection of SQL Server. Its text travels as UTF-16: bytes reach Microsoft's driver as if they were Latin-1.
 pub(crate) type WideLink = Link<Wide>;
 
 /// Why no connection came about. What was said is scrubbed.
