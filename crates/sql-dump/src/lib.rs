@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod interrupted;
 pub mod logical;
 mod mariadb;
 mod odbc;

@@ -9,10 +9,10 @@ use backup_core::manifest::FileRecord;
 use backup_core::path::SitePath;
 use backup_core::ports::database::DatabaseError;
 use backup_core::ports::destination::SnapshotFiles;
-use backup_core::ports::site_files::SiteFilesError;
 
 use super::locate::Files;
 use super::target::{Held, sync_folder};
+use crate::interrupted::Interrupted;
 
 /// Restores the database at `target` from the file of a snapshot that `record` names.
 ///
@@ -104,17 +104,6 @@ impl Drop for NewFile {
     fn drop(&mut self) {
         // Gone already after the rename; what cannot be removed is replaced by the next attempt.
         let _ = fs::remove_file(&self.path);
-    }
-}
-
-enum Interrupted {
-    Read(SiteFilesError),
-    Write(io::Error),
-}
-
-impl From<SiteFilesError> for Interrupted {
-    fn from(error: SiteFilesError) -> Self {
-        Self::Read(error)
     }
 }
 
