@@ -53,9 +53,13 @@ fn answer(report: &CheckReport, config: &SiteConfig) -> Answer {
     result.insert("peak".to_owned(), json!(report.peak));
     result.insert("free".to_owned(), json!(report.free));
     let text = text(report, config.code.as_str(), &destination.to_string());
-    let is_damaged = |finding: &Finding| finding.cause == Cause::Snapshot;
+    let is_weaker = |finding: &Finding| match finding.cause {
+        Cause::Snapshot => true,
+        Cause::Database => finding.gravity >= Gravity::Warning,
+        _ => false,
+    };
     let exit = match Exit::of_findings(&report.findings) {
-        Exit::DONE if report.findings.iter().any(is_damaged) => Exit::INCOMPLETE,
+        Exit::DONE if report.findings.iter().any(is_weaker) => Exit::INCOMPLETE,
         exit => exit,
     };
     Answer::new(text, result.into()).with(report.findings.clone()).exit(exit)
