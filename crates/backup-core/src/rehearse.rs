@@ -104,9 +104,9 @@ async fn judge_served(database: &dyn SiteDatabase, source: &DatabaseSource, id: 
     let name = &source.part.name;
     let target = DatabaseTarget::Scratch(id.simple().to_string());
     let mut findings = match database.restore(source, &target).await {
-        Ok(changed) => {
-            let changed = changed.iter().map(|fact| fact.finding(name));
-            changed.chain(judge(database, &target, name).await).collect()
+        Ok(restored) => {
+            let told = restored.findings(name).into_iter();
+            told.chain(judge(database, &target, name).await).collect()
         }
         Err(error) => vec![Finding::error(Cause::Database, chain(&error))],
     };

@@ -139,7 +139,7 @@ async fn a_backup_that_both_see_is_moved_into_the_snapshot_and_back() {
         let target = DatabaseTarget::Own { replace: true };
         let changed = database.restore(&source, &target).await.expect("restored");
         assert_eq!(left(), 0, "what was handed to the server is gone");
-        let changed: Vec<_> = changed.into_iter().map(|fact| (fact.fact, fact.before, fact.after)).collect();
+        let changed: Vec<_> = changed.changed.into_iter().map(|fact| (fact.fact, fact.before, fact.after)).collect();
         let trustworthy = ("trustworthy".to_owned(), Some("0".to_owned()), Some("1".to_owned()));
         assert!(changed.contains(&trustworthy), "{changed:?}");
         assert!(changed.iter().all(|(fact, ..)| !fact.starts_with("backup-")), "{changed:?}");

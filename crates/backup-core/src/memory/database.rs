@@ -9,8 +9,8 @@ use crate::copy::{BLOCK, read_once};
 use crate::manifest::{ContentHash, FileRecord};
 use crate::path::{RelPath, SitePath};
 use crate::ports::database::{
-    ChangedFact, DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseForm,
-    DatabaseMoment, DatabaseSource, DatabaseStanding, DatabaseTarget, DatabaseVerdict, DumpedFile, SetupOption,
+    DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseForm, DatabaseMoment,
+    DatabaseRestored, DatabaseSource, DatabaseStanding, DatabaseTarget, DatabaseVerdict, DumpedFile, SetupOption,
     SiteDatabase,
 };
 use crate::ports::destination::SnapshotFiles;
@@ -157,7 +157,7 @@ impl SiteDatabase for World {
         }
     }
 
-    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<Vec<ChangedFact>, DatabaseError> {
+    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseRestored, DatabaseError> {
         if let DatabaseStanding::Holds(found) = self.survey(from, target).await? {
             return Err(DatabaseError::Occupied { name: NAME.to_owned(), found });
         }
@@ -172,7 +172,7 @@ impl SiteDatabase for World {
         if let Some(place) = state.content(target) {
             *place = content;
         }
-        Ok(state.changed_facts.clone())
+        Ok(DatabaseRestored { changed: state.changed_facts.clone(), not_covered: state.not_restored.clone() })
     }
 
     async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {

@@ -14,7 +14,7 @@ use crate::ports::Ports;
 use crate::ports::clock::{Clock, UnknownZone};
 use crate::ports::commands::{AfterBackupContext, CommandError, CommandLine, CommandOutcome, Commands};
 use crate::ports::database::{
-    ChangedFact, DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseSource,
+    DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseRestored, DatabaseSource,
     DatabaseStanding, DatabaseTarget, DatabaseVerdict, SiteDatabase,
 };
 use crate::ports::destination::{DestinationError, SnapshotFiles};
@@ -295,7 +295,7 @@ impl SiteDatabase for Faulty<dyn SiteDatabase> {
     async fn survey(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseStanding, DatabaseError> {
         self.faults.call("SiteDatabase::survey", database_error, self.inner.survey(from, target)).await
     }
-    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<Vec<ChangedFact>, DatabaseError> {
+    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseRestored, DatabaseError> {
         self.faults.call("SiteDatabase::restore", database_error, self.inner.restore(from, target)).await
     }
     async fn discard(&self, target: &DatabaseTarget) -> Result<(), DatabaseError> {

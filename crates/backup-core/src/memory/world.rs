@@ -114,6 +114,8 @@ pub struct WorldState {
     pub database_weaker: Vec<String>,
     /// Facts that are not as they were after a recovery.
     pub changed_facts: Vec<ChangedFact>,
+    /// What of the database does not come back.
+    pub not_restored: Vec<String>,
     /// Databases that were made to be discarded.
     pub scratch_databases: BTreeMap<String, Vec<u8>>,
     /// What is wrong with the database, and so with every copy of it.
@@ -177,6 +179,7 @@ impl World {
             database_is_slow: false,
             database_weaker: Vec::new(),
             changed_facts: Vec::new(),
+            not_restored: Vec::new(),
             scratch_databases: BTreeMap::new(),
             database_faults: Vec::new(),
             journal: Vec::new(),

@@ -91,6 +91,15 @@ pub struct DumpedFile {
     pub hash: ContentHash,
 }
 
+/// What a restore has to tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DatabaseRestored {
+    /// Facts that are not as they were.
+    pub changed: Vec<ChangedFact>,
+    /// What the database had and has not got back, one line each.
+    pub not_covered: Vec<String>,
+}
+
 /// What was taken out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseDump {
@@ -269,12 +278,12 @@ pub trait SiteDatabase: Debug + Send + Sync {
     fn logs(&self, target: &SitePath) -> Vec<SitePath>;
     /// Tells what a restore to `target` would find; changes nothing. What an interrupted restore of the same source left is nothing.
     async fn survey(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseStanding, DatabaseError>;
-    /// Puts the database part of a snapshot back, checking its hashes; returns the facts that are not as they were.
+    /// Puts the database part of a snapshot back, checking its hashes.
     ///
     /// A file is replaced atomically; one that is there keeps its owner and mode, a new one gets those of the record, and one that another
     /// program has open is refused. A database of a server that holds something is refused unless it gives way. Repeating it is
-    /// harmless, and after an interruption it goes on.
-    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<Vec<ChangedFact>, DatabaseError>;
+    /// harmless, and after an interruption it goes on. Dropping its future ends what it has begun.
+    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseRestored, DatabaseError>;
     /// Judges a copy that nobody uses, in one pass over it: whether the source itself was damaged when it was copied. `copy` is what the
     /// dump's `place` is on this machine. Changes no byte and leaves nothing beside it. What takes longer, such as whether indexes agree
     /// with their tables, is left to `verify`.

@@ -7,7 +7,8 @@ use crate::copy::chain;
 use crate::manifest::{DatabasePart, FileRecord, Manifest, Origin, RecordKind};
 use crate::path::{RelPath, SitePath};
 use crate::ports::database::{
-    ChangedFact, DatabaseError, DatabaseForm, DatabaseSource, DatabaseStanding, DatabaseTarget, SetupOption,
+    ChangedFact, DatabaseError, DatabaseForm, DatabaseRestored, DatabaseSource, DatabaseStanding, DatabaseTarget,
+    SetupOption,
 };
 use crate::ports::destination::SnapshotFiles;
 use crate::ports::journal::{UnendedRecovery, unended_recoveries};
@@ -134,10 +135,10 @@ impl Recovery<'_> {
     pub(super) async fn restore_database(&mut self, work: &DatabaseWork) {
         let Some(database) = &self.ports.database else { return };
         match database.restore(&work.source, &work.target).await {
-            Ok(changed) => {
+            Ok(restored) => {
                 self.report.written += work.source.records.len() as u64;
                 self.report.bytes += work.bytes();
-                self.report.findings.extend(changed.iter().map(|fact| fact.finding(&work.source.part.name)));
+                self.report.findings.extend(restored.findings(&work.source.part.name));
             }
             Err(error @ DatabaseError::Occupied { .. }) => self.occupied(&error),
             Err(error) => self.error(Cause::Database, chain(&error), "repeat the recovery once the reason is gone"),
@@ -145,9 +146,19 @@ impl Recovery<'_> {
     }
 }
 
-impl ChangedFact {
+impl DatabaseRestored {
     /// What there is to know and to do about it.
-    pub(crate) fn finding(&self, database: &str) -> Finding {
+    pub(crate) fn findings(&self, database: &str) -> Vec<Finding> {
+        let lost = |what: &String| {
+            Finding::new(Gravity::Warning, Cause::Database, format!("database {database}: not restored: {what}"))
+        };
+        let changed = self.changed.iter().map(|fact| fact.finding(database));
+        changed.chain(self.not_covered.iter().map(lost)).collect()
+    }
+}
+
+impl ChangedFact {
+    fn finding(&self, database: &str) -> Finding {
         let said =
             |value: &Option<String>| value.as_ref().map_or_else(|| "unknown".to_owned(), |text| format!("`{text}`"));
         let message =

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backup_core::path::SitePath;
 use backup_core::ports::database::{
-    ChangedFact, DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseForm,
-    DatabaseMoment, DatabaseSource, DatabaseStanding, DatabaseTarget, DatabaseVerdict, SetupOption, SiteDatabase,
+    DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseForm, DatabaseMoment,
+    DatabaseRestored, DatabaseSource, DatabaseStanding, DatabaseTarget, DatabaseVerdict, SetupOption, SiteDatabase,
 };
 
 use super::blocking;
@@ -122,7 +122,7 @@ impl SiteDatabase for ExternalDatabase {
         self.refuse()
     }
 
-    async fn restore(&self, _from: &DatabaseSource, _to: &DatabaseTarget) -> Result<Vec<ChangedFact>, DatabaseError> {
+    async fn restore(&self, _from: &DatabaseSource, _to: &DatabaseTarget) -> Result<DatabaseRestored, DatabaseError> {
         self.refuse()
     }
 

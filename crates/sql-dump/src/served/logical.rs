@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::database::{
     ChangedFact, DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseForm,
-    DatabaseMoment, DatabaseSource, DatabaseStanding, DatabaseTarget, DatabaseVerdict, SetupOption, SiteDatabase,
+    DatabaseMoment, DatabaseRestored, DatabaseSource, DatabaseStanding, DatabaseTarget, DatabaseVerdict, SetupOption,
+    SiteDatabase,
 };
 use backup_core::ports::destination::DestinationError;
 
@@ -142,7 +143,7 @@ impl SiteDatabase for LogicalDatabase {
         blocking("look into", &name, survey).await
     }
 
-    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<Vec<ChangedFact>, DatabaseError> {
+    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseRestored, DatabaseError> {
         let (address, source, own) = (self.at(target)?, from.clone(), self.address.clone());
         let scratch = match target {
             DatabaseTarget::Scratch(id) => Some(scratch_name(id)),
@@ -156,10 +157,10 @@ impl SiteDatabase for LogicalDatabase {
                     .map_err(|error| failed("make a scratch database beside", &own, error))?;
             }
             let restored = logical::restore(&dump, &address, &RestoreOptions::default());
-            restored.map_err(|error| failed("restore", &address, error))?;
+            let restored = restored.map_err(|error| failed("restore", &address, error))?;
             // The file of SQLite has facts of its own, which a new one need not share.
             let after = logical::inspect(&address).map_err(|error| failed("inspect", &address, error))?.facts;
-            Ok(changed(&before, &after))
+            Ok(DatabaseRestored { changed: changed(&before, &after), not_covered: restored.not_covered })
         };
         blocking("restore", &name, restore).await
     }

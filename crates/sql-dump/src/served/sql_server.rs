@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use backup_core::path::SitePath;
 use backup_core::ports::database::{
-    ChangedFact, DatabaseCopy, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseForm, DatabaseMoment,
+    DatabaseCopy, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseForm, DatabaseMoment, DatabaseRestored,
     DatabaseSource, DatabaseStanding, DatabaseTarget, DatabaseVerdict, SiteDatabase,
 };
 
@@ -144,7 +144,7 @@ impl SiteDatabase for SqlServerDatabase {
         blocking("look for", &label, look).await
     }
 
-    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<Vec<ChangedFact>, DatabaseError> {
+    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseRestored, DatabaseError> {
         let (name, replace) = self.target(target)?;
         let (this, from, label) = (self.clone(), from.clone(), name.clone());
         let is_own = matches!(target, DatabaseTarget::Own { .. });
@@ -160,7 +160,8 @@ impl SiteDatabase for SqlServerDatabase {
                 return Err(DatabaseError::Failed { action: "restore a sound", name, source });
             }
             let before: Vec<_> = from.part.facts.into_iter().filter(|(fact, _)| !fact.starts_with(LEARNED)).collect();
-            Ok(compare(&name, &before, &restored.facts.values))
+            let changed = compare(&name, &before, &restored.facts.values);
+            Ok(DatabaseRestored { changed, not_covered: Vec::new() })
         };
         blocking("restore", &label, restore).await
     }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::database::{
-    ChangedFact, DatabaseCopy, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseSource, DatabaseStanding,
+    DatabaseCopy, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseRestored, DatabaseSource, DatabaseStanding,
     DatabaseTarget, DatabaseVerdict, SiteDatabase,
 };
 
@@ -115,7 +115,7 @@ impl SiteDatabase for SqliteDatabase {
     /// file takes the name. An old file that is no database any more keeps nothing: its log and journal go the same way.
     ///
     /// Another program is noticed by its lock and, on Linux, by its open file, as far as `/proc` shows other users' programs.
-    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<Vec<ChangedFact>, DatabaseError> {
+    async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseRestored, DatabaseError> {
         let place = file_of(target)?.clone();
         let [record] = &from.records[..] else {
             let message = format!(
@@ -127,7 +127,7 @@ impl SiteDatabase for SqliteDatabase {
         };
         let (files, record) = (Arc::clone(&from.files), record.clone());
         let restore = move || restore::restore(&*files, &record, &place);
-        blocking("restore", file_of(target)?.clone(), restore).await.map(|()| Vec::new())
+        blocking("restore", file_of(target)?.clone(), restore).await.map(|()| DatabaseRestored::default())
     }
 
     async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
