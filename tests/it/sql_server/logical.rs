@@ -3,6 +3,7 @@
 mod database;
 mod dumps;
 mod faults;
+mod part;
 mod restores;
 mod servers;
 mod store;

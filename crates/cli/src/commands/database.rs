@@ -102,6 +102,8 @@ fn dump(args: &DatabaseDumpArgs, cancel: backup_core::cancel::Cancel) -> Result<
             .iter()
             .map(|what| Finding::new(Gravity::Note, Cause::Database, format!("not in the dump: {what}"))),
     );
+    let left = |what: &String| Finding::new(Gravity::Warning, Cause::Database, format!("left on the server: {what}"));
+    findings.extend(report.left_behind.iter().map(left));
     let moment = &report.manifest.moment;
     let outside = |table: &String| {
         let message = format!("table {table} has no part in the moment: it may be older or newer");

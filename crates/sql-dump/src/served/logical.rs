@@ -18,7 +18,7 @@ use crate::logical::{
     self, Address, DumpOptions, LogicalError, PinnedDump, PreparedDump, RestoreOptions, Standing, scratch_name,
 };
 
-/// A database that is backed up as a logical dump (docs/dump-format.md): PostgreSQL, MariaDB, SQLite.
+/// A database that is backed up as a logical dump (docs/dump-format.md): PostgreSQL, MariaDB, SQLite, SQL Server.
 ///
 /// # How the moment is held
 /// `prepare` connects, `pin` lets all connections see one moment, `finish` reads it while writers go on. What the dump cannot hold is a
@@ -261,6 +261,8 @@ impl DatabaseCopy for LogicalCopy {
             weaker.push("the database cannot hold one moment for all its tables".to_owned());
         }
         let fact = |name: &str, value: String| (name.to_owned(), value);
+        let missing = report.not_covered.iter().map(|what| format!("not in the logical dump: {what}"));
+        let left = report.left_behind.iter().map(|what| format!("left on the server: {what}"));
         Ok(DatabaseDump {
             place: Some(self.place),
             files,
@@ -270,7 +272,7 @@ impl DatabaseCopy for LogicalCopy {
                 fact("backup-moment", moment.id.clone()),
                 fact("backup-transport", report.manifest.transport.clone()),
             ],
-            remarks: report.not_covered.iter().map(|what| format!("not in the logical dump: {what}")).collect(),
+            remarks: missing.chain(left).collect(),
             weaker,
         })
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use backup_core::cancel::Cancel;
 use sql_dump::logical::{DumpFile, DumpOptions, DumpSink, LogicalError, prepare};
 use tds_server::{Column, Event, Script, Step, TdsServer, Type, Value, done, error, table};
 
@@ -97,6 +98,21 @@ fn the_snapshot_goes_when_the_dump_is_given_up() {
         assert_eq!(count(&server, DROP), 1, "{driver:?}");
         let left = sent(&server).iter().filter(|sql| *sql == "USE [master]").count();
         assert_eq!(left, DumpOptions::default().connections, "{driver:?}: every reader left it first");
+    }
+}
+
+#[test]
+fn the_snapshot_goes_when_the_dump_is_cancelled() {
+    for driver in DRIVERS {
+        let server = serve(database());
+        let cancel = Cancel::default();
+        let options = DumpOptions { cancel: cancel.clone(), ..DumpOptions::default() };
+        let pinned = prepare(&address(driver, &server), &options).and_then(|dump| dump.pin()).expect("it is pinned");
+        cancel.cancel();
+        let (_scratch, place) = folder();
+        let error = pinned.finish(&place).expect_err("it was cancelled");
+        assert!(matches!(error, LogicalError::Stopped), "{driver:?}: {}", whole(&error));
+        assert_eq!(count(&server, DROP), 1, "{driver:?}");
     }
 }
 
