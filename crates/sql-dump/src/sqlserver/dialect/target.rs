@@ -31,13 +31,16 @@ fn note(step: &str) -> String {
     format!("INSERT INTO {PROGRESS} (step) VALUES ({})", text(step))
 }
 
-/// Something of a user's in the database; parts of tables go with their tables.
-const CONTENTS: &str = "SELECT TOP (1) what FROM (\
-    SELECT RTRIM(LOWER(REPLACE(o.type_desc, N'_', N' '))) + N' `' + SCHEMA_NAME(o.schema_id) + N'.' + o.name + N'`' AS what FROM sys.objects AS o \
+/// Something of a user's in the database; parts of tables go with their tables. The server's own words have a collation of their own, and texts of two
+/// collations are not joined.
+pub(super) const CONTENTS: &str = "SELECT TOP (1) what FROM (\
+    SELECT LOWER(REPLACE(o.type_desc, N'_', N' ')) COLLATE DATABASE_DEFAULT + N' `' + SCHEMA_NAME(o.schema_id) COLLATE DATABASE_DEFAULT + N'.' \
+    + o.name COLLATE DATABASE_DEFAULT + N'`' AS what FROM sys.objects AS o \
     WHERE o.is_ms_shipped = 0 AND o.parent_object_id = 0 AND NOT (o.name = N'sitebackup_restore' AND o.schema_id = 1) \
-    UNION ALL SELECT N'type `' + SCHEMA_NAME(u.schema_id) + N'.' + u.name + N'`' FROM sys.types AS u WHERE u.is_user_defined = 1 \
-    UNION ALL SELECT N'schema `' + s.name + N'`' FROM sys.schemas AS s WHERE s.schema_id > 4 AND s.schema_id < 16384 \
-    UNION ALL SELECT N'assembly `' + a.name + N'`' FROM sys.assemblies AS a WHERE a.is_user_defined = 1) AS contents";
+    UNION ALL SELECT N'type `' + SCHEMA_NAME(u.schema_id) COLLATE DATABASE_DEFAULT + N'.' + u.name COLLATE DATABASE_DEFAULT + N'`' \
+    FROM sys.types AS u WHERE u.is_user_defined = 1 \
+    UNION ALL SELECT N'schema `' + s.name COLLATE DATABASE_DEFAULT + N'`' FROM sys.schemas AS s WHERE s.schema_id > 4 AND s.schema_id < 16384 \
+    UNION ALL SELECT N'assembly `' + a.name COLLATE DATABASE_DEFAULT + N'`' FROM sys.assemblies AS a WHERE a.is_user_defined = 1) AS contents";
 
 impl Target for SqlServerTarget {
     fn facts(&self) -> Facts {

@@ -3,6 +3,7 @@ use insta::assert_snapshot;
 use super::Scripted;
 use crate::sqlserver::dialect::catalog::read;
 use crate::sqlserver::dialect::columns::full_type;
+use crate::sqlserver::dialect::target::CONTENTS;
 
 /// A database with something of everything.
 fn database() -> Scripted {
@@ -173,4 +174,13 @@ fn types_have_their_lengths() {
     assert_eq!(full_type("datetimeoffset", 10, "34", "7"), "datetimeoffset(7)");
     assert_eq!(full_type("numeric", 17, "38", "0"), "numeric(38,0)");
     assert_eq!(full_type("geography", -1, "0", "0"), "geography");
+}
+
+/// The server refuses to join texts of two collations, and its own words have another one than names.
+#[test]
+fn no_texts_of_two_collations_are_joined() {
+    let names = CONTENTS.matches("_desc").count()
+        + CONTENTS.matches("SCHEMA_NAME(").count()
+        + ["o.name C", "u.name C", "s.name C", "a.name C"].iter().filter(|name| CONTENTS.contains(**name)).count();
+    assert_eq!(CONTENTS.matches("COLLATE DATABASE_DEFAULT").count(), names);
 }
