@@ -311,7 +311,7 @@ impl Run<'_> {
     /// How long the services may stay stopped for a database whose copy holds the moment of its own end, where they are to.
     fn holds_services(&self, facts: &DatabaseFacts) -> Option<std::time::Duration> {
         match (facts.moment, self.plan.database_moment) {
-            (DatabaseMoment::End, MomentChoice::HoldServices(limit)) => Some(limit),
+            (DatabaseMoment::End, MomentChoice::HoldServices(limit)) if self.plan.stops_services() => Some(limit),
             _ => None,
         }
     }

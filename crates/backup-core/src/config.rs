@@ -185,6 +185,22 @@ impl DatabasePlace {
         }
     }
 
+    /// The file that holds the password, where there is one.
+    pub fn password_file(&self) -> Option<&SitePath> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Server { password_file, .. } => password_file.as_ref(),
+        }
+    }
+
+    /// Where it is, for people.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Sqlite(path) => path.to_string(),
+            Self::Server { connection, .. } => connection.clone(),
+        }
+    }
+
     /// The database's name, as far as the configuration tells: of a file without `.db`, or what the connection names.
     pub fn name(&self) -> Option<String> {
         match self {

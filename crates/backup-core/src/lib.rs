@@ -37,6 +37,7 @@ pub mod keep;
 pub mod manifest;
 pub mod memory;
 pub mod path;
+mod patience;
 pub mod plan;
 pub mod ports;
 pub mod recover;

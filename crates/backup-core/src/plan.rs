@@ -217,6 +217,8 @@ impl BackupPlan {
 fn image_source(config: &SiteConfig, root: SitePath, target: RelPath) -> ImageSource {
     // What this program itself writes while it runs is no part of the site.
     let mut skip = vec![config.state_dir.clone(), config.task.destination.site_folder().clone()];
+    // A password is no part of it either.
+    skip.extend(config.database.as_ref().and_then(|database| database.place.password_file().cloned()));
     skip.retain(|path| path.starts_with(&root));
     ImageSource {
         source: FileSource { root, exclude: config.files.exclude.clone(), skip, skip_ids: Vec::new() },

@@ -95,6 +95,8 @@ pub struct RecoverRequest {
     pub site: Vec<SitePath>,
     /// Whether files that were changed after the snapshot are overwritten.
     pub overwrite_newer: bool,
+    /// Where a server's database is by the configuration, without a secret; for the report and the journal.
+    pub database: Option<String>,
     /// Whether a server's database that holds something gives way.
     pub replace_database: bool,
     /// What becomes of registry keys and values that the snapshot does not hold.

@@ -73,6 +73,9 @@ async fn in_scratch(
     let took = ports.clock.now().duration_since(began).unsigned_abs();
     let snapshot = read_snapshot(files.as_ref()).await?;
     let mut findings = recovery.findings.clone();
+    if request.recover.cancel.is_cancelled() {
+        return Ok(RehearsalReport { run: snapshot.0.run, recovery, took, findings });
+    }
     findings.extend(judge_registry(files.as_ref(), &snapshot.0, ports.registry.as_ref()).await);
     findings.extend(judge_database(ports, &files, &recovery, &snapshot).await);
     findings.extend(probe(ports, request, scratch).await);
@@ -87,15 +90,22 @@ async fn judge_database(
     (manifest, records): &(Manifest, Vec<FileRecord>),
 ) -> Vec<Finding> {
     let origin = manifest.origins.iter().find(|origin| origin.part == Part::Database);
-    let (Some(database), Some(origin)) = (&ports.database, origin) else { return Vec::new() };
+    let Some(origin) = origin else { return Vec::new() };
+    let unseen = |why: &str| {
+        let message = format!("database {} was not rehearsed: {why}", origin.original);
+        vec![Finding::error(Cause::Database, message)]
+    };
+    let Some(database) = &ports.database else { return unseen("none is configured") };
     let form = manifest.database.as_ref().map(|part| part.form).unwrap_or_default();
     if form != DatabaseForm::File {
-        let Some(source) = database_source(files, manifest, records, origin) else { return Vec::new() };
+        let Some(source) = database_source(files, manifest, records, origin) else {
+            return unseen("the snapshot's list does not name it");
+        };
         return judge_served(database.as_ref(), &source, ports.clock.new_id()).await;
     }
     let arrow = format!("{} -> ", origin.original);
     let place = recovery.places.iter().find_map(|place| SitePath::parse(place.strip_prefix(&arrow)?).ok());
-    let Some(file) = place else { return Vec::new() };
+    let Some(file) = place else { return unseen("it was not recovered") };
     judge(database.as_ref(), &DatabaseTarget::File(file), &origin.original).await
 }
 

@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::copy::chain;
 use crate::event::{Event, Phase};
+use crate::patience::sleep;
 use crate::plan::{BackupPlan, RegistryTask, ServiceStep};
 use crate::ports::Ports;
 use crate::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, DatabaseFacts, DatabaseFolder, SiteDatabase};
@@ -226,12 +227,8 @@ impl SiteWriter {
 
     /// Services that are at rest when the window begins must be at rest when it has ended.
     async fn look_for_early_starts(&self) {
-        let stopped = self.state().stopped.clone();
-        for name in stopped {
-            if !matches!(self.ports.services.state(&name).await, Ok(ServiceState::Stopped)) {
-                self.state().thawed_early.push(name);
-            }
-        }
+        let running = self.running_early().await;
+        self.state().thawed_early.extend(running);
     }
 
     /// Services that somebody started inside the freeze window, or of which that cannot be ruled out.
@@ -239,10 +236,20 @@ impl SiteWriter {
         self.state().thawed_early.clone()
     }
 
-    pub(crate) async fn sleep(&self, time: Duration) {
-        let now = self.ports.clock.now();
-        let until = SignedDuration::try_from(time).ok().and_then(|time| now.checked_add(time).ok());
-        self.ports.clock.sleep_until(until.unwrap_or(now)).await;
+    /// Services that this run stopped, and that run although it has not started them.
+    pub(crate) async fn running_early(&self) -> Vec<String> {
+        let mut running = Vec::new();
+        let stopped = self.state().stopped.clone();
+        for name in stopped {
+            if !matches!(self.ports.services.state(&name).await, Ok(ServiceState::Stopped)) {
+                running.push(name);
+            }
+        }
+        running
+    }
+
+    async fn sleep(&self, time: Duration) {
+        sleep(self.ports.clock.as_ref(), time).await;
     }
 
     async fn export_all(&self) -> Result<(), (Cause, WriterError)> {

@@ -33,7 +33,7 @@ pub(super) struct Draft {
     pub(super) database: Option<DatabasePart>,
     documents: Vec<(String, Vec<u8>)>,
     provider: String,
-    moment: Timestamp,
+    pub(super) moment: Timestamp,
 }
 
 impl Draft {

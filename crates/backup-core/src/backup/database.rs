@@ -1,9 +1,5 @@
 //! The database's part of a snapshot: finished, listed, and judged before it is sealed.
 
-use std::pin::{Pin, pin};
-use std::task::Poll;
-use std::time::Duration;
-
 use super::collect::{Draft, path_origin, text_origin};
 use super::{Run, Stop};
 use crate::config::MomentChoice;
@@ -11,8 +7,9 @@ use crate::copy::chain;
 use crate::event::Phase;
 use crate::manifest::{DatabasePart, FileRecord, Part, RecordKind};
 use crate::path::RelPath;
+use crate::patience::{TICK, sleep, within};
 use crate::ports::database::{DatabaseDump, DatabaseFacts, DatabaseMoment};
-use crate::ports::site_files::{FileSource, FileStat};
+use crate::ports::site_files::{FileSource, FileStat, FileTime};
 use crate::report::{Cause, Finding, Gravity};
 use crate::writers::{DatabaseWriter, cause_of};
 
@@ -21,20 +18,6 @@ const NAMED_FAULTS: usize = 5;
 
 const DAMAGED_HINT: &str =
     "the site itself has it so: repair the database, or recover it from an older snapshot, which is kept";
-
-/// How often a wish to stop is looked for while the copy is finished.
-const TICK: Duration = Duration::from_millis(200);
-
-/// What `work` comes to, unless `limit` ends before it.
-async fn within<T>(work: &mut (impl Future<Output = T> + Unpin), limit: impl Future<Output = ()>) -> Option<T> {
-    let mut limit = pin!(limit);
-    std::future::poll_fn(|context| match (Pin::new(&mut *work).poll(context), limit.as_mut().poll(context)) {
-        (Poll::Ready(done), _) => Poll::Ready(Some(done)),
-        (Poll::Pending, Poll::Ready(())) => Poll::Ready(None),
-        (Poll::Pending, Poll::Pending) => Poll::Pending,
-    })
-    .await
-}
 
 impl Run<'_> {
     /// Returns where it lies in the snapshot.
@@ -71,7 +54,7 @@ impl Run<'_> {
         let (began, mut is_late) = (self.ports.clock.now(), false);
         let mut writing = Box::pin(writer.finish());
         let dump = loop {
-            if let Some(dump) = within(&mut writing, self.site_writer.sleep(TICK)).await {
+            if let Some(dump) = within(&mut writing, sleep(self.ports.clock.as_ref(), TICK)).await {
                 break dump;
             }
             self.check_cancel()?;
@@ -82,7 +65,8 @@ impl Run<'_> {
                 is_late = true;
             }
         };
-        if limit.is_some() {
+        if limit.is_some() && !is_late {
+            self.tell_early_starts().await;
             self.site_writer.set_going().await;
         }
         if is_late {
@@ -93,11 +77,21 @@ impl Run<'_> {
         dump.map_err(|error| Stop::new(cause_of(&error), &error))
     }
 
+    /// Services that somebody started while they were held: the watchdog, say, or an administrator.
+    async fn tell_early_starts(&mut self) {
+        for name in self.site_writer.running_early().await {
+            let message =
+                format!("service `{name}` ran while the database was backed up: database and files are of two moments");
+            self.log.finding(Finding::error(Cause::Database, message));
+        }
+    }
+
     /// Database and files belong to one moment, or the report says where that does not hold.
     fn judge_moment(&mut self, facts: &DatabaseFacts) {
         let message = match (facts.moment, self.plan.database_moment) {
-            (DatabaseMoment::Pinned, _) | (DatabaseMoment::End, MomentChoice::HoldServices(_)) => return,
-            (DatabaseMoment::End, MomentChoice::Same) => {
+            (DatabaseMoment::Pinned, _) => return,
+            (DatabaseMoment::End, _) if self.holds_services(facts).is_some() => return,
+            (DatabaseMoment::End, MomentChoice::Same | MomentChoice::HoldServices(_)) => {
                 let message = "the database's moment is the end of its backup, later than that of the files";
                 let hint = "keep the services stopped until then with `hold-services`, or accept it with `database-moment = \"later\"`";
                 Finding::error(Cause::Database, message).hint(hint)
@@ -121,10 +115,12 @@ impl Run<'_> {
         let stat = self.stat_of(facts).await;
         for file in &dump.files {
             let mut record = FileRecord::new(RecordKind::Database, folder.join(&file.path));
-            record.size = file.size;
-            record.hash = Some(file.hash);
+            (record.size, record.hash) = (file.size, Some(file.hash));
+            // What no file was at its source is its owner's alone where it becomes one.
+            (record.mode, record.modified.0) = (0o600, draft.moment.as_second());
             if let Some(stat) = &stat {
                 (record.mode, record.owner, record.group) = (stat.mode, stat.owner, stat.group);
+                record.modified = FileTime::default();
             }
             draft.records.push(record);
         }

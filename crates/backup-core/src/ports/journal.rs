@@ -64,6 +64,15 @@ pub enum JournalRecord {
         /// The places that are whole.
         places: Vec<String>,
     },
+    /// A recovery put the database of a server back whole.
+    DatabaseRecovered {
+        /// The snapshot, by its run.
+        snapshot: RunId,
+        /// When.
+        at: Timestamp,
+        /// Where it is, as the recovery's places say it.
+        place: String,
+    },
     /// An administrator said that the site is as it should be, whatever recoveries have begun.
     RecoveriesAbandoned {
         /// When.
@@ -80,7 +89,10 @@ impl JournalRecord {
             | Self::ServicesStarted { run }
             | Self::Sealed { run }
             | Self::RunEnded { run, .. } => Some(*run),
-            Self::RecoveryBegun { .. } | Self::RecoveryEnded { .. } | Self::RecoveriesAbandoned { .. } => None,
+            Self::RecoveryBegun { .. }
+            | Self::DatabaseRecovered { .. }
+            | Self::RecoveryEnded { .. }
+            | Self::RecoveriesAbandoned { .. } => None,
         }
     }
 }
@@ -130,6 +142,26 @@ pub fn unended_recoveries(records: &[JournalRecord]) -> Vec<UnendedRecovery> {
         }
     }
     open
+}
+
+/// Whether a recovery of `snapshot` has put the database at `place` back, and nothing has settled that place since.
+pub fn is_database_recovered(records: &[JournalRecord], snapshot: RunId, place: &str) -> bool {
+    let names = |places: &[String]| places.iter().any(|other| other == place);
+    let mut is_recovered = false;
+    for record in records {
+        match record {
+            JournalRecord::DatabaseRecovered { snapshot: of, place: at, .. } => {
+                is_recovered = is_recovered && at != place || *of == snapshot && at == place;
+            }
+            JournalRecord::RecoveryBegun { snapshot: of, places, .. } if *of != snapshot && names(places) => {
+                is_recovered = false
+            }
+            JournalRecord::RecoveryEnded { places, .. } if names(places) => is_recovered = false,
+            JournalRecord::RecoveriesAbandoned { .. } => is_recovered = false,
+            _ => {}
+        }
+    }
+    is_recovered
 }
 
 /// Why the journal cannot be used. A run without a journal does not begin.

@@ -6,12 +6,13 @@ use super::Recovery;
 use crate::copy::chain;
 use crate::manifest::{DatabasePart, FileRecord, Manifest, Origin, RecordKind};
 use crate::path::{RelPath, SitePath};
+use crate::patience::{TICK, sleep, within};
 use crate::ports::database::{
     ChangedFact, DatabaseError, DatabaseForm, DatabaseRestored, DatabaseSource, DatabaseStanding, DatabaseTarget,
     SetupOption,
 };
 use crate::ports::destination::SnapshotFiles;
-use crate::ports::journal::{UnendedRecovery, unended_recoveries};
+use crate::ports::journal::{JournalRecord, is_database_recovered};
 use crate::ports::recovery_target::RestoreItem;
 use crate::report::{Cause, Finding, Gravity};
 
@@ -64,8 +65,9 @@ impl Recovery<'_> {
     pub(super) fn plan_served(&mut self, source: DatabaseSource, origin: &Origin, work: &mut super::Work) {
         let Some(to) = self.elsewhere().cloned() else {
             let replace = self.request.replace_database;
+            let here = self.request.database.as_deref().unwrap_or("its server");
             // Told apart in the journal: what stood there before it was to be replaced is nothing that a recovery put there.
-            let place = format!("{} -> its server{}", origin.original, if replace { ", replaced" } else { "" });
+            let place = format!("{} -> {here}{}", origin.original, if replace { ", replaced" } else { "" });
             work.in_place.push(place.clone());
             self.report.places.push(place.clone());
             work.database = Some(DatabaseWork { source, target: DatabaseTarget::Own { replace }, file: None, place });
@@ -113,14 +115,11 @@ impl Recovery<'_> {
         }
     }
 
-    /// Whether an earlier recovery of the same snapshot found nothing in the database, began, and did not end: what is in it now it has
-    /// put there, for services stand still meanwhile. Half of it would not count as something.
+    /// Whether an earlier recovery of the same snapshot, which did not end, has put the database back whole.
     async fn was_put_back(&self, place: &str) -> bool {
         let Some(journal) = &self.ports.journal else { return false };
         let records = journal.read().await.unwrap_or_default();
-        let is_this =
-            |open: &UnendedRecovery| open.snapshot == self.snapshot && open.places.iter().any(|at| at == place);
-        unended_recoveries(&records).iter().any(is_this)
+        is_database_recovered(&records, self.snapshot, place)
     }
 
     fn occupied(&mut self, error: &DatabaseError) {
@@ -134,15 +133,53 @@ impl Recovery<'_> {
 
     pub(super) async fn restore_database(&mut self, work: &DatabaseWork) {
         let Some(database) = &self.ports.database else { return };
-        match database.restore(&work.source, &work.target).await {
+        let mut restoring = database.restore(&work.source, &work.target);
+        let restored = loop {
+            let tick = sleep(self.ports.clock.as_ref(), TICK);
+            if let Some(restored) = within(&mut restoring, tick).await {
+                break restored;
+            }
+            if self.request.cancel.is_cancelled() {
+                drop(restoring);
+                return self.error(
+                    Cause::Interrupted,
+                    "interrupted",
+                    "repeat the recovery: it goes on where it stopped",
+                );
+            }
+        };
+        match restored {
             Ok(restored) => {
                 self.report.written += work.source.records.len() as u64;
                 self.report.bytes += work.bytes();
                 self.report.findings.extend(restored.findings(&work.source.part.name));
+                self.record_database(work).await;
             }
             Err(error @ DatabaseError::Occupied { .. }) => self.occupied(&error),
             Err(error) => self.error(Cause::Database, chain(&error), "repeat the recovery once the reason is gone"),
         }
+    }
+
+    /// A second attempt finds a database that is not empty, and must know that this snapshot is what it holds.
+    async fn record_database(&mut self, work: &DatabaseWork) {
+        let Some(journal) = self.ports.journal.as_ref().filter(|_| work.file.is_none()) else { return };
+        let (snapshot, at, place) = (self.snapshot, self.ports.clock.now(), work.place.clone());
+        if let Err(error) = journal.append(&JournalRecord::DatabaseRecovered { snapshot, at, place }).await {
+            self.error(Cause::State, chain(&error), "the database is restored; recover the other parts with --part");
+        }
+    }
+
+    /// What no snapshot holds does not come back with it.
+    pub(super) fn tell_external(&mut self, part: &DatabasePart) {
+        let fact = |name: &str| part.facts.iter().find(|(fact, _)| fact == name).map_or("unknown", |(_, value)| value);
+        let message = format!(
+            "database {} is not in the snapshot: others back it up, the newest of {} at {}",
+            part.name,
+            fact("backup-finished"),
+            fact("backup-places")
+        );
+        let finding = Finding::new(Gravity::Warning, Cause::Database, message);
+        self.report.findings.push(finding.hint("recover it with their means, to the same moment as near as can be"));
     }
 }
 

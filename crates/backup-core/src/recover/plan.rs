@@ -83,6 +83,10 @@ impl Recovery<'_> {
             }
         }
         self.plan_files(records, &by_path, &grounds, &mut work);
+        let external = manifest.database.as_ref().filter(|part| part.form == DatabaseForm::External);
+        if let Some(part) = external.filter(|_| self.wants(Part::Database)) {
+            self.tell_external(part);
+        }
         work
     }
 
