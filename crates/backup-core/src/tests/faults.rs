@@ -2,36 +2,73 @@
 
 use super::*;
 use crate::memory::{Fault, FaultKind, Faults, faulty, run};
+use crate::ports::database::{DatabaseForm, DatabaseMoment};
 use crate::repair::repair;
 use crate::report::Outcome;
 
+/// A site whose database is a file, and one that holds its services until a server's backup has ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Site {
+    File,
+    Held,
+}
+
+const SITES: [Site; 2] = [Site::File, Site::Held];
+
+fn plan_of(site: Site) -> BackupPlan {
+    match site {
+        Site::File => plan(),
+        Site::Held => {
+            BackupPlan { database_moment: MomentChoice::HoldServices(std::time::Duration::from_secs(600)), ..plan() }
+        }
+    }
+}
+
+fn backup_of(site: Site, world: &World) -> BackupReport {
+    block_on(run_backup(&world.ports(), &plan_of(site), &RunContext::default()))
+}
+
 /// A world with one good snapshot and a folder of somebody else's.
-fn backed_up_world() -> World {
+fn backed_up_world(site: Site) -> World {
     let world = World::new();
-    assert_eq!(backup(&world).outcome, Outcome::Done);
+    if site == Site::Held {
+        let mut state = world.lock();
+        (state.database_form, state.database_moment) = (DatabaseForm::Native, DatabaseMoment::End);
+    }
+    assert_eq!(backup_of(site, &world).outcome, Outcome::Done);
     world.put_foreign("OTHBackup");
     world
 }
 
-fn faulty_backup(world: &World, faults: &Faults) -> Option<BackupReport> {
+fn faulty_backup(site: Site, world: &World, faults: &Faults) -> Option<BackupReport> {
     let ports = faulty(&world.ports(), faults);
-    run(faults, async move { run_backup(&ports, &plan(), &RunContext::default()).await })
+    run(faults, async move { run_backup(&ports, &plan_of(site), &RunContext::default()).await })
 }
 
-fn calls_of_a_run() -> Vec<&'static str> {
+fn calls_of_a_run(site: Site) -> Vec<&'static str> {
     let faults = Faults::new(None);
-    faulty_backup(&backed_up_world(), &faults).expect("no fault, no kill");
+    faulty_backup(site, &backed_up_world(site), &faults).expect("no fault, no kill");
     faults.calls()
 }
 
+/// Every call of a run of each site.
+fn calls() -> Vec<(Site, usize, &'static str)> {
+    let of = |site| {
+        let calls = calls_of_a_run(site);
+        assert!(calls.len() > 50, "{calls:?}");
+        calls.into_iter().enumerate().map(move |(at, call)| (site, at, call))
+    };
+    SITES.into_iter().flat_map(of).collect()
+}
+
 /// Rules 1, 2, 3 and 6, and that the next run needs no help.
-fn assert_rules(world: &World, when: &str) {
+fn assert_rules(site: Site, world: &World, when: &str) {
     assert!(world.all_running(), "{when}: a service is down");
     let good = snapshots(&world.ports()).iter().any(|snapshot| snapshot.manifest.weaker.is_empty());
     assert!(good, "{when}: no good snapshot is left");
     assert_all_good(world, when);
     assert!(world.has_folder("OTHBackup"), "{when}: a folder without our marker is gone");
-    let next = backup(world);
+    let next = backup_of(site, world);
     assert_eq!(next.outcome, Outcome::Done, "{when}: the next run: {:?}", next.findings);
     assert_all_good(world, when);
     assert_eq!(snapshots(&world.ports()).len(), 1, "{when}: leftovers");
@@ -39,32 +76,31 @@ fn assert_rules(world: &World, when: &str) {
 
 #[test]
 fn an_error_at_any_call_loses_nothing_and_is_never_silent() {
-    let calls = calls_of_a_run();
-    assert!(calls.len() > 50, "{calls:?}");
-    for (at, call) in calls.iter().enumerate() {
+    for (site, at, call) in calls() {
         for kind in [FaultKind::ErrorBefore, FaultKind::ErrorAfter] {
-            let when = format!("{kind:?} at call {at}, {call}");
-            let world = backed_up_world();
-            let report = faulty_backup(&world, &Faults::new(Some(Fault { at, kind }))).expect("an error is no kill");
+            let when = format!("{site:?}, {kind:?} at call {at}, {call}");
+            let world = backed_up_world(site);
+            let report =
+                faulty_backup(site, &world, &Faults::new(Some(Fault { at, kind }))).expect("an error is no kill");
             let silent = report.findings.is_empty() && report.outcome == Outcome::Done;
             // A clock cannot fail, a session closes a set that it could not hand over, and a service is simply started again.
-            let mended = ["Clock::sleep_until", "ShadowCopies::prepare", "ServiceControl::start"].contains(call);
+            let mended = ["Clock::sleep_until", "ShadowCopies::prepare", "ServiceControl::start"].contains(&call);
             assert!(!silent || mended, "{when}: nothing was said");
             assert_eq!(report.outcome == Outcome::Done, report.snapshot.is_some() && report.outcome == Outcome::Done);
-            assert_rules(&world, &when);
+            assert_rules(site, &world, &when);
         }
     }
 }
 
 #[test]
 fn a_kill_at_any_call_loses_nothing() {
-    for (at, call) in calls_of_a_run().iter().enumerate() {
+    for (site, at, call) in calls() {
         for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
             for power in [false, true] {
-                let when = format!("{kind:?} at call {at}, {call}, power cut: {power}");
-                let world = backed_up_world();
+                let when = format!("{site:?}, {kind:?} at call {at}, {call}, power cut: {power}");
+                let world = backed_up_world(site);
                 let faults = Faults::new(Some(Fault { at, kind }));
-                assert!(faulty_backup(&world, &faults).is_none() || faults.killed(), "{when}: it was not killed");
+                assert!(faulty_backup(site, &world, &faults).is_none() || faults.killed(), "{when}: it was not killed");
                 if power {
                     world.cut_power();
                 } else {
@@ -74,7 +110,7 @@ fn a_kill_at_any_call_loses_nothing() {
                 assert_all_good(&world, &when);
                 let repaired = block_on(repair(&world.ports())).expect("the dead hold no lock");
                 assert_eq!(repaired.findings, [], "{when}");
-                assert_rules(&world, &when);
+                assert_rules(site, &world, &when);
             }
         }
     }
@@ -84,11 +120,13 @@ fn a_kill_at_any_call_loses_nothing() {
 #[test]
 fn a_kill_at_any_call_of_a_repair_loses_nothing() {
     let kill = |at| Faults::new(Some(Fault { at, kind: FaultKind::KillBefore }));
-    let starting =
-        calls_of_a_run().iter().position(|call| *call == "ServiceControl::start").expect("services are started");
+    let starting = calls_of_a_run(Site::File)
+        .iter()
+        .position(|call| *call == "ServiceControl::start")
+        .expect("services are started");
     for at in 0.. {
-        let world = backed_up_world();
-        faulty_backup(&world, &kill(starting));
+        let world = backed_up_world(Site::File);
+        faulty_backup(Site::File, &world, &kill(starting));
         world.kill();
         assert!(!world.all_running());
         let faults = kill(at);
@@ -96,7 +134,7 @@ fn a_kill_at_any_call_of_a_repair_loses_nothing() {
         let whole = run(&faults, async move { repair(&ports).await.map(drop) });
         world.kill();
         block_on(repair(&world.ports())).expect("the dead hold no lock");
-        assert_rules(&world, &format!("kill at call {at} of a repair"));
+        assert_rules(Site::File, &world, &format!("kill at call {at} of a repair"));
         if whole.is_some() {
             return;
         }

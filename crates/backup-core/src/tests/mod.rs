@@ -74,11 +74,9 @@ fn open(ports: &Ports, snapshot: &StoredSnapshot) -> Arc<dyn SnapshotFiles> {
 /// The three numbers in a snapshot: database, file, registry.
 fn counters(files: &dyn SnapshotFiles) -> [Vec<u8>; 3] {
     let read = |at: &str| crate::verify::read_small(files, &place(at)).expect("the part is there");
-    [
-        read("SiteDBServer/CM_P01.db"),
-        read("SiteServer/SMSServer/inboxes/counter.txt"),
-        read("SiteServer/SMSbkSiteRegSMS.dat"),
-    ]
+    let file = crate::verify::read_small(files, &place("SiteDBServer/CM_P01.db"));
+    let database = file.unwrap_or_else(|_| read("SiteDBServer/CM_P01/rows"));
+    [database, read("SiteServer/SMSServer/inboxes/counter.txt"), read("SiteServer/SMSbkSiteRegSMS.dat")]
 }
 
 /// Every listed snapshot is what its list says to the last byte, and a good one is of one moment.
