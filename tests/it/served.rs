@@ -239,6 +239,23 @@ fn the_password_is_nowhere() {
     assert!(files > 100, "there was something to look at");
 }
 
+/// What the run starts, and what that prints, never has the password.
+#[test]
+fn programs_that_are_started_do_not_get_the_password() {
+    let server = Postgres::start();
+    let (test, secrets) = running(&server);
+    std::fs::remove_file(secrets.path().join("password")).expect("removed");
+    let hook = test.site.install_dir().join("inboxes/smsbkup.box/AfterBackup");
+    std::fs::write(&hook, "#!/bin/sh\nenv\n").expect("written");
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
+    let mut backup = test.program.command(test.args(&["backup"]));
+    let output = backup.env("SITEBACKUP_DATABASE_PASSWORD", Postgres::PASSWORD).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let log = std::fs::read_to_string(test.site.destination().join("smsbkup.log")).expect("a log");
+    assert!(log.contains("SITEBACKUP_SNAPSHOT="), "the hook has printed its environment: {log}");
+    assert!(!log.contains(Postgres::PASSWORD), "{log}");
+}
+
 /// A database that cannot be had ends the run before a service is stopped, and leaves the last good snapshot.
 #[test]
 fn a_server_that_refuses_or_is_gone_is_told_and_nothing_is_stopped() {

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The environment variable that may hold a database's password. No program that is started on the way gets it.
+pub const PASSWORD_VARIABLE: &str = "SITEBACKUP_DATABASE_PASSWORD";
+
 /// A text that is never shown: `Debug` and `Display` print stars, and [`scrub`](Secret::scrub) takes it out of what others say.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);

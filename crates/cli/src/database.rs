@@ -8,7 +8,7 @@ use backup_core::cancel::Cancel;
 use backup_core::config::{DatabaseConfig, DatabaseMethod, DatabasePlace, NativeBackup, ServerKind};
 use backup_core::path::SitePath;
 use backup_core::ports::database::{DatabaseForm, SiteDatabase};
-use backup_core::secret::Secret;
+use backup_core::secret::{PASSWORD_VARIABLE, Secret};
 use sql_dump::logical::Address;
 use sql_dump::sqlserver::SqlServer;
 use sql_dump::{ConnectionString, ExternalDatabase, LogicalDatabase, NativeFolder, SqlServerDatabase, SqliteDatabase};
@@ -16,9 +16,6 @@ use sql_dump::{ConnectionString, ExternalDatabase, LogicalDatabase, NativeFolder
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::site::local;
-
-/// Holds the password of a database where no file does.
-pub(crate) const PASSWORD_VARIABLE: &str = "SITEBACKUP_DATABASE_PASSWORD";
 
 /// The adapter of a configured database.
 pub(crate) fn adapter(config: &DatabaseConfig) -> Result<Arc<dyn SiteDatabase>, CommandError> {
@@ -49,8 +46,9 @@ pub(crate) fn adapter(config: &DatabaseConfig) -> Result<Arc<dyn SiteDatabase>, 
 /// The adapter that puts back what a snapshot holds of a configured database, whatever the next snapshot will hold of it.
 pub(crate) fn adapter_for(config: &DatabaseConfig, form: DatabaseForm) -> Result<Arc<dyn SiteDatabase>, CommandError> {
     let method = match form {
+        // A file goes where the recovery says, wherever the database is by now.
+        DatabaseForm::File => return Ok(nameless()),
         DatabaseForm::Logical => DatabaseMethod::Logical,
-        DatabaseForm::File => DatabaseMethod::Pages,
         DatabaseForm::Native | DatabaseForm::External => config.method.clone(),
     };
     adapter(&DatabaseConfig { method, ..config.clone() })

@@ -5,7 +5,7 @@ mod registry_roots;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_core::config::SiteConfig;
+use backup_core::config::{MomentChoice, SiteConfig};
 use backup_core::event::EventSink;
 use backup_core::manifest::Manifest;
 use backup_core::plan::{BackupPlan, ServiceStep};
@@ -144,7 +144,7 @@ fn watched(
     Ok(Arc::new(WatchedServices::new(inner, options, start_order.collect())))
 }
 
-/// Longer than all stops, the freeze window and all starts may take together.
+/// Longer than all stops, the freeze window, what the services are held for and all starts may take together.
 fn hold_limit(config: &SiteConfig, plan: &BackupPlan) -> Duration {
     let SessionLimits { callback, rest, freeze } = plan.limits;
     let services: Duration = config.services.iter().map(|service| service.timeout).sum();
@@ -152,5 +152,9 @@ fn hold_limit(config: &SiteConfig, plan: &BackupPlan) -> Duration {
         ServiceStep::Sleep(pause) => *pause,
         ServiceStep::Service(_) => Duration::ZERO,
     });
-    rest + freeze + callback + services * 2 + pauses.sum::<Duration>()
+    let held = match plan.database_moment {
+        MomentChoice::HoldServices(limit) => limit,
+        MomentChoice::Same | MomentChoice::Later => Duration::ZERO,
+    };
+    rest + freeze + callback + held + services * 2 + pauses.sum::<Duration>()
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backup_core::ports::services::{ServiceControl, ServiceError, ServiceState};
+use backup_core::secret::PASSWORD_VARIABLE;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::Mutex;
@@ -200,6 +201,7 @@ impl Link {
         // answers nobody would know whose it is, and an inherited terminal or pipe would be kept open by a child that outlives us.
         let mut command = Command::new(program);
         command.args(arguments).stdin(reader).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.env_remove(PASSWORD_VARIABLE);
         let mut child = detach(command)?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("its standard output is not a pipe"))?;
         Ok(Self { child, orders, replies: BufReader::new(stdout).lines(), last_arm: 0 })

@@ -4,8 +4,8 @@ mod bare;
 
 use std::sync::Arc;
 
-use backup_core::config::SiteConfig;
-use backup_core::manifest::Manifest;
+use backup_core::config::{DatabasePlace, SiteConfig};
+use backup_core::manifest::{Manifest, Part};
 use backup_core::path::SitePath;
 use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::registry::{ImportMode, RegistryKey};
@@ -47,6 +47,7 @@ pub(super) fn request(session: &Session, args: &RecoverArgs) -> Result<RecoverRe
         map: args.map.clone(),
         stores: Vec::new(),
         site: Vec::new(),
+        database: None,
         overwrite_newer: args.overwrite_newer,
         replace_database: args.replace_database,
         registry: if args.merge_registry { ImportMode::Merge } else { ImportMode::Exact },
@@ -61,15 +62,34 @@ async fn from_destination(
     request: &RecoverRequest,
 ) -> Result<Answer, CommandError> {
     let site = Site::load(&session.global)?;
-    let request = &RecoverRequest { stores: stores(Some(&site.config)), site: places(&site.config), ..request.clone() };
+    let request = &RecoverRequest {
+        stores: stores(Some(&site.config)),
+        site: places(&site.config),
+        database: served(&site.config),
+        ..request.clone()
+    };
     let site = Site { config: with_mapped_stores(site.config, request), ..site };
     let mut ports = ports::wire(&site, Arc::clone(&session.screen) as _);
     let services = site.config.services.iter().map(|service| service.name.clone()).collect();
     let chosen = open(&ports, args.id.as_deref()).await?;
-    ports.database = ports::recovery_database(&site, chosen.files.as_ref()).await?;
+    // Files and keys can be had without a password.
+    ports.database = match ports::recovery_database(&site, chosen.files.as_ref()).await {
+        Err(error) if request.to.is_none() && wants_database(request) => return Err(error),
+        database => database.ok().flatten(),
+    };
     let ports = RecoveryPorts::of(&ports, services);
     let answer = carry_out(args, &ports, chosen.files, request).await?;
     Ok(answer.after(chosen.findings.into_iter().map(Into::into).collect()))
+}
+
+fn wants_database(request: &RecoverRequest) -> bool {
+    request.parts.is_empty() || request.parts.contains(&Part::Database)
+}
+
+/// Where a database of a server is by the configuration.
+fn served(config: &SiteConfig) -> Option<String> {
+    let place = config.database.as_ref().map(|database| &database.place);
+    place.filter(|place| place.is_remote()).map(DatabasePlace::address)
 }
 
 /// What holds registry keys as the configuration says.
@@ -111,7 +131,8 @@ async fn from_folder(
     findings.extend(unread);
     let here = here.filter(|site| site.config.code.as_str() == manifest.site);
     let own = here.as_ref().map(|site| places(&site.config)).unwrap_or_default();
-    let request = &RecoverRequest { stores: stores(config.as_ref()), site: own, ..request.clone() };
+    let database = here.as_ref().and_then(|site| served(&site.config));
+    let request = &RecoverRequest { stores: stores(config.as_ref()), site: own, database, ..request.clone() };
     let config = config.map(|config| with_mapped_stores(config, request));
     let form = manifest.database.as_ref().map(|part| part.form).unwrap_or_default();
     let here = here.as_ref().map(|site| &site.config);

@@ -10,6 +10,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use backup_core::ports::commands::CommandEnd;
+use backup_core::secret::PASSWORD_VARIABLE;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -35,8 +36,9 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Starts the command in a new group, so that neither a terminal's signals nor those for this program reach it.
+    /// Starts the command in a new group and without the password of a database, so that neither a terminal's signals nor those for this program reach it.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
+        command.env_remove(PASSWORD_VARIABLE);
         let (child, members) = system::spawn(command)?;
         Ok(Self { child, members, timed_out: false })
     }

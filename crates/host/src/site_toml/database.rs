@@ -27,6 +27,9 @@ pub(super) const KEYS: &[&str] = &[
 const PASSWORD_REMEDY: &str =
     "put it alone into a file that only this program's account reads, and name that with password-file";
 
+/// In the names of keys whose values are secrets.
+const SECRET_WORDS: [&str; 4] = ["pwd", "pass", "secret", "token"];
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Sqlite,
@@ -68,7 +71,13 @@ pub(super) fn database(section: &Section<'_>, folder: &SitePath) -> Option<Datab
                 Some((file, _)) => Some(file?),
                 None => None,
             };
-            DatabasePlace::Server { kind, connection: connection?.0?, password_file }
+            let (text, value) = connection?;
+            let connection = text?;
+            if !is_of_kind(kind, &connection) {
+                value.report("this is no connection of that kind", Some(format!("write {}", example(kind))));
+                return None;
+            }
+            DatabasePlace::Server { kind, connection, password_file }
         }
     };
     let (method, moment) = parts.method(section, kind, method)?;
@@ -114,7 +123,21 @@ fn has_password(connection: &str) -> bool {
         return in_query || authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
     }
     let keys = connection.split(';').filter_map(|pair| pair.split_once('='));
-    keys.map(|(key, _)| key.trim().to_ascii_lowercase()).any(|key| key == "pwd" || key == "password")
+    keys.map(|(key, _)| key.trim().to_ascii_lowercase()).any(|key| SECRET_WORDS.iter().any(|word| key.contains(word)))
+}
+
+/// Whether a connection leads to a database of this kind: the kinds are told apart by it, and what is no server's is no server's to open.
+fn is_of_kind(kind: ServerKind, connection: &str) -> bool {
+    let is_address = connection.starts_with("postgresql://") || connection.starts_with("postgres://");
+    match kind {
+        ServerKind::PostgreSql => is_address,
+        ServerKind::SqlServer | ServerKind::Odbc => {
+            let names_driver = |part: &str| part.trim().to_ascii_lowercase().starts_with("driver");
+            let drivers = connection.split(';').filter(|part| names_driver(part));
+            let is_file = drivers.clone().any(|part| part.to_ascii_lowercase().contains("sqlite"));
+            !connection.contains("://") && !connection.starts_with("sqlite:") && connection.contains('=') && !is_file
+        }
+    }
 }
 
 fn method(value: &Value<'_>) -> Option<Method> {

@@ -361,7 +361,7 @@ fn task(section: Section<'_>, folder: &SitePath) -> Option<TaskConfig> {
 }
 
 fn destination(value: &Value<'_>, folder: &SitePath) -> Option<DestinationOption> {
-    let example = "{ local = \"/backup\" }, { network = '\\\\server\\share\\folder' } or { site = \"…\", sql = \"…\" }";
+    let example = "{ local = \"/backup\" } or { network = '\\\\server\\share\\folder' }";
     let section = value.section("destination", example)?;
     let given = [section.get("local"), section.get("network"), section.get("site"), section.get("sql")];
     let option = match &given {
@@ -370,13 +370,14 @@ fn destination(value: &Value<'_>, folder: &SitePath) -> Option<DestinationOption
         [None, Some(network), None, None] => {
             network.text("a path between quotes")?.parse(any_path).map(DestinationOption::Network)
         }
-        [None, None, Some(site), Some(sql)] => {
-            let site = path(site, folder);
-            let sql = sql.text("a path between quotes")?.parse(any_path);
-            site.zip(sql).map(|(site, sql)| DestinationOption::Split { site, sql })
+        [None, None, Some(_), Some(_)] => {
+            let remedy =
+                "write { local = \"…\" }, and backup-folder in [database] for what SQL Server keeps on its own machine";
+            section.report("a destination in two parts is not in this version", Some(remedy.to_owned()));
+            None
         }
         _ => {
-            section.report("`destination` is not one of the three options", Some(format!("write {example}")));
+            section.report("`destination` is not one of its options", Some(format!("write {example}")));
             None
         }
     };

@@ -214,7 +214,7 @@ fn values_are_judged_where_they_stand() {
     10:1: `path` is missing in [database]; write path = "/srv/app/app.db"
     13:1: `SOFTWARE` is not a registry key; it begins with HKLM or another root, as in HKLM\SOFTWARE\Microsoft\SMS
     15:11: `comands` is not a manager of services; did you mean `commands`?
-    17:15: `destination` is not one of the three options; write { local = "/backup" }, { network = '\\server\share\folder' } or { site = "…", sql = "…" }
+    17:15: `destination` is not one of its options; write { local = "/backup" } or { network = '\\server\share\folder' }
     18:9: `begin` cannot be a bare date or time; write it as "02:00", between quotes
     19:16: `5:00` is not a time; write hours and minutes, as in 02:00 or 23:30
     20:28: `7-0` does not name exit codes; write one or a range, as in 0 or 0-7

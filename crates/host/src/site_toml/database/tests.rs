@@ -81,3 +81,23 @@ fn what_cannot_be_is_told() {
     assert_snapshot!(problems("kind = 'sql-server'\nconnection = 'Driver=X'\nmethod = 'external'"), @r#"6:1: `external` is missing in [database]; write external = { max-age = "1d" }"#);
     assert_snapshot!(problems("kind = 'sql-server'\nconnection = 'Driver=X'\nbackup-folder = 'x'\ndatabase-moment = 'later'\nhold-services = '1h'"), @r#"11:1: services are held for nothing: a later moment is accepted; remove it, or write database-moment = "same""#);
 }
+
+#[test]
+fn a_connection_is_of_the_kind_that_is_named() {
+    let cases = [
+        ("postgresql", "sqlite:/srv/app.db"),
+        ("postgresql", "Driver={PostgreSQL Unicode};Database=app"),
+        ("odbc", "postgresql://me@host/app"),
+        ("odbc", "sqlite:/srv/app.db"),
+        ("odbc", "Driver={SQLite3 ODBC Driver};Database=/srv/app.db"),
+        ("sql-server", "sql1"),
+    ];
+    for (kind, connection) in cases {
+        let text = problems(&format!("kind = '{kind}'\nconnection = '{connection}'\nbackup-folder = 'x'"));
+        assert!(text.contains("this is no connection of that kind; write connection ="), "{kind} {connection}: {text}");
+    }
+    for key in ["ClientSecret", "AccessToken", "TLSKEYPWD", "SSLPassword", "Passphrase"] {
+        let text = problems(&format!("kind = 'odbc'\nconnection = 'Driver=X;{key}=hunter2'"));
+        assert!(text.contains("a password stands in the configuration"), "{key}: {text}");
+    }
+}
