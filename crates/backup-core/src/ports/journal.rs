@@ -154,7 +154,7 @@ pub fn is_database_recovered(records: &[JournalRecord], snapshot: RunId, place: 
                 is_recovered = is_recovered && at != place || *of == snapshot && at == place;
             }
             JournalRecord::RecoveryBegun { snapshot: of, places, .. } if *of != snapshot && names(places) => {
-                is_recovered = false
+                is_recovered = false;
             }
             JournalRecord::RecoveryEnded { places, .. } if names(places) => is_recovered = false,
             JournalRecord::RecoveriesAbandoned { .. } => is_recovered = false,

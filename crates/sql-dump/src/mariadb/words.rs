@@ -3,9 +3,9 @@
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Column, Encoding, Table};
 use crate::logical::chunk::RowWriter;
-use crate::logical::row_text::{HEX_MARK, escape, unescape};
+use crate::logical::row_text::{HEX_MARK, unescape};
 use crate::logical::rows::ChunkReader;
-use crate::text::{KeyPart, Row, TextSession, Words};
+use crate::text::{KeyPart, LongValue, Row, TextSession, Words};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
@@ -103,37 +103,12 @@ impl Words for MariaDbWords {
         column: &Column,
         rows: &mut RowWriter<'_>,
     ) -> Result<()> {
-        let (name, binary) = (quoted(&column.name), column.encoding == Encoding::Binary);
-        let sql = format!("SELECT {} FROM {}{}", length(column), row.table, row.at);
-        let length = session.value(&format!("read a value of `{}`", row.title), &sql)?;
-        let Ok(length) = length.parse::<u64>() else { return rows.piece(b"\\N") };
-        if binary {
-            rows.piece(HEX_MARK)?;
-        }
-        let mut from = 1;
-        while from <= length {
+        let (name, is_binary) = (quoted(&column.name), column.encoding == Encoding::Binary);
+        let piece = |from: u64| {
             let piece = format!("SUBSTRING({name}, {from}, {PIECE})");
-            let piece = if binary { format!("HEX({piece})") } else { piece };
-            let sql = format!("SELECT {piece} FROM {}{}", row.table, row.at);
-            let mut text = Vec::new();
-            session.fetch(
-                "read a piece of a value",
-                &sql,
-                &[usize::try_from(PIECE * 4).unwrap_or(0)],
-                &mut |cells| {
-                    let cell = cells.first().copied().flatten().unwrap_or_default();
-                    if binary {
-                        text.extend_from_slice(cell);
-                    } else {
-                        escape(cell, &mut text);
-                    }
-                    Ok(())
-                },
-            )?;
-            rows.piece(&text)?;
-            from += PIECE;
-        }
-        Ok(())
+            if is_binary { format!("HEX({piece})") } else { piece }
+        };
+        LongValue { is_binary, length: length(column), piece: &piece, units: PIECE }.read(session, row, rows)
     }
 
     fn literal(&self, column: &Column, field: &[u8], sql: &mut Vec<u8>) {

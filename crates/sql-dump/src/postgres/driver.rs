@@ -10,10 +10,9 @@ use crate::logical::catalog::{Catalog, Column, Encoding, Table};
 use crate::logical::chunk::RowWriter;
 use crate::logical::dump::DumpOptions;
 use crate::logical::format::Moment;
-use crate::logical::row_text::{HEX_MARK, escape};
 use crate::logical::rows::ChunkReader;
 use crate::logical::seam::{Facts, Origin, Part, RowReader};
-use crate::text::{KeyPart, Open, PagedReader, Refusal, Row, TextSession, Words};
+use crate::text::{KeyPart, LongValue, Open, PagedReader, Refusal, Row, TextSession, Words};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
@@ -178,40 +177,13 @@ impl Words for PostgresWords {
         column: &Column,
         rows: &mut RowWriter<'_>,
     ) -> Result<()> {
-        let (name, binary) = (quoted(&column.name), column.encoding == Encoding::Binary);
-        let length = if binary { format!("octet_length({name})") } else { format!("length({})", text(column)) };
-        let sql = format!("SELECT {length} FROM {}{}", row.table, row.at);
-        let length = session.value(&format!("read a value of `{}`", row.title), &sql)?;
-        let Ok(length) = length.parse::<u64>() else { return rows.piece(b"\\N") };
-        if binary {
-            rows.piece(HEX_MARK)?;
-        }
-        let mut from = 1;
-        while from <= length {
-            let piece = match binary {
-                true => format!("encode(substring({name} from {from} for {PIECE}), 'hex')"),
-                false => format!("substring({} from {from} for {PIECE})", text(column)),
-            };
-            let sql = format!("SELECT {piece} FROM {}{}", row.table, row.at);
-            let mut field = Vec::new();
-            session.fetch(
-                "read a piece of a value",
-                &sql,
-                &[usize::try_from(PIECE * 4).unwrap_or(0)],
-                &mut |cells| {
-                    let cell = cells.first().copied().flatten().unwrap_or_default();
-                    if binary {
-                        field.extend_from_slice(cell);
-                    } else {
-                        escape(cell, &mut field);
-                    }
-                    Ok(())
-                },
-            )?;
-            rows.piece(&field)?;
-            from += PIECE;
-        }
-        Ok(())
+        let (name, is_binary) = (quoted(&column.name), column.encoding == Encoding::Binary);
+        let length = if is_binary { format!("octet_length({name})") } else { format!("length({})", text(column)) };
+        let piece = |from: u64| match is_binary {
+            true => format!("encode(substring({name} from {from} for {PIECE}), 'hex')"),
+            false => format!("substring({} from {from} for {PIECE})", text(column)),
+        };
+        LongValue { is_binary, length, piece: &piece, units: PIECE }.read(session, row, rows)
     }
 
     fn literal(&self, _column: &Column, field: &[u8], sql: &mut Vec<u8>) {
