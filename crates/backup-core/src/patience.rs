@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use crate::cancel::Cancel;
 use crate::ports::clock::Clock;
 
 /// How often a wish to stop is looked for.
@@ -23,6 +24,22 @@ pub(crate) async fn within<T>(
         (Poll::Pending, Poll::Pending) => Poll::Pending,
     })
     .await
+}
+
+/// What `work` comes to; `None` when somebody wished to stop before, at which it is dropped.
+pub(crate) async fn unless_cancelled<T>(
+    mut work: impl Future<Output = T> + Unpin,
+    clock: &dyn Clock,
+    cancel: &Cancel,
+) -> Option<T> {
+    loop {
+        if let Some(done) = within(&mut work, sleep(clock, TICK)).await {
+            return Some(done);
+        }
+        if cancel.is_cancelled() {
+            return None;
+        }
+    }
 }
 
 /// Waits this long.

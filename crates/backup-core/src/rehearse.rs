@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use uuid::Uuid;
-
+use crate::cancel::Cancel;
 use crate::copy::chain;
 use crate::manifest::{FileRecord, Manifest, Part};
 use crate::path::SitePath;
+use crate::patience::unless_cancelled;
 use crate::ports::Ports;
 use crate::ports::commands::{CommandEnd, CommandLine};
 use crate::ports::database::{DatabaseForm, DatabaseSource, DatabaseTarget, SiteDatabase};
@@ -70,14 +70,15 @@ async fn in_scratch(
         RecoverRequest { to: Some(scratch.clone()), on_windows: scratch.is_windows(), ..request.recover.clone() };
     let recover_request = RecoverRequest { map: Vec::new(), ..place };
     let recovery = recover(&recovery_ports, Arc::clone(&files), &recover_request).await?;
-    let took = ports.clock.now().duration_since(began).unsigned_abs();
     let snapshot = read_snapshot(files.as_ref()).await?;
     let mut findings = recovery.findings.clone();
     if request.recover.cancel.is_cancelled() {
+        let took = ports.clock.now().duration_since(began).unsigned_abs();
         return Ok(RehearsalReport { run: snapshot.0.run, recovery, took, findings });
     }
     findings.extend(judge_registry(files.as_ref(), &snapshot.0, ports.registry.as_ref()).await);
-    findings.extend(judge_database(ports, &files, &recovery, &snapshot).await);
+    findings.extend(judge_database(ports, &files, &recovery, &snapshot, &request.recover.cancel).await);
+    let took = ports.clock.now().duration_since(began).unsigned_abs();
     findings.extend(probe(ports, request, scratch).await);
     Ok(RehearsalReport { run: snapshot.0.run, recovery, took, findings })
 }
@@ -88,6 +89,7 @@ async fn judge_database(
     files: &Arc<dyn SnapshotFiles>,
     recovery: &RecoveryReport,
     (manifest, records): &(Manifest, Vec<FileRecord>),
+    cancel: &Cancel,
 ) -> Vec<Finding> {
     let origin = manifest.origins.iter().find(|origin| origin.part == Part::Database);
     let Some(origin) = origin else { return Vec::new() };
@@ -101,7 +103,7 @@ async fn judge_database(
         let Some(source) = database_source(files, manifest, records, origin) else {
             return unseen("the snapshot's list does not name it");
         };
-        return judge_served(database.as_ref(), &source, ports.clock.new_id()).await;
+        return judge_served(ports, database.as_ref(), &source, cancel).await;
     }
     let arrow = format!("{} -> ", origin.original);
     let place = recovery.places.iter().find_map(|place| SitePath::parse(place.strip_prefix(&arrow)?).ok());
@@ -110,15 +112,25 @@ async fn judge_database(
 }
 
 /// Restores a server's database under a name of its own, judges it and discards it, whatever happened in between.
-async fn judge_served(database: &dyn SiteDatabase, source: &DatabaseSource, id: Uuid) -> Vec<Finding> {
+async fn judge_served(
+    ports: &Ports,
+    database: &dyn SiteDatabase,
+    source: &DatabaseSource,
+    cancel: &Cancel,
+) -> Vec<Finding> {
     let name = &source.part.name;
-    let target = DatabaseTarget::Scratch(id.simple().to_string());
-    let mut findings = match database.restore(source, &target).await {
-        Ok(restored) => {
+    let target = DatabaseTarget::Scratch(ports.clock.new_id().simple().to_string());
+    let mut findings = match unless_cancelled(database.restore(source, &target), ports.clock.as_ref(), cancel).await {
+        None => vec![Finding::error(Cause::Interrupted, "interrupted")],
+        Some(Ok(restored)) => {
             let told = restored.findings(name).into_iter();
             told.chain(judge(database, &target, name).await).collect()
         }
-        Err(error) => vec![Finding::error(Cause::Database, chain(&error))],
+        Some(Err(error)) => {
+            let hint =
+                "a rehearsal makes a database on the same server: the user must be allowed to, and there must be room";
+            vec![Finding::error(Cause::Database, chain(&error)).hint(hint)]
+        }
     };
     if let Err(error) = database.discard(&target).await {
         findings.push(Finding::error(Cause::Database, chain(&error)).hint("drop the rehearsal's database by hand"));

@@ -6,7 +6,7 @@ use super::Recovery;
 use crate::copy::chain;
 use crate::manifest::{DatabasePart, FileRecord, Manifest, Origin, RecordKind};
 use crate::path::{RelPath, SitePath};
-use crate::patience::{TICK, sleep, within};
+use crate::patience::unless_cancelled;
 use crate::ports::database::{
     ChangedFact, DatabaseError, DatabaseForm, DatabaseRestored, DatabaseSource, DatabaseStanding, DatabaseTarget,
     SetupOption,
@@ -74,6 +74,9 @@ impl Recovery<'_> {
             return;
         };
         let folder = RelPath::parse("database").expect("a plain name");
+        let message = format!("database {} is put there as files, and into no server", source.part.name);
+        let finding = Finding::new(Gravity::Note, Cause::Database, message);
+        self.report.findings.push(finding.hint("`sitebackup database restore` puts a logical dump into a database"));
         self.report.places.push(format!("{} -> {}", origin.original, to.join(&folder)));
         for record in source.records {
             let above = source.place.parent().unwrap_or_default();
@@ -133,20 +136,9 @@ impl Recovery<'_> {
 
     pub(super) async fn restore_database(&mut self, work: &DatabaseWork) {
         let Some(database) = &self.ports.database else { return };
-        let mut restoring = database.restore(&work.source, &work.target);
-        let restored = loop {
-            let tick = sleep(self.ports.clock.as_ref(), TICK);
-            if let Some(restored) = within(&mut restoring, tick).await {
-                break restored;
-            }
-            if self.request.cancel.is_cancelled() {
-                drop(restoring);
-                return self.error(
-                    Cause::Interrupted,
-                    "interrupted",
-                    "repeat the recovery: it goes on where it stopped",
-                );
-            }
+        let restoring = database.restore(&work.source, &work.target);
+        let Some(restored) = unless_cancelled(restoring, self.ports.clock.as_ref(), &self.request.cancel).await else {
+            return self.error(Cause::Interrupted, "interrupted", "repeat the recovery: it goes on where it stopped");
         };
         match restored {
             Ok(restored) => {

@@ -74,8 +74,8 @@ impl Recovery<'_> {
         if work.database.is_some() && self.ports.database.is_none() {
             self.error(
                 Cause::Database,
-                "the snapshot holds a database, but none is configured",
-                "recover the other parts with --part",
+                "the snapshot holds a database, but the site.toml of this machine leads to none",
+                "recover the other parts with --part, or all of it to a folder with --to: `sitebackup database restore` takes the dump from there",
             );
         }
         if !work.registry.is_empty() && self.ports.registry.is_none() {

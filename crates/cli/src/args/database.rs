@@ -56,7 +56,7 @@ pub(crate) struct DatabaseDumpArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["folder", "plain", "connections"])]
     pub(crate) native: Option<String>,
     /// Print the statements that --native would send, and send none
-    #[arg(long, requires = "native")]
+    #[arg(long, requires = "native", conflicts_with = "folder")]
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) reach: ReachArgs,

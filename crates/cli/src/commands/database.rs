@@ -40,7 +40,11 @@ fn failed(error: LogicalError) -> CommandError {
         }
         LogicalError::Denied { .. } => "name the file with the password: --password-file FILE",
         LogicalError::NotEmpty { .. } => "make a new database and name that",
-        LogicalError::Gone { .. } => "repeat the command: a dump begins anew, a restore goes on",
+        LogicalError::Gone { .. } => "repeat the command: a restore goes on, a dump begins anew in a new folder",
+        LogicalError::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            return CommandError::new(Exit::FULL, error)
+                .hint("what was written is no dump: remove it, and choose a place with more room");
+        }
         LogicalError::Incomplete | LogicalError::Damaged { .. } => "use another dump, or make a new one",
         _ => return CommandError::new(Exit::DATABASE, error),
     };
@@ -127,6 +131,10 @@ fn dump(args: &DatabaseDumpArgs, cancel: backup_core::cancel::Cancel) -> Result<
 /// A dump is made in a folder of its own: one that holds something is somebody's.
 fn refuse_full(folder: &Path) -> Result<(), CommandError> {
     match fs::read_dir(folder).map(|mut entries| entries.next().is_some()) {
+        Ok(true) if !folder.join("manifest.json").exists() && folder.join("data").is_dir() => {
+            let message = format!("`{}` holds a dump that was not finished", folder.display());
+            Err(CommandError::usage(message).hint("remove it, or name a new folder"))
+        }
         Ok(true) => Err(CommandError::usage(format!("`{}` is not empty", folder.display())).hint("name a new folder")),
         _ => Ok(()),
     }
@@ -162,8 +170,11 @@ fn restore(args: &DatabaseRestoreArgs, cancel: backup_core::cancel::Cancel) -> R
         return restore_native(args, &cancel);
     }
     let (address, findings) = reach(&args.address, &args.reach)?;
+    let dump = FolderDump::new(&args.from);
+    // Nothing is written before all of it is judged.
+    logical::verify(&dump).map_err(failed)?;
     let options = RestoreOptions { connections: args.connections.into(), cancel, ..RestoreOptions::default() };
-    let report = logical::restore(&FolderDump::new(&args.from), &address, &options).map_err(failed)?;
+    let report = logical::restore(&dump, &address, &options).map_err(failed)?;
     let before = match report.chunks_before {
         0 => String::new(),
         n => format!(", {} of them from an earlier attempt", human::count(n as u64, "file", "files")),

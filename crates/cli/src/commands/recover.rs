@@ -4,13 +4,15 @@ mod bare;
 
 use std::sync::Arc;
 
-use backup_core::config::{DatabasePlace, SiteConfig};
+use backup_core::config::SiteConfig;
 use backup_core::manifest::{Manifest, Part};
 use backup_core::path::SitePath;
 use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::registry::{ImportMode, RegistryKey};
 use backup_core::ports::{Ports, Source};
-use backup_core::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, preview_recovery, recover};
+use backup_core::recover::{
+    RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, half_recovered, preview_recovery, recover,
+};
 use backup_core::report::{Cause, Finding, Gravity, RecoveryPreview, RecoveryReport, has_errors};
 use backup_core::snapshot::{RunId, short};
 use backup_core::verify::SnapshotError;
@@ -65,13 +67,18 @@ async fn from_destination(
     let request = &RecoverRequest {
         stores: stores(Some(&site.config)),
         site: places(&site.config),
-        database: served(&site.config),
+        database: database(&site.config),
         ..request.clone()
     };
     let site = Site { config: with_mapped_stores(site.config, request), ..site };
     let mut ports = ports::wire(&site, Arc::clone(&session.screen) as _);
     let services = site.config.services.iter().map(|service| service.name.clone()).collect();
-    let chosen = open(&ports, args.id.as_deref()).await?;
+    let begun = begun(&ports, args, request).await?;
+    let mut chosen = open(&ports, args.id.as_deref().or(begun.as_deref())).await?;
+    if begun.is_some() {
+        let message = format!("goes on with snapshot {}, with which the recovery began that did not end", chosen.short);
+        chosen.findings.push(Finding::new(Gravity::Note, Cause::Recovery, message).hint("name another one by its id"));
+    }
     // Files and keys can be had without a password.
     ports.database = match ports::recovery_database(&site, chosen.files.as_ref()).await {
         Err(error) if request.to.is_none() && wants_database(request) => return Err(error),
@@ -82,14 +89,22 @@ async fn from_destination(
     Ok(answer.after(chosen.findings.into_iter().map(Into::into).collect()))
 }
 
+/// The snapshot of a recovery in place that did not end: repeated, it goes on with that one, whatever has become the newest.
+async fn begun(ports: &Ports, args: &RecoverArgs, request: &RecoverRequest) -> Result<Option<String>, CommandError> {
+    if args.id.is_some() || request.to.is_some() {
+        return Ok(None);
+    }
+    let open = half_recovered(&ports.journal.read().await?);
+    Ok(open.map(|open| open.snapshot.to_string()))
+}
+
 fn wants_database(request: &RecoverRequest) -> bool {
     request.parts.is_empty() || request.parts.contains(&Part::Database)
 }
 
-/// Where a database of a server is by the configuration.
-fn served(config: &SiteConfig) -> Option<String> {
-    let place = config.database.as_ref().map(|database| &database.place);
-    place.filter(|place| place.is_remote()).map(DatabasePlace::address)
+/// Where the database is by the configuration.
+fn database(config: &SiteConfig) -> Option<String> {
+    config.database.as_ref().map(|database| database.place.address())
 }
 
 /// What holds registry keys as the configuration says.
@@ -131,7 +146,7 @@ async fn from_folder(
     findings.extend(unread);
     let here = here.filter(|site| site.config.code.as_str() == manifest.site);
     let own = here.as_ref().map(|site| places(&site.config)).unwrap_or_default();
-    let database = here.as_ref().and_then(|site| served(&site.config));
+    let database = here.as_ref().and_then(|site| database(&site.config));
     let request = &RecoverRequest { stores: stores(config.as_ref()), site: own, database, ..request.clone() };
     let config = config.map(|config| with_mapped_stores(config, request));
     let form = manifest.database.as_ref().map(|part| part.form).unwrap_or_default();
