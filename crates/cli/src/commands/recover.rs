@@ -90,7 +90,11 @@ async fn from_destination(
 }
 
 /// The snapshot of a recovery in place that did not end: repeated, it goes on with that one, whatever has become the newest.
-async fn begun(ports: &Ports, args: &RecoverArgs, request: &RecoverRequest) -> Result<Option<String>, CommandError> {
+pub(super) async fn begun(
+    ports: &Ports,
+    args: &RecoverArgs,
+    request: &RecoverRequest,
+) -> Result<Option<String>, CommandError> {
     if args.id.is_some() || request.to.is_some() {
         return Ok(None);
     }

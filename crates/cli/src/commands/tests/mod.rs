@@ -30,7 +30,7 @@ use backup_core::status::ProcessFacts;
 use jiff::SignedDuration;
 
 use super::*;
-use crate::args::{RehearseArgs, StatusArgs, VerifyArgs};
+use crate::args::{RecoverArgs, RehearseArgs, StatusArgs, VerifyArgs};
 use crate::output::json::tests::assert_documented;
 use crate::output::{Answer, Printer};
 

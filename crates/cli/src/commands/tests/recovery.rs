@@ -1,5 +1,7 @@
 //! `recover`, `rehearse`, `repair`.
 
+use backup_core::manifest::Manifest;
+
 use super::*;
 
 fn recover_to(world: &World, request: &RecoverRequest) -> Answer {
@@ -322,4 +324,24 @@ fn a_configuration_that_cannot_be_read_is_told() {
     std::fs::write(&file, "version = ").expect("written");
     let told = told().expect("what is there counts for nothing");
     assert!(told.starts_with("the site.toml of this machine is of no use: "), "{told}");
+}
+
+/// Repeated, an interrupted recovery goes on with its own snapshot, and not with what has become the newest.
+#[test]
+fn an_interrupted_recovery_goes_on_with_its_snapshot() {
+    let world = backed_up();
+    let ports = world.ports();
+    let begun = |id: Option<&str>, to: Option<&str>| {
+        let args = RecoverArgs { id: id.map(str::to_owned), ..RecoverArgs::default() };
+        let request = RecoverRequest { to: to.map(path), ..RecoverRequest::default() };
+        block_on(recover::begun(&ports, &args, &request)).expect("the journal can be read")
+    };
+    assert_eq!(begun(None, None), None);
+    let snapshot = block_on(open(&ports, None)).expect("a snapshot");
+    let snapshot = Manifest::parse(&block_on(snapshot.files.manifest()).expect("read")).expect("a manifest").run;
+    let record = JournalRecord::RecoveryBegun { snapshot, at: world.lock().now, places: vec!["/site".to_owned()] };
+    world.lock().journal.push(record);
+    assert_eq!(begun(None, None), Some(snapshot.to_string()));
+    assert_eq!(begun(Some("01a2"), None), None, "somebody chose");
+    assert_eq!(begun(None, Some("/elsewhere")), None, "another place is another recovery");
 }
