@@ -61,11 +61,14 @@ pub fn choose(runs: &[RunId], prefix: Option<&str>) -> Result<RunId, ChooseError
     }
 }
 
-/// The shortest prefix, at least eight digits, that tells `run` from all others of `runs`.
+/// Digits of an id that are its millisecond: fewer are the same for all runs of a minute.
+const MILLISECOND: usize = 12;
+
+/// The shortest prefix, down to its millisecond, that tells `run` from all others of `runs`.
 pub fn short(run: RunId, runs: &[RunId]) -> String {
     let text = run.to_string();
     let unique = |len: &usize| !runs.iter().any(|other| *other != run && other.to_string().starts_with(&text[..*len]));
-    let len = (8..text.len()).find(unique).unwrap_or(text.len());
+    let len = (MILLISECOND..text.len()).find(unique).unwrap_or(text.len());
     text[..len].to_owned()
 }
 
@@ -76,11 +79,12 @@ mod tests {
     #[test]
     fn a_prefix_names_one_run() {
         let run = |n: u128| RunId(Uuid::from_u128(n));
-        let (a, b) = (run(0x0190_0000_0000_7000_8000_0000_0000_0001), run(0x0190_0000_1000_7000_8000_0000_0000_0001));
+        let (a, b) = (run(0x0190_0000_0000_7000_8000_0000_0000_0001), run(0x0190_0000_0000_7100_8000_0000_0000_0001));
         assert_eq!(choose(&[a, b], None), Ok(b));
         assert_eq!(choose(&[a, b], Some("0190")), Err(ChooseError::Several { prefix: "0190".into(), count: 2 }));
         assert_eq!(choose(&[a, b], Some(&short(a, &[a, b]))), Ok(a));
-        assert_eq!(short(a, &[a, b]), "019000000");
+        assert_eq!(short(a, &[a]), "019000000000");
+        assert_eq!(short(a, &[a, b]), "01900000000070");
         assert_eq!(choose(&[], None), Err(ChooseError::Empty));
     }
 }

@@ -19,7 +19,7 @@ fn recover_says_where_everything_went() {
     let answer = recover_to(&backed_up(), &request);
     insta::assert_snapshot!(Printer::shown("recover --to /elsewhere", &answer), @r"
     $ sitebackup recover --to /elsewhere
-    Snapshot 00000000 of site P01, 2026-03-01 03:00:[s] +00:00, is recovered:
+    Snapshot 000000000001 of site P01, 2026-03-01 03:00:[s] +00:00, is recovered:
       /site/db/CM_P01.db -> /elsewhere/site/db/CM_P01.db
       /site/inboxes -> /elsewhere/site/inboxes
       /site/data -> /elsewhere/site/data
@@ -56,7 +56,7 @@ fn recover_refuses_while_services_run() {
     hint: stop the site's services first, and keep them stopped until the recovery is done
     error: `/site/inboxes/counter.txt` was changed after the snapshot
     hint: overwrite such files with --overwrite-newer, or recover to another place with --to
-    Snapshot 00000000 of site P01, 2026-03-01 03:00:[s] +00:00, is not recovered; nothing was written.
+    Snapshot 000000000001 of site P01, 2026-03-01 03:00:[s] +00:00, is not recovered; nothing was written.
     [service-stop]
     ");
     world.lock().services.insert("SMS_EXECUTIVE".to_owned(), ServiceState::Stopped);
@@ -64,7 +64,7 @@ fn recover_refuses_while_services_run() {
     let answer = recover_to(&world, &request);
     insta::assert_snapshot!(Printer::shown("recover --overwrite-newer", &answer), @r"
     $ sitebackup recover --overwrite-newer
-    Snapshot 00000000 of site P01, 2026-03-01 03:00:[s] +00:00, is recovered:
+    Snapshot 000000000001 of site P01, 2026-03-01 03:00:[s] +00:00, is recovered:
       /site/db/CM_P01.db -> /site/db/CM_P01.db
       /site/inboxes -> /site/inboxes
       /site/data -> /site/data
@@ -89,7 +89,7 @@ fn rehearse_judges_and_says_how_long() {
     let answer = rehearse("true");
     insta::assert_snapshot!(Printer::shown("rehearse --probe true", &answer), @"
     $ sitebackup rehearse --probe true
-    Snapshot 00000000 can be recovered: 11 entries with 12 B, database and registry judged, 1 probe.
+    Snapshot 000000000001 can be recovered: 11 entries with 12 B, database and registry judged, 1 probe.
     The recovery took [n] s; the real one takes about as long.
     [done]
     ");
@@ -117,7 +117,7 @@ fn rehearse_judges_and_says_how_long() {
     insta::assert_snapshot!(Printer::shown("rehearse --probe false", &rehearse("false")), @"
     $ sitebackup rehearse --probe false
     error: probe `false` failed (Exit(1)): ran false
-    Snapshot 00000000 failed its rehearsal.
+    Snapshot 000000000001 failed its rehearsal.
     [recovery]
     ");
 }
@@ -188,19 +188,19 @@ fn a_half_recovered_site_is_told_and_settled() {
     world.lock().journal.push(JournalRecord::RecoveryBegun { snapshot, at, places });
     insta::assert_snapshot!(Printer::shown("backup", &back_up(&world)), @"
     $ sitebackup backup
-    error: a recovery of snapshot 00000000 began 2026-03-01 03:00:[s] UTC and did not end: the site may be half old, half recovered (/site/data -> /site/data)
+    error: a recovery of snapshot 000000000001 began 2026-03-01 03:00:[s] UTC and did not end: the site may be half old, half recovered (/site/data -> /site/data)
     hint: repeat `sitebackup recover`; if the site is as it should be, say so with `sitebackup recover --abandon`
     Site P01 is not backed up; earlier snapshots are as they were.
     [half-recovered]
     ");
     insta::assert_snapshot!(Printer::shown("status", &status_of(&world, &alone(), None)), @"
     $ sitebackup status
-    warning: the last run failed: 5000 E the run failed before anything was touched: a recovery of snapshot 00000000 began 2026-03-01 03:00:[s] UTC and did not end: the site may be half old, half recovered (/site/data -> /site/data)
+    warning: the last run failed: 5000 E the run failed before anything was touched: a recovery of snapshot 000000000001 began 2026-03-01 03:00:[s] UTC and did not end: the site may be half old, half recovered (/site/data -> /site/data)
     hint: `sitebackup log` tells more, smsbkup.log at the destination all of it
-    warning: a recovery of snapshot 00000000 began 2026-03-01 03:00:[s] UTC and did not end: the site may be half old, half recovered (/site/data -> /site/data)
+    warning: a recovery of snapshot 000000000001 began 2026-03-01 03:00:[s] UTC and did not end: the site may be half old, half recovered (/site/data -> /site/data)
     hint: repeat `sitebackup recover`; if the site is as it should be, say so with `sitebackup recover --abandon`
     Site P01
-      last good snapshot  00000000, [n] s old (2026-03-01 03:00:[s] +00:00)
+      last good snapshot  000000000001, [n] s old (2026-03-01 03:00:[s] +00:00)
       last run            failed, began 2026-03-01 03:00:[s] +00:00
       next window         open until 2026-03-01 05:00:[s] +00:00
     [incomplete]
@@ -208,7 +208,7 @@ fn a_half_recovered_site_is_told_and_settled() {
     let repaired = block_on(repair::judge(&world.ports())).expect("nobody holds the journal");
     insta::assert_snapshot!(Printer::shown("repair", &repaired), @"
     $ sitebackup repair
-    warning: a recovery of snapshot 00000000 began 2026-03-01 03:00:[s] UTC and did not end: the site may be half old, half recovered (/site/data -> /site/data)
+    warning: a recovery of snapshot 000000000001 began 2026-03-01 03:00:[s] UTC and did not end: the site may be half old, half recovered (/site/data -> /site/data)
     hint: repeat `sitebackup recover`; if the site is as it should be, say so with `sitebackup recover --abandon`
     The site is half recovered: no service is started before that is settled.
     [done]
@@ -260,7 +260,7 @@ fn a_dry_run_tells_and_writes_nothing() {
     let answer = preview(ImportMode::Exact);
     insta::assert_snapshot!(Printer::shown("recover --overwrite-newer --dry-run", &answer), @r"
     $ sitebackup recover --overwrite-newer --dry-run
-    Snapshot 00000000 of site P01, 2026-03-01 03:00:[s] +00:00, would be recovered:
+    Snapshot 000000000001 of site P01, 2026-03-01 03:00:[s] +00:00, would be recovered:
       /site/db/CM_P01.db -> /site/db/CM_P01.db
       /site/inboxes -> /site/inboxes
       /site/data -> /site/data
@@ -295,7 +295,7 @@ fn a_dry_run_tells_and_writes_nothing() {
     let answer = preview(ImportMode::Merge);
     insta::assert_snapshot!(Printer::shown("recover --overwrite-newer --dry-run --merge-registry", &answer), @r"
     $ sitebackup recover --overwrite-newer --dry-run --merge-registry
-    Snapshot 00000000 of site P01, 2026-03-01 03:00:[s] +00:00, would be recovered:
+    Snapshot 000000000001 of site P01, 2026-03-01 03:00:[s] +00:00, would be recovered:
       /site/db/CM_P01.db -> /site/db/CM_P01.db
       /site/inboxes -> /site/inboxes
       /site/data -> /site/data

@@ -88,7 +88,7 @@ fn backup_tells_the_snapshot_and_the_outage() {
     $ sitebackup backup
     note: pipes, sockets and devices have no content and are left out: 1, such as `/site/data/pipe`
     Site P01 is backed up.
-      snapshot       00000000 at `/backup/P01Backup`
+      snapshot       000000000001 at `/backup/P01Backup`
       moment         2026-03-01 03:00:[s] +00:00, application consistency
       content        12 entries, 29 B
       freeze window  [n] s
@@ -136,7 +136,7 @@ fn backup_tells_the_snapshot_and_the_outage() {
         "outage": [n],
         "provider": "memory",
         "published": true,
-        "short": "00000000",
+        "short": "000000000001",
         "site": "P01",
         "started": "2026-03-01T03:00:[s]Z",
         "weaker": []
@@ -156,7 +156,7 @@ fn an_unreadable_file_makes_a_backup_incomplete() {
     note: pipes, sockets and devices have no content and are left out: 1, such as `/site/data/pipe`
     error: `/site/inboxes/a.box`: failed to open `/.image/00000000-0002-7000-8000-000000000000/site/inboxes/a.box`: permission denied
     Site P01 is backed up, but the snapshot is incomplete or weaker than asked for.
-      snapshot       00000000 at `/backup/P01Backup`
+      snapshot       000000000001 at `/backup/P01Backup`
       moment         2026-03-01 03:00:[s] +00:00, application consistency
       content        11 entries, 28 B
       freeze window  [n] s
@@ -190,7 +190,7 @@ fn a_hook_that_fails_changes_no_result() {
     note: pipes, sockets and devices have no content and are left out: 1, such as `/site/data/pipe`
     warning: AfterBackup failed with exit code 8
     Site P01 is backed up.
-      snapshot       00000000 at `/backup/P01Backup`
+      snapshot       000000000001 at `/backup/P01Backup`
       moment         2026-03-01 03:00:[s] +00:00, application consistency
       content        12 entries, 29 B
       freeze window  [n] s
@@ -213,7 +213,7 @@ fn snapshots_are_listed() {
     ");
     insta::assert_snapshot!(Printer::shown("snapshots", &some), @"
     $ sitebackup snapshots
-    00000000  2026-03-01 03:00:[s] +00:00  12 entries  29 B  application consistency  /backup/P01Backup
+    000000000001  2026-03-01 03:00:[s] +00:00  12 entries  29 B  application consistency  /backup/P01Backup
     [done]
     ");
     insta::assert_snapshot!(json("snapshots", &some), @r#"
@@ -244,7 +244,7 @@ fn snapshots_are_listed() {
           "outage": [n],
           "provider": "memory",
           "published": true,
-          "short": "00000000",
+          "short": "000000000001",
           "site": "P01",
           "started": "2026-03-01T03:00:[s]Z",
           "weaker": []
@@ -262,12 +262,12 @@ fn verify_says_how_far_it_looked() {
     let answer = verify(true).expect("a snapshot");
     insta::assert_snapshot!(Printer::shown("verify --read-data", &answer), @"
     $ sitebackup verify --read-data
-    Snapshot 00000000 is whole: 12 entries, 29 B read and hashed.
+    Snapshot 000000000001 is whole: 12 entries, 29 B read and hashed.
     [done]
     ");
     insta::assert_snapshot!(Printer::shown("verify", &verify(false).expect("a snapshot")), @"
     $ sitebackup verify
-    Snapshot 00000000 is whole: 12 entries looked at, no content read (--read-data does).
+    Snapshot 000000000001 is whole: 12 entries looked at, no content read (--read-data does).
     [done]
     ");
     insta::assert_snapshot!(json("verify", &answer), @r#"

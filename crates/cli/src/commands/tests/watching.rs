@@ -21,7 +21,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
     insta::assert_snapshot!(Printer::shown("status --max-age 5d", &answer), @"
     $ sitebackup status --max-age 5d
     Site P01
-      last good snapshot  00000000, 12 h old (2026-03-01 03:00:[s] +00:00)
+      last good snapshot  000000000001, 12 h old (2026-03-01 03:00:[s] +00:00)
       last run            done, began 2026-03-01 03:00:[s] +00:00
       next window         2026-03-02 02:00:[s] +00:00
     [done]
@@ -54,7 +54,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
         "outage": [n],
         "provider": "memory",
         "published": true,
-        "short": "00000000",
+        "short": "000000000001",
         "site": "P01",
         "started": "2026-03-01T03:00:[s]Z",
         "weaker": []
@@ -103,7 +103,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
         "outage": [n],
         "provider": "memory",
         "published": true,
-        "short": "00000000",
+        "short": "000000000001",
         "site": "P01",
         "started": "2026-03-01T03:00:[s]Z",
         "weaker": []
@@ -129,7 +129,7 @@ fn status_of_a_site_that_is_left_alone() {
     warning: 5 windows passed without a run, the first from 2026-03-02 02:00:[s] +00:00
     hint: does the scheduler run `sitebackup backup`? docs/scheduling.md has examples
     Site P01
-      last good snapshot  00000000, 6 days old (2026-03-01 03:00:[s] +00:00)
+      last good snapshot  000000000001, 6 days old (2026-03-01 03:00:[s] +00:00)
       last run            done, began 2026-03-01 03:00:[s] +00:00
       next window         open until 2026-03-07 05:00:[s] +00:00
     [incomplete]
@@ -141,7 +141,7 @@ fn status_of_a_site_that_is_left_alone() {
     warning: 5 windows passed without a run, the first from 2026-03-02 02:00:[s] +00:00
     hint: does the scheduler run `sitebackup backup`? docs/scheduling.md has examples
     Site P01
-      last good snapshot  00000000, 6 days old (2026-03-01 03:00:[s] +00:00)
+      last good snapshot  000000000001, 6 days old (2026-03-01 03:00:[s] +00:00)
       last run            done, began 2026-03-01 03:00:[s] +00:00
       next window         open until 2026-03-07 05:00:[s] +00:00
     [stale]
@@ -154,7 +154,7 @@ fn status_of_a_site_that_is_left_alone() {
     warning: 5 windows passed without a run, the first from 2026-03-02 02:00:[s] +00:00
     hint: does the scheduler run `sitebackup backup`? docs/scheduling.md has examples
     Site P01
-      last good snapshot  00000000, 6 days old (2026-03-01 03:00:[s] +00:00)
+      last good snapshot  000000000001, 6 days old (2026-03-01 03:00:[s] +00:00)
       usable until        2026-03-06 03:00:[s] +00:00
       last run            done, began 2026-03-01 03:00:[s] +00:00
       next window         open until 2026-03-07 05:00:[s] +00:00
@@ -173,7 +173,7 @@ fn status_after_a_failed_run() {
     warning: the last run failed: 5022 E a service could not be stopped: writer `SMS Writer` failed in PrepareSnapshot: failed to stop service `SMS_EXECUTIVE`: permission denied
     hint: `sitebackup log` tells more, smsbkup.log at the destination all of it
     Site P01
-      last good snapshot  00000000, [n] s old (2026-03-01 03:00:[s] +00:00)
+      last good snapshot  000000000001, [n] s old (2026-03-01 03:00:[s] +00:00)
       last run            failed, began 2026-03-01 03:00:[s] +00:00
       next window         open until 2026-03-01 05:00:[s] +00:00
     [incomplete]
@@ -271,7 +271,7 @@ fn a_damaged_snapshot_is_told_and_counts_for_nothing() {
     $ sitebackup status
     error: there is no backup snapshot
     hint: `sitebackup backup` makes one
-    warning: snapshot 00000000 at `/backup/P01Backup` is damaged: the list of files does not have the hash in the manifest
+    warning: snapshot 000000000001 at `/backup/P01Backup` is damaged: the list of files does not have the hash in the manifest
     hint: it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it
     Site P01
       last good snapshot  none
@@ -282,7 +282,7 @@ fn a_damaged_snapshot_is_told_and_counts_for_nothing() {
     let refused = block_on(open(&ports, Some(&first.to_string()))).map(|_| ()).expect_err("it is damaged");
     insta::assert_snapshot!(Printer::shown_error("verify 00000000", &refused), @"
     $ sitebackup verify 00000000
-    error: snapshot 00000000 at `/backup/P01Backup` is damaged: the list of files does not have the hash in the manifest
+    error: snapshot 000000000001 at `/backup/P01Backup` is damaged: the list of files does not have the hash in the manifest
     hint: it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it
     [snapshot]
     ");
@@ -290,9 +290,9 @@ fn a_damaged_snapshot_is_told_and_counts_for_nothing() {
     let listed = block_on(snapshots::list(&ports)).expect("memory lists");
     insta::assert_snapshot!(Printer::shown("snapshots", &listed), @"
     $ sitebackup snapshots
-    warning: snapshot 00000000 at `/backup/.sitebackup-00000000000170008000000000000000` is damaged: the list of files does not have the hash in the manifest
+    warning: snapshot 000000000001 at `/backup/.sitebackup-00000000000170008000000000000000` is damaged: the list of files does not have the hash in the manifest
     hint: it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it
-    00000000  2026-03-01 03:00:[s] +00:00  12 entries  32 B  application consistency  /backup/P01Backup
+    000000000003  2026-03-01 03:00:[s] +00:00  12 entries  32 B  application consistency  /backup/P01Backup
     [incomplete]
     ");
     assert_documented("snapshots", &listed.result);
@@ -308,9 +308,9 @@ fn a_damaged_snapshot_is_told_and_counts_for_nothing() {
     let verified = block_on(verify::judge(&ports, &VerifyArgs { id: None, read_data: true })).expect("one is whole");
     insta::assert_snapshot!(Printer::shown("verify --read-data", &verified), @"
     $ sitebackup verify --read-data
-    warning: snapshot 00000000 at `/backup/.sitebackup-00000000000170008000000000000000` is damaged: the list of files does not have the hash in the manifest
+    warning: snapshot 000000000001 at `/backup/.sitebackup-00000000000170008000000000000000` is damaged: the list of files does not have the hash in the manifest
     hint: it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it
-    Snapshot 00000000 is whole: 12 entries, 32 B read and hashed.
+    Snapshot 000000000003 is whole: 12 entries, 32 B read and hashed.
     [incomplete]
     ");
     let checked = block_on(check::judge(&ports, &alone(), &plan(&alone())));
