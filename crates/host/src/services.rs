@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 ///
 /// The state command exits with 0 when the service runs and with 3 when it does not. `stop` and `start` run their command and then ask
 /// for the state until it is reached; a command that fails although the state is reached has done its work. `stop` touches nothing when
-/// the state cannot be told; `start` tries all the same, for a service that stays down is worse.
+/// the state cannot be told, or when the start command is not there; `start` tries all the same, for a service that stays down is worse.
 ///
 /// A command that runs into the limit, or whose call is dropped, is killed with its process group. What a start command leaves running
 /// keeps its output: a file without a name, in the folder for temporary files.
@@ -58,6 +59,10 @@ impl ServiceControl for CommandServices {
         if query(service, deadline).await? == ServiceState::Stopped {
             return Ok(());
         }
+        if !is_there(&service.start) {
+            let reason = format!("its start command `{}` is not there: it would stay down", service.start.join(" "));
+            return Err(failed(service, "stop", reason));
+        }
         change(service, &STOP, deadline).await
     }
 
@@ -68,6 +73,17 @@ impl ServiceControl for CommandServices {
             return Ok(());
         }
         change(service, &START, deadline).await
+    }
+}
+
+/// Whether a command names a program that is there. Windows looks for more names than the one given, so there it is believed.
+fn is_there(argv: &[String]) -> bool {
+    let Some(program) = argv.first().filter(|_| cfg!(unix)) else { return true };
+    match program.contains('/') {
+        true => Path::new(program).exists(),
+        false => {
+            std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join(program).exists())
+        }
     }
 }
 

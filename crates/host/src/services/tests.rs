@@ -170,3 +170,16 @@ async fn a_service_that_keeps_its_output_open_is_neither_awaited_nor_killed() {
     let daemon = rustix::process::Pid::from_raw(daemon).expect("a process number");
     rustix::process::kill_process(daemon, rustix::process::Signal::TERM).expect("it is ours");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_could_not_be_started_again_is_not_stopped() {
+    for start in ["/no/such/program", "no-such-program"] {
+        let mut toy = Toy::new();
+        toy.services().start("TOY").await.expect("started");
+        toy.config.start = vec![start.to_owned()];
+        let error = toy.services().stop("TOY").await.expect_err("it would stay down");
+        assert!(text(&error).contains(start) && text(&error).contains("is not there"), "{}", text(&error));
+        assert_eq!(toy.services().state("TOY").await.expect("asked"), ServiceState::Running);
+    }
+}
