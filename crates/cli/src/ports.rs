@@ -158,3 +158,26 @@ fn hold_limit(config: &SiteConfig, plan: &BackupPlan) -> Duration {
     };
     rest + freeze + callback + held + services * 2 + pauses.sum::<Duration>()
 }
+
+#[cfg(test)]
+mod tests {
+    use backup_core::destination::DestinationOption;
+    use backup_core::path::{RelPath, SitePath};
+    use backup_core::plan::Tasks;
+
+    use super::*;
+
+    /// Else the watchdog would start them in the middle of the backup for which they are held.
+    #[test]
+    fn the_watchdog_waits_as_long_as_services_may_be_held() {
+        let path = |text| SitePath::parse(text).expect("absolute");
+        let destination = DestinationOption::Local(path("/backup"));
+        let config = SiteConfig::new("P01".parse().expect("a site code"), destination, path("/state"));
+        let place = RelPath::parse("SiteServer/app").expect("a plain path");
+        let tasks = Tasks { files: vec![(path("/srv/app"), place)], ..Tasks::default() };
+        let plan = BackupPlan::new(&config, tasks, Vec::new()).expect("nothing is wrong with it");
+        let held = Duration::from_secs(7200);
+        let holding = BackupPlan { database_moment: MomentChoice::HoldServices(held), ..plan.clone() };
+        assert_eq!(hold_limit(&config, &holding), hold_limit(&config, &plan) + held);
+    }
+}
