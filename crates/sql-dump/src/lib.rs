@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod blocking;
 mod interrupted;
 pub mod logical;
 mod mariadb;

@@ -1,5 +1,7 @@
 //! What is told about a database, and that a restored one is told to be the same.
 
+use backup_core::ports::database::SiteDatabase;
+use sql_dump::LogicalDatabase;
 use sql_dump::logical::{Inspection, LogicalError, create_database, inspect, scratch_name};
 use tests::servers::{MariaDb, Postgres};
 
@@ -59,6 +61,19 @@ fn mariadb() {
     let (from, name) = (address(&server.odbc("from")), scratch_name("1"));
     create_database(&from, &name).expect("it is made");
     assert_eq!(restored(&server.odbc("from"), &server.odbc(&name)).facts, seen.facts);
+}
+
+/// What makes a dump weaker is told before it is made.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_engines_without_snapshots_are_told() {
+    let server = MariaDb::start();
+    server.create("from");
+    server.sql("from", "CREATE TABLE a (v int) ENGINE = InnoDB");
+    let database = LogicalDatabase::new(address(&server.odbc("from")));
+    assert_eq!(database.inspect().await.expect("facts").weaker, Vec::<String>::new());
+    server.sql("from", "CREATE TABLE b (v int) ENGINE = MyISAM; CREATE TABLE c (v int) ENGINE = Aria");
+    let weaker = database.inspect().await.expect("facts").weaker;
+    assert!(weaker[0].contains("table b") && weaker[1].contains("table c") && weaker.len() == 3, "{weaker:?}");
 }
 
 #[test]

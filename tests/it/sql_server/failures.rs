@@ -167,7 +167,7 @@ fn a_backup_of_others_is_found_and_read() {
             lab.sql_server().newest_backup("CM_P01", Reading::Verify).expect("the server answers").expect("one");
         assert_eq!(
             (found.set.age_seconds, found.places, found.verdict),
-            (7200, vec![PLACE.to_owned()], Verdict::Valid)
+            (Some(7200), vec![PLACE.to_owned()], Verdict::Valid)
         );
     }
 }

@@ -6,7 +6,7 @@ pub(super) const NAME: &str = "sitebackup 01a2";
 pub(super) const PLACE: &str = r"B:\bk\CM_P01 01a2.bak";
 
 /// The set's identity, as text and as the wire has it.
-const SET: &str = "33221100-5544-7766-8899-AABBCCDDEEFF";
+pub(super) const SET: &str = "33221100-5544-7766-8899-AABBCCDDEEFF";
 const SET_BYTES: [u8; 16] =
     [0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF];
 
@@ -61,6 +61,7 @@ pub(super) fn script() -> Script {
             ]),
         )
         .on_part("sys.configurations", one_row(&[("name", "clr enabled".into()), ("value", Value::Int(1))]))
+        .on_part("HAS_PERMS_BY_NAME", one_row(&[("may_back_up", Value::Int(1))]))
         .on_part("@@SPID", one_row(&[("session", Value::Int(51))]))
         .on("EXEC master.dbo.xp_fileexist", one_row(&[("File Exists", Value::Int(0))]))
         .on("BACKUP DATABASE", vec![percent(50), percent(100), processed(), done()])
@@ -100,13 +101,18 @@ fn files() -> Vec<Step> {
 
 /// What msdb has of the backup.
 pub(super) fn history(set: &str) -> Vec<Step> {
+    aged_history(set, Value::Int(7200))
+}
+
+/// The same with another age.
+pub(super) fn aged_history(set: &str, age: Value) -> Vec<Step> {
     one_row(&[
         ("backup_set", set.into()),
         ("name", NAME.into()),
         ("server_name", "SQL01".into()),
         ("started", "2026-11-25T21:00:00".into()),
         ("finished", "2026-11-25T21:05:06".into()),
-        ("age_seconds", Value::Int(7200)),
+        ("age_seconds", age),
         ("is_damaged", Value::Int(0)),
         ("has_backup_checksums", Value::Int(1)),
         ("is_copy_only", Value::Int(1)),

@@ -83,8 +83,11 @@ pub fn dump(address: &Address, sink: &dyn DumpSink, options: &DumpOptions) -> Re
 }
 
 impl PreparedDump {
-    /// Holds the present moment for all connections. Milliseconds.
+    /// Holds the present moment for all connections. Milliseconds, where nobody else's lock is waited for.
     pub fn pin(mut self) -> Result<PinnedDump, LogicalError> {
+        if self.options.cancel.is_cancelled() {
+            return Err(LogicalError::Stopped);
+        }
         let mut moment = self.origin.pin()?;
         moment.unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Ok(PinnedDump { origin: self.origin, options: self.options, moment })

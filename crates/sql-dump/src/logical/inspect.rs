@@ -15,6 +15,8 @@ pub struct Inspection {
     pub size: u64,
     /// Facts worth comparing after a recovery, such as `encoding` = `UTF8`: what a dump does not hold, and what counts its parts.
     pub facts: Vec<(String, String)>,
+    /// Tables that no moment of a dump would hold: their engine keeps no snapshots.
+    pub unpinned: Vec<String>,
 }
 
 /// Looks at the database at `address`.

@@ -32,7 +32,9 @@ pub use inspect::{Inspection, inspect};
 pub use restore::{RestoreOptions, RestoreReport, Standing, restore, survey};
 pub use row_hash::RowHash;
 pub use scratch::{create_database, drop_database};
+pub(crate) use store::MANIFEST;
 pub use store::{DumpFile, DumpSink, DumpSource, FolderDump};
+pub(crate) use verify::LONGEST;
 pub use verify::verify;
 
 pub use crate::scratch::scratch_name;

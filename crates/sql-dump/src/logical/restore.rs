@@ -60,10 +60,10 @@ pub fn restore(
     let mut target = target.target()?;
     fits(&manifest, target.facts().dialect)?;
     let progress = begin(&mut *target, &manifest.hash())?;
-    let left = run_all(&mut *target, "pre", &catalog.pre, &progress, Vec::new())?;
+    let left = run_all(&mut *target, "pre", &catalog.pre, &progress, Vec::new(), &options.cancel)?;
     let loaders = target.loaders(options.connections)?;
     let (loaders, chunks_before) = load_all(source, loaders, &catalog, &manifest, &progress, &options.cancel)?;
-    let left = run_all(&mut *target, "post", &catalog.post, &progress, left)?;
+    let left = run_all(&mut *target, "post", &catalog.post, &progress, left, &options.cancel)?;
     if let Some((_, error)) = left.into_iter().next() {
         return Err(error);
     }
@@ -130,6 +130,7 @@ fn run_all<'a>(
     statements: &'a [Statement],
     progress: &Progress,
     before: Vec<Waiting<'a>>,
+    cancel: &Cancel,
 ) -> Result<Vec<Waiting<'a>>, LogicalError> {
     let named = statements.iter().enumerate().map(|(n, statement)| (format!("{phase} {n}"), statement));
     let mut todo: Vec<_> = before.into_iter().map(|(waiting, _)| waiting).chain(named).collect();
@@ -137,6 +138,9 @@ fn run_all<'a>(
     loop {
         let (before, mut waiting) = (todo.len(), Vec::new());
         for (step, statement) in todo {
+            if cancel.is_cancelled() {
+                return Err(LogicalError::Stopped);
+            }
             match target.run(statement, &step) {
                 Ok(()) => {}
                 Err(error @ (LogicalError::Failed { .. } | LogicalError::Changed { .. }))

@@ -14,7 +14,7 @@ use super::store::{DumpSource, MANIFEST};
 use super::work::{Stop, in_parallel};
 
 /// No dump has a manifest or a catalog larger than this; a longer one is not read.
-const LONGEST: u64 = 1 << 30;
+pub(crate) const LONGEST: u64 = 1 << 30;
 
 /// Reads all of a dump and returns its manifest when nothing in it is missing or altered.
 pub fn verify(source: &dyn DumpSource) -> Result<Manifest, LogicalError> {

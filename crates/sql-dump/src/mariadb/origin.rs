@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use backup_core::cancel::Cancel;
+
 use super::words::{MariaDbWords, quoted};
 use super::{SETTINGS, catalog};
 use crate::logical::LogicalError;
@@ -17,7 +19,7 @@ type Result<T> = std::result::Result<T, LogicalError>;
 const LOCK_LIMIT: &str = "SET SESSION lock_wait_timeout = 5";
 
 /// While the global read lock waits behind a long statement, every writer waits behind it. It is taken in several steps, each of which may wait
-/// for as long as one lock, so that MariaDB is given a limit for all of them: the freeze window is 10 seconds long. MySQL has none, and reads a comment.
+/// for as long as one lock, so that MariaDB is given a limit for all of them, a tenth of the freeze window (60 seconds). MySQL has none, and reads a comment.
 const LOCK: &str = "/*M!100102 SET STATEMENT max_statement_time = 6 FOR */ FLUSH TABLES WITH READ LOCK";
 
 struct MariaDbOrigin {
@@ -26,6 +28,7 @@ struct MariaDbOrigin {
     exceptions: Vec<String>,
     pinned: Vec<String>,
     shared_snapshot: bool,
+    cancel: Cancel,
 }
 
 pub(crate) fn origin(open: &Open, mut facts: Facts, options: &DumpOptions) -> Result<Box<dyn Origin>> {
@@ -39,6 +42,7 @@ pub(crate) fn origin(open: &Open, mut facts: Facts, options: &DumpOptions) -> Re
         exceptions,
         pinned: Vec::new(),
         shared_snapshot: options.shared_snapshot,
+        cancel: options.cancel.clone(),
     }))
 }
 
@@ -69,7 +73,13 @@ pub(super) fn server(session: &mut dyn TextSession) -> Result<String> {
 }
 
 impl MariaDbOrigin {
+    /// Whoever gave up the pin waits for no lock of it.
+    fn refuse_stopped(&self) -> Result<()> {
+        if self.cancel.is_cancelled() { Err(LogicalError::Stopped) } else { Ok(()) }
+    }
+
     fn start(&mut self) -> Result<String> {
+        self.refuse_stopped()?;
         for session in &mut self.sessions {
             session.run("begin", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
             session.run("start a snapshot", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")?;
@@ -92,6 +102,7 @@ impl Origin for MariaDbOrigin {
         let several = self.sessions.len() > 1;
         if several {
             self.sessions[0].run("limit the wait for locks", LOCK_LIMIT)?;
+            self.refuse_stopped()?;
             self.sessions[0].run("lock all tables for a moment", LOCK)?;
         }
         let started = self.start();
@@ -149,4 +160,70 @@ pub(super) fn parts(session: &mut dyn TextSession, table: &Table, wanted: usize)
     let ends = found.first().and_then(|row| Some((row[0].parse::<i64>().ok()?, row[1].parse::<i64>().ok()?)));
     let Some((low, high)) = ends else { return Ok(vec![Part::Whole]) };
     Ok(Part::ranges(low, high, wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::text::Cells;
+
+    /// A server that notes what it is told, and gives up at a statement.
+    struct Noting {
+        sent: Arc<Mutex<Vec<String>>>,
+        gives_up_at: &'static str,
+        cancel: Cancel,
+    }
+
+    impl TextSession for Noting {
+        fn run(&mut self, _action: &str, sql: &str) -> Result<()> {
+            self.sent.lock().expect("no panic").push(sql.to_owned());
+            if sql.contains(self.gives_up_at) {
+                self.cancel.cancel();
+            }
+            Ok(())
+        }
+
+        fn fetch(
+            &mut self,
+            _action: &str,
+            _sql: &str,
+            _widths: &[usize],
+            _take: &mut dyn FnMut(&Cells<'_>) -> Result<()>,
+        ) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The statements of a pin that is given up at one of them.
+    fn pinned(gives_up_at: &'static str) -> (Result<Moment>, Vec<String>) {
+        let (sent, cancel) = (Arc::new(Mutex::new(Vec::new())), Cancel::default());
+        let session = || Noting { sent: Arc::clone(&sent), gives_up_at, cancel: cancel.clone() };
+        let facts =
+            Facts { dialect: "mariadb", server: String::new(), transport: String::new(), address: String::new() };
+        let mut origin = MariaDbOrigin {
+            facts,
+            sessions: vec![Box::new(session()), Box::new(session())],
+            exceptions: Vec::new(),
+            pinned: Vec::new(),
+            shared_snapshot: true,
+            cancel: cancel.clone(),
+        };
+        let moment = origin.pin();
+        let sent = sent.lock().expect("no panic").clone();
+        (moment, sent)
+    }
+
+    #[test]
+    fn a_pin_that_was_given_up_takes_no_lock_and_keeps_none() {
+        let (moment, sent) = pinned("lock_wait_timeout");
+        assert!(matches!(moment, Err(LogicalError::Stopped)));
+        assert_eq!(sent, [LOCK_LIMIT]);
+        let (moment, sent) = pinned("FLUSH TABLES");
+        assert!(matches!(moment, Err(LogicalError::Stopped)));
+        assert_eq!(sent, [LOCK_LIMIT, LOCK, "UNLOCK TABLES"]);
+        let (moment, sent) = pinned("never");
+        assert!(moment.is_ok() && sent.last().is_some_and(|sql| sql == "UNLOCK TABLES"), "{sent:?}");
+    }
 }

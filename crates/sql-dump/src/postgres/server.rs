@@ -63,7 +63,7 @@ fn look(session: &mut dyn Asks) -> Result<Inspection> {
     }
     // Distributions write their own version behind the server's.
     let engine = format!("PostgreSQL {}", version.split_whitespace().next().unwrap_or_default());
-    Ok(Inspection { name, engine, size: size.parse().unwrap_or(0), facts })
+    Ok(Inspection { name, engine, size: size.parse().unwrap_or(0), facts, unpinned: Vec::new() })
 }
 
 /// Settings of the database, which no dump holds, and the number of its parts; those of extensions come with these.

@@ -9,8 +9,8 @@ use backup_core::ports::database::{
     DatabaseRestored, DatabaseSource, DatabaseStanding, DatabaseTarget, DatabaseVerdict, SetupOption, SiteDatabase,
 };
 
-use super::blocking;
 use super::sql_server::{facts_of, failed};
+use crate::blocking::blocking;
 use crate::sqlserver::{ExternalBackup, Reading, SqlServer};
 
 /// A database of SQL Server that a maintenance plan, another program or an availability group's job backs up: the newest backup is found and
@@ -30,7 +30,7 @@ impl ExternalDatabase {
 
     fn look(&self) -> Result<(DatabaseFacts, Seen), DatabaseError> {
         let refused = |error| failed("inspect", &self.database, error);
-        let (facts, _) = facts_of(&self.server, &self.database).map_err(refused)?;
+        let (instance, facts, _) = self.server.inspect(&self.database).map_err(refused)?;
         let newest = self.server.newest_backup(&self.database, Reading::Skip).map_err(refused)?;
         let seen = Seen::judge(&self.database, newest.as_ref(), self.max_age);
         let facts = DatabaseFacts {
@@ -39,7 +39,7 @@ impl ExternalDatabase {
             moment: DatabaseMoment::Pinned,
             pinned_by: "nothing: others back this database up".to_owned(),
             weaker: seen.weaker.iter().cloned().collect(),
-            ..facts
+            ..facts_of(&instance, facts)
         };
         Ok((facts, seen))
     }
@@ -66,29 +66,30 @@ impl Seen {
         let fact = |name: &str, value: String| (format!("backup-{name}"), value);
         let set = &backup.set;
         let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
-        let facts = vec![
+        let mut facts = vec![
             fact("server", backup.server.clone()),
             fact("places", backup.places.join(", ")),
             fact("set", set.id.clone()),
             fact("name", set.name.clone()),
             fact("finished", set.finished.clone()),
-            fact("age-seconds", set.age_seconds.to_string()),
             fact("checksums", yes(set.has_checksums)),
             fact("damaged", yes(set.is_damaged)),
             fact("copy-only", yes(set.is_copy_only)),
             fact("verified", "no".to_owned()),
         ];
+        facts.extend(set.age_seconds.map(|seconds| fact("age-seconds", seconds.to_string())));
         let told = format!(
             "the newest full backup of database `{database}`, of {} at `{}`,",
             set.finished,
             backup.places.join("`, `")
         );
-        let weaker = if set.is_damaged {
-            Some(format!("{told} is marked as damaged"))
-        } else if set.age_seconds > max_age.as_secs() {
-            Some(format!("{told} is {} old, more than {}", age(set.age_seconds), age(max_age.as_secs())))
-        } else {
-            None
+        let weaker = match set.age_seconds {
+            _ if set.is_damaged => Some(format!("{told} is marked as damaged")),
+            None => Some(format!("{told} has no age that the server can tell")),
+            Some(seconds) if seconds > max_age.as_secs() => {
+                Some(format!("{told} is {} old, more than {}", age(seconds), age(max_age.as_secs())))
+            }
+            Some(_) => None,
         };
         Self { facts, weaker }
     }

@@ -11,9 +11,11 @@ use backup_core::ports::database::{
 };
 use backup_core::ports::destination::DestinationError;
 
+use super::file_name;
 use super::part::{StagedDump, StoredDump};
-use super::{Stopper, blocking, file_name};
+use super::sql_server::LEARNED;
 use crate::SqliteDatabase;
+use crate::blocking::{Stopper, blocking};
 use crate::logical::{
     self, Address, DumpOptions, LogicalError, PinnedDump, PreparedDump, RestoreOptions, Standing, scratch_name,
 };
@@ -109,7 +111,7 @@ impl SiteDatabase for LogicalDatabase {
             moment: DatabaseMoment::Pinned,
             pinned_by: PINNED_BY.to_owned(),
             facts: seen.facts,
-            weaker: Vec::new(),
+            weaker: weaker(&seen.unpinned, seen.unpinned.is_empty()),
             change_tracking_days: None,
         })
     }
@@ -117,13 +119,13 @@ impl SiteDatabase for LogicalDatabase {
     async fn prepare(&self, folder: DatabaseFolder) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
         let stopper = Stopper::default();
         let (address, options) =
-            (self.address.clone(), DumpOptions { cancel: stopper.0.clone(), ..self.options.clone() });
+            (self.address.clone(), DumpOptions { cancel: stopper.cancel().clone(), ..self.options.clone() });
         let prepare =
             move || logical::prepare(&address, &options).map_err(|error| failed("connect to", &address, error));
         let dump = blocking("connect to", &self.address.to_string(), prepare).await?;
         let place = file_name(&folder.name, "");
         let (state, address) = (Mutex::new(State::Prepared(dump)), self.address.clone());
-        Ok(Box::new(LogicalCopy { address, folder, place, state, _stopper: stopper }))
+        Ok(Box::new(LogicalCopy { address, folder, place, state, stopper }))
     }
 
     fn logs(&self, _target: &SitePath) -> Vec<SitePath> {
@@ -150,15 +152,19 @@ impl SiteDatabase for LogicalDatabase {
             _ => None,
         };
         let (name, before) = (address.to_string(), from.part.facts.clone());
+        let stopper = Stopper::default();
+        let options = RestoreOptions { cancel: stopper.cancel().clone(), ..RestoreOptions::default() };
         let restore = move || {
             let dump = StoredDump::open(&source)?;
+            if options.cancel.is_cancelled() {
+                return Err(failed("restore", &address, LogicalError::Stopped));
+            }
             if let Some(name) = scratch {
                 logical::create_database(&own, &name)
                     .map_err(|error| failed("make a scratch database beside", &own, error))?;
             }
-            let restored = logical::restore(&dump, &address, &RestoreOptions::default());
+            let restored = logical::restore(&dump, &address, &options);
             let restored = restored.map_err(|error| failed("restore", &address, error))?;
-            // The file of SQLite has facts of its own, which a new one need not share.
             let after = logical::inspect(&address).map_err(|error| failed("inspect", &address, error))?.facts;
             Ok(DatabaseRestored { changed: changed(&before, &after), not_covered: restored.not_covered })
         };
@@ -190,18 +196,32 @@ impl SiteDatabase for LogicalDatabase {
     }
 }
 
-/// Facts that both know and that differ.
+/// Facts that only the adapter of SQLite's files has: rows restored into a new file need not share them, and nobody looks here.
+const OF_FILES: [&str; 3] = ["page-size", "schema-hash", "hot-journal"];
+
+/// Facts of the database that are not as they were, or are gone.
 fn changed(before: &[(String, String)], after: &[(String, String)]) -> Vec<ChangedFact> {
+    let of_rows = |(fact, _): &&(String, String)| !fact.starts_with(LEARNED) && !OF_FILES.contains(&fact.as_str());
     let differs = |(fact, was): &(String, String)| {
-        let (_, is) = after.iter().find(|(name, _)| name == fact)?;
-        (is != was).then(|| ChangedFact {
+        let is = after.iter().find(|(name, _)| name == fact).map(|(_, is)| is);
+        (is != Some(was)).then(|| ChangedFact {
             fact: fact.clone(),
             before: Some(was.clone()),
-            after: Some(is.clone()),
+            after: is.cloned(),
             remedy: None,
         })
     };
-    before.iter().filter_map(differs).collect()
+    before.iter().filter(of_rows).filter_map(differs).collect()
+}
+
+/// Why rows of one moment are weaker than asked for, when the moment does not hold for some tables.
+fn weaker(exceptions: &[String], one_snapshot: bool) -> Vec<String> {
+    let outside = |table: &String| format!("table {table} has no part in the moment: it may be older or newer");
+    let mut weaker: Vec<String> = exceptions.iter().map(outside).collect();
+    if !one_snapshot {
+        weaker.push("the database cannot hold one moment for all its tables".to_owned());
+    }
+    weaker
 }
 
 #[derive(Debug)]
@@ -219,7 +239,7 @@ struct LogicalCopy {
     place: RelPath,
     /// Its connections belong to one call at a time.
     state: Mutex<State>,
-    _stopper: Stopper,
+    stopper: Stopper,
 }
 
 impl LogicalCopy {
@@ -240,7 +260,9 @@ impl DatabaseCopy for LogicalCopy {
         let State::Prepared(dump) = self.take() else { return Err(self.out_of_turn("pin")) };
         let address = self.address.clone();
         let pin = move || dump.pin().map_err(|error| failed("pin", &address, error));
+        let given_up = Stopper::new(self.stopper.cancel());
         let pinned = blocking("pin", &self.address.to_string(), pin).await?;
+        given_up.disarm();
         self.state = Mutex::new(State::Pinned(pinned));
         Ok(())
     }
@@ -255,11 +277,7 @@ impl DatabaseCopy for LogicalCopy {
         };
         let (report, files) = blocking("dump", &name, write).await?;
         let moment = &report.manifest.moment;
-        let outside = |table: &String| format!("table {table} has no part in the moment: it may be older or newer");
-        let mut weaker: Vec<String> = moment.exceptions.iter().map(outside).collect();
-        if !moment.one_snapshot {
-            weaker.push("the database cannot hold one moment for all its tables".to_owned());
-        }
+        let weaker = weaker(&moment.exceptions, moment.one_snapshot);
         let fact = |name: &str, value: String| (name.to_owned(), value);
         let missing = report.not_covered.iter().map(|what| format!("not in the logical dump: {what}"));
         let left = report.left_behind.iter().map(|what| format!("left on the server: {what}"));
@@ -275,5 +293,27 @@ impl DatabaseCopy for LogicalCopy {
             remarks: missing.chain(left).collect(),
             weaker,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_told_and_what_rows_do_not_hold_is_not() {
+        let facts = |facts: &[(&str, &str)]| -> Vec<(String, String)> {
+            facts.iter().map(|(fact, value)| ((*fact).to_owned(), (*value).to_owned())).collect()
+        };
+        let before = facts(&[
+            ("encoding", "UTF8"),
+            ("settings", "work_mem=8MB"),
+            ("tables", "2"),
+            ("page-size", "4096"),
+            ("backup-moment", "00000003-1"),
+        ]);
+        let changed = changed(&before, &facts(&[("encoding", "UTF8"), ("tables", "3"), ("views", "1")]));
+        let told: Vec<_> = changed.iter().map(|fact| (fact.fact.as_str(), fact.after.as_deref())).collect();
+        assert_eq!(told, [("settings", None), ("tables", Some("3"))]);
     }
 }

@@ -3,16 +3,14 @@
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex};
 
-use backup_core::manifest::ContentHash;
+use backup_core::manifest::{ContentHash, FileRecord};
 use backup_core::path::RelPath;
+use backup_core::ports::Source;
 use backup_core::ports::database::{DatabaseError, DatabaseFolder, DatabaseSource, DumpedFile};
 use backup_core::ports::destination::{DestinationError, SnapshotFiles, StagedFile};
 use backup_core::ports::site_files::OpenFile;
 
-use crate::logical::{DumpFile, DumpSink, DumpSource};
-
-/// The file that says that a dump is complete.
-const MANIFEST: &str = "manifest.json";
+use crate::logical::{self, DumpFile, DumpSink, DumpSource, MANIFEST};
 
 fn below(folder: &RelPath, path: &str) -> io::Result<RelPath> {
     let path = RelPath::parse(path).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
@@ -102,15 +100,11 @@ impl StoredDump {
     pub(super) fn open(source: &DatabaseSource) -> Result<Self, DatabaseError> {
         let dump = Self { files: Arc::clone(&source.files), place: source.place.clone() };
         let path = source.place.join(&RelPath::parse(MANIFEST).expect("a plain name"));
-        let listed = source.records.iter().find(|record| record.path == path).and_then(|record| record.hash);
-        let mut content = Vec::new();
-        let read = dump.open(MANIFEST).and_then(|mut file| file.read_to_end(&mut content));
-        let name = source.part.name.clone();
-        match read {
-            Ok(_) if listed == Some(ContentHash::of(&content)) => Ok(dump),
-            Ok(_) => Err(DatabaseError::Hash(name)),
-            Err(error) => Err(DatabaseError::Failed { action: "read the dump of", name, source: error.into() }),
-        }
+        let name = &source.part.name;
+        let record = source.records.iter().find(|record| record.path == path);
+        let record = record.ok_or_else(|| DatabaseError::Hash(name.clone()))?;
+        read_listed(&*source.files, record, logical::LONGEST, ("read the dump of", name))?;
+        Ok(dump)
     }
 }
 
@@ -119,6 +113,24 @@ impl DumpSource for StoredDump {
         let open = self.files.open(&below(&self.place, path)?).map_err(io::Error::other)?;
         Ok(Box::new(StoredPart { open, at: 0 }))
     }
+}
+
+/// The content of a file, which is no longer than `most`, and has the hash that is listed.
+pub(super) fn read_listed(
+    files: &dyn SnapshotFiles,
+    record: &FileRecord,
+    most: u64,
+    (action, name): (&'static str, &str),
+) -> Result<Vec<u8>, DatabaseError> {
+    let failed = |source: Source| DatabaseError::Failed { action, name: name.to_owned(), source };
+    if record.size > most {
+        return Err(failed(format!("`{}` has {} bytes, more than any such file has", record.path, record.size).into()));
+    }
+    let mut content = Vec::new();
+    let file = StoredPart { open: files.open(&record.path)?, at: 0 };
+    // What is longer than it says does not have the hash.
+    file.take(record.size).read_to_end(&mut content).map_err(|error| failed(error.into()))?;
+    if record.hash == Some(ContentHash::of(&content)) { Ok(content) } else { Err(DatabaseError::Hash(name.to_owned())) }
 }
 
 struct StoredPart {

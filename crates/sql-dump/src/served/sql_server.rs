@@ -1,9 +1,10 @@
 //! A database that SQL Server backs up itself.
 
 mod copy;
+mod folder;
 mod handed;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use backup_core::path::SitePath;
@@ -12,14 +13,21 @@ use backup_core::ports::database::{
     DatabaseSource, DatabaseStanding, DatabaseTarget, DatabaseVerdict, SiteDatabase,
 };
 
-use super::blocking;
-use crate::sqlserver::{GroupRole, Placement, RestoreOrder, SqlServer, SqlServerError, compare, scratch_name};
+use crate::blocking::{Stopper, blocking};
+use crate::sqlserver::{
+    Algorithm, BackupOrder, Encryption, Facts, Placement, RestoreOrder, Server, SqlServer, SqlServerError, compare,
+    scratch_name,
+};
 
 use copy::NativeCopy;
-use handed::Handed;
+use folder::path_in;
+use handed::{Lies, Stored};
 
 /// Facts that a backup adds to those of the database begin so.
-const LEARNED: &str = "backup-";
+pub(super) const LEARNED: &str = "backup-";
+
+/// Bytes of a note, at most: what a snapshot takes where the backup stays on the server.
+const NOTE: u64 = 4096;
 
 /// Where a server puts its backups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +38,18 @@ pub struct NativeFolder {
     pub here: Option<PathBuf>,
     /// A certificate in the server's `master` that encrypts them.
     pub certificate: Option<String>,
+}
+
+impl NativeFolder {
+    /// The folder on this machine, which has to be there.
+    fn local(&self) -> Result<Option<&Path>, DatabaseError> {
+        match &self.here {
+            Some(here) if !here.is_dir() => {
+                Err(DatabaseError::Unsupported(format!("backup-folder-here is no folder: `{}`", here.display())))
+            }
+            here => Ok(here.as_deref()),
+        }
+    }
 }
 
 /// A database that SQL Server backs up by itself, COPY_ONLY, and restores (docs/sql-server.md).
@@ -49,11 +69,28 @@ impl SqlServerDatabase {
         Self { server, database: database.into(), folder }
     }
 
-    /// A path in the server's folder, by whose separators its system is told.
-    fn on_server(&self, file: &str) -> String {
-        let folder = &self.folder.server;
-        let separator = if folder.starts_with('/') { '/' } else { '\\' };
-        format!("{}{separator}{file}", folder.trim_end_matches(['/', '\\']))
+    /// A backup into the file of that name, as a set of that name.
+    fn backup_order(&self, file: &str, set: &str) -> BackupOrder {
+        let certificate = self.folder.certificate.clone();
+        BackupOrder {
+            encryption: certificate.map(|certificate| Encryption { algorithm: Algorithm::Aes256, certificate }),
+            ..BackupOrder::new(&self.database, &path_in(&self.folder.server, file), set)
+        }
+    }
+
+    /// A restore of what is stored from these devices.
+    fn restore_order(
+        &self,
+        target: &DatabaseTarget,
+        stored: &Stored<'_>,
+        devices: &[String],
+    ) -> Result<RestoreOrder, DatabaseError> {
+        let (name, replace) = self.target(target)?;
+        // In place the files go where they were; a scratch database has files of its own.
+        let is_own = matches!(target, DatabaseTarget::Own { .. });
+        let placement = if is_own { Placement::AsBackedUp } else { Placement::Defaults };
+        let (devices, expected) = (devices.to_vec(), Some(stored.expected.clone()));
+        Ok(RestoreOrder { replace, placement, devices, expected, ..RestoreOrder::new("", &name) })
     }
 
     fn target(&self, target: &DatabaseTarget) -> Result<(String, bool), DatabaseError> {
@@ -71,7 +108,9 @@ pub(super) fn failed(action: &'static str, name: &str, error: SqlServerError) ->
     let name = name.to_owned();
     match error {
         SqlServerError::Missing(name) => DatabaseError::Missing(name),
-        SqlServerError::Exists(what) => DatabaseError::Occupied { name, found: format!("{what} exists already") },
+        SqlServerError::Exists(what) => {
+            DatabaseError::Occupied { name, found: format!("database `{what}` exists already") }
+        }
         SqlServerError::Unsupported(message) | SqlServerError::NotThisReplica(message) => {
             DatabaseError::Unsupported(message)
         }
@@ -80,15 +119,11 @@ pub(super) fn failed(action: &'static str, name: &str, error: SqlServerError) ->
 }
 
 /// Facts of a database on its server, whoever backs it up.
-pub(super) fn facts_of(
-    server: &SqlServer,
-    database: &str,
-) -> Result<(DatabaseFacts, Option<GroupRole>), SqlServerError> {
-    let (instance, facts, group) = server.inspect(database)?;
-    let facts = DatabaseFacts {
-        name: database.to_owned(),
+pub(super) fn facts_of(instance: &Server, facts: Facts) -> DatabaseFacts {
+    DatabaseFacts {
+        name: facts.database.clone(),
         engine: format!("SQL Server {} {}", instance.version, instance.edition),
-        address: format!("{}/{database}", instance.name),
+        address: format!("{}/{}", instance.name, facts.database),
         size: facts.size,
         file: None,
         paths: Vec::new(),
@@ -99,24 +134,20 @@ pub(super) fn facts_of(
         facts: facts.values,
         weaker: Vec::new(),
         change_tracking_days: facts.change_tracking_days,
-    };
-    Ok((facts, group))
+    }
 }
 
 #[async_trait]
 impl SiteDatabase for SqlServerDatabase {
-    /// Refuses on a replica on which the availability group does not want backups: before any service is stopped.
+    /// Refuses what the server would not begin, or nobody could fetch: before any service is stopped.
     async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError> {
-        let (server, database) = (self.server.clone(), self.database.clone());
+        let this = self.clone();
         let inspect = move || {
-            let (facts, group) = facts_of(&server, &database).map_err(|error| failed("inspect", &database, error))?;
-            match group.filter(|group| !group.is_preferred) {
-                None => Ok(facts),
-                Some(group) => Err(DatabaseError::Unsupported(format!(
-                    "`{}` is not the replica that availability group `{}` prefers for backups ({})",
-                    group.replica, group.group, group.preference
-                ))),
-            }
+            let is_brought = this.folder.local()?.is_some();
+            let survey = this.server.survey_backup(&this.backup_order("", ""));
+            let (instance, facts, _) = survey.map_err(|error| failed("inspect", &this.database, error))?;
+            let facts = facts_of(&instance, facts);
+            Ok(DatabaseFacts { size: if is_brought { facts.size } else { NOTE }, ..facts })
         };
         blocking("inspect", &self.database, inspect).await
     }
@@ -129,38 +160,46 @@ impl SiteDatabase for SqlServerDatabase {
         Vec::new()
     }
 
-    async fn survey(&self, _from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseStanding, DatabaseError> {
+    /// Refuses what a restore would refuse, as far as it can be told before the backup is where the server reads it.
+    async fn survey(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseStanding, DatabaseError> {
         let (name, replace) = self.target(target)?;
-        let (server, label) = (self.server.clone(), name.clone());
-        let look = move || match server.inspect(&name) {
-            Err(SqlServerError::Missing(_)) => Ok(DatabaseStanding::Free),
-            Err(error) => Err(failed("look for", &name, error)),
-            Ok(_) if replace => Ok(DatabaseStanding::Free),
-            Ok((instance, facts, _)) => Ok(DatabaseStanding::Holds(format!(
-                "{} has a database of that name with {} bytes",
-                instance.name, facts.size
-            ))),
+        let (this, from, target, label) = (self.clone(), from.clone(), target.clone(), name.clone());
+        let look = move || {
+            let stored = Stored::look(&this, &from)?;
+            let fit = match &stored.lies {
+                Lies::Here(_) => this.server.survey_target(&name),
+                Lies::There(devices) => this.server.survey_restore(&this.restore_order(&target, &stored, devices)?),
+            };
+            fit.map_err(|error| failed("look for the backup of", &name, error))?;
+            match this.server.inspect(&name) {
+                Err(SqlServerError::Missing(_)) => Ok(DatabaseStanding::Free),
+                Err(error) => Err(failed("look for", &name, error)),
+                Ok(_) if replace => Ok(DatabaseStanding::Free),
+                Ok((instance, facts, _)) => Ok(DatabaseStanding::Holds(format!(
+                    "{} has a database of that name with {} bytes",
+                    instance.name, facts.size
+                ))),
+            }
         };
         blocking("look for", &label, look).await
     }
 
     async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseRestored, DatabaseError> {
-        let (name, replace) = self.target(target)?;
-        let (this, from, label) = (self.clone(), from.clone(), name.clone());
-        let is_own = matches!(target, DatabaseTarget::Own { .. });
+        let (name, _) = self.target(target)?;
+        let stopper = Stopper::default();
+        let (cancel, server) = (stopper.cancel().clone(), self.server.stopped_by(stopper.cancel()));
+        let (this, from, target, label) = (Self { server, ..self.clone() }, from.clone(), target.clone(), name.clone());
         let restore = move || {
-            let device = Handed::new(&this, &from)?;
-            // In place the files go where they were; a scratch database has files of its own.
-            let placement = if is_own { Placement::AsBackedUp } else { Placement::Defaults };
-            let order =
-                RestoreOrder { replace, placement, devices: device.devices.clone(), ..RestoreOrder::new("", &name) };
+            let stored = Stored::look(&this, &from)?;
+            let handed = stored.hand_over(&this, &from, &cancel)?;
+            let order = this.restore_order(&target, &stored, &handed.devices)?;
             let restored = this.server.restore(&order, &|_| {}).map_err(|error| failed("restore", &name, error))?;
             if let Some(fault) = restored.faults.first() {
                 let source = format!("DBCC CHECKDB found {} faults, such as: {fault}", restored.faults.len()).into();
                 return Err(DatabaseError::Failed { action: "restore a sound", name, source });
             }
-            let before: Vec<_> = from.part.facts.into_iter().filter(|(fact, _)| !fact.starts_with(LEARNED)).collect();
-            let changed = compare(&name, &before, &restored.facts.values);
+            let known = from.part.facts.iter().filter(|(fact, _)| !fact.starts_with(LEARNED));
+            let changed = compare(&name, &known.cloned().collect::<Vec<_>>(), &restored.facts.values);
             Ok(DatabaseRestored { changed, not_covered: Vec::new() })
         };
         blocking("restore", &label, restore).await
@@ -173,7 +212,8 @@ impl SiteDatabase for SqlServerDatabase {
 
     async fn verify(&self, target: &DatabaseTarget) -> Result<DatabaseVerdict, DatabaseError> {
         let (name, _) = self.target(target)?;
-        let (server, label) = (self.server.clone(), name.clone());
+        let stopper = Stopper::default();
+        let (server, label) = (self.server.stopped_by(stopper.cancel()), name.clone());
         let check = move || server.check(&name).map_err(|error| failed("check", &name, error));
         blocking("check", &label, check).await.map(|faults| DatabaseVerdict { faults })
     }
@@ -183,10 +223,7 @@ impl SiteDatabase for SqlServerDatabase {
             return Err(DatabaseError::Unsupported("only a scratch database is ever dropped".to_owned()));
         };
         let (server, name) = (self.server.clone(), scratch_name(id));
-        let drop = move || match server.drop_scratch(&name) {
-            Err(SqlServerError::Missing(_)) => Ok(()),
-            dropped => dropped.map_err(|error| failed("drop", &name, error)),
-        };
+        let drop = move || server.drop_scratch(&name).map_err(|error| failed("drop", &name, error));
         blocking("drop", &self.database, drop).await
     }
 }

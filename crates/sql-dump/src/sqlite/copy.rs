@@ -8,12 +8,12 @@ use backup_core::path::RelPath;
 use backup_core::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, DumpedFile, SetupOption};
 use backup_core::ports::destination::{DestinationError, StagedFile};
 
-use super::blocking;
 use super::blocks::BlockHashes;
 use super::connection::{BRIEFLY, Journal, PATIENTLY, Reader, refusal};
 use super::locate::Files;
 use super::pages::{self, State};
 use super::pump::{Wanted, pump};
+use crate::blocking::blocking;
 
 /// Bytes compared, and written, at once where a copy is brought up to date.
 const PIECE: usize = 4096;
@@ -85,7 +85,7 @@ impl DatabaseCopy for SqliteCopy {
             Ok((work, pinned))
         };
         let waiting = self.wanted.waiting();
-        let (work, pinned) = blocking("pin", self.files.site().clone(), pin).await?;
+        let (work, pinned) = blocking("pin", self.files.site(), pin).await?;
         waiting.over();
         self.work = Mutex::new(Some(work));
         pinned
@@ -94,7 +94,8 @@ impl DatabaseCopy for SqliteCopy {
     async fn finish(mut self: Box<Self>) -> Result<DatabaseDump, DatabaseError> {
         let work = self.take().ok_or_else(|| self.given_up("finish the copy of"))?;
         let waiting = self.wanted.waiting();
-        let dump = blocking("finish the copy of", self.files.site().clone(), move || work.finish()).await;
+        let site = self.files.site().clone();
+        let dump = blocking("finish the copy of", &site, move || work.finish()).await;
         waiting.over();
         dump
     }

@@ -27,6 +27,7 @@ use backup_core::ports::database::{
     DatabaseTarget, DatabaseVerdict, SiteDatabase,
 };
 
+use crate::blocking::blocking;
 use locate::Files;
 
 /// A SQLite database that belongs to the site: one file, with the log or journal beside it.
@@ -78,7 +79,7 @@ impl SqliteDatabase {
 impl SiteDatabase for SqliteDatabase {
     async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError> {
         let (path, name) = (self.path.clone(), self.name());
-        blocking("inspect", self.path.clone(), move || facts::inspect(&Files::locate(&path)?, name)).await
+        blocking("inspect", &self.path, move || facts::inspect(&Files::locate(&path)?, name)).await
     }
 
     async fn prepare(&self, folder: DatabaseFolder) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
@@ -91,7 +92,7 @@ impl SiteDatabase for SqliteDatabase {
             let staged = folder.create(&place)?;
             copy::SqliteCopy::prepare(files, (place, staged), wanted)
         };
-        let copy = blocking("prepare a copy of", self.path.clone(), prepare).await;
+        let copy = blocking("prepare a copy of", &self.path, prepare).await;
         waiting.over();
         Ok(Box::new(copy?))
     }
@@ -127,17 +128,17 @@ impl SiteDatabase for SqliteDatabase {
         };
         let (files, record) = (Arc::clone(&from.files), record.clone());
         let restore = move || restore::restore(&*files, &record, &place);
-        blocking("restore", file_of(target)?.clone(), restore).await.map(|()| DatabaseRestored::default())
+        blocking("restore", file_of(target)?, restore).await.map(|()| DatabaseRestored::default())
     }
 
     async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
         let path = copy.clone();
-        blocking("judge the copy of", copy.clone(), move || verify::judge(&Files::locate(&path)?)).await
+        blocking("judge the copy of", copy, move || verify::judge(&Files::locate(&path)?)).await
     }
 
     async fn verify(&self, target: &DatabaseTarget) -> Result<DatabaseVerdict, DatabaseError> {
         let path = file_of(target)?.clone();
-        blocking("verify", path.clone(), move || verify::verify(&Files::locate(&path)?)).await
+        blocking("verify", file_of(target)?, move || verify::verify(&Files::locate(&path)?)).await
     }
 
     async fn discard(&self, target: &DatabaseTarget) -> Result<(), DatabaseError> {
@@ -156,19 +157,4 @@ fn file_of(target: &DatabaseTarget) -> Result<&SitePath, DatabaseError> {
 fn place(path: &SitePath) -> RelPath {
     let named = path.name().and_then(|name| RelPath::root().try_join(name).ok());
     named.unwrap_or_else(|| RelPath::parse("database").expect("a plain name"))
-}
-
-/// Runs `work` where it may block. A panic in it goes on in the caller.
-async fn blocking<T: Send + 'static>(
-    action: &'static str,
-    path: SitePath,
-    work: impl FnOnce() -> Result<T, DatabaseError> + Send + 'static,
-) -> Result<T, DatabaseError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => Err(DatabaseError::Failed { action, name: path.to_string(), source: Box::new(error) }),
-        },
-    }
 }

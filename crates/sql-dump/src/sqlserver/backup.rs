@@ -44,8 +44,8 @@ pub struct BackupSet {
     pub started: String,
     /// When it ended, in the server's local time: the moment that it holds.
     pub finished: String,
-    /// Seconds since then, by the server's clock.
-    pub age_seconds: u64,
+    /// Seconds since then, by the server's clock; `None` where it does not say, or says that it was not yet.
+    pub age_seconds: Option<u64>,
     /// Log sequence numbers.
     pub first_lsn: String,
     /// The moment that it holds, as a log sequence number.
@@ -72,7 +72,7 @@ impl BackupSet {
             server: row.text("server_name"),
             started: row.text("started"),
             finished: row.text("finished"),
-            age_seconds: row.number("age_seconds").unwrap_or(0),
+            age_seconds: row.number("age_seconds"),
             first_lsn: row.text("first_lsn"),
             last_lsn: row.text("last_lsn"),
             size: row.number("size").unwrap_or(0),
@@ -111,15 +111,36 @@ pub enum FileKind {
     FullText,
 }
 
+type About = (Server, Facts, Option<GroupRole>);
+
+/// The server, the database, and its role in an availability group.
+pub(super) fn about(talk: &mut dyn Talk, database: &str) -> Result<About, SqlServerError> {
+    let server = facts::server(talk)?;
+    let facts = facts::facts(talk, database)?;
+    let group = replica::role(talk, &server, database)?;
+    Ok((server, facts, group))
+}
+
+/// The same, where the order could be carried out.
+pub(super) fn survey(talk: &mut dyn Talk, order: &BackupOrder) -> Result<About, SqlServerError> {
+    let (server, facts, group) = about(talk, &order.database)?;
+    fit(order, &server, group.as_ref())?;
+    let answer = talk.ask(&tsql::may_back_up(&order.database), "say what the login may do")?;
+    // NULL is no answer: the backup itself will tell.
+    if answer.first().and_then(|row| row.number("may_back_up")) == Some(0) {
+        let message = format!("the login has no right to back up database `{}`: db_backupoperator has", order.database);
+        return Err(SqlServerError::Unsupported(message));
+    }
+    Ok((server, facts, group))
+}
+
 /// Takes the backup and proves it.
 pub(super) fn take(
     talk: &mut dyn Talk,
     order: &BackupOrder,
     heard: &mut dyn FnMut(&Message),
 ) -> Result<BackupTaken, SqlServerError> {
-    let server = facts::server(talk)?;
-    let facts = facts::facts(talk, &order.database)?;
-    let group = replica::role(talk, &server, &order.database)?;
+    let (server, facts, group) = about(talk, &order.database)?;
     let fitted = fit(order, &server, group.as_ref())?;
     order.devices.iter().try_for_each(|device| refuse_existing(talk, device))?;
 
@@ -168,7 +189,7 @@ pub(super) fn refuse_existing(talk: &mut dyn Talk, path: &str) -> Result<(), Sql
     let answer = talk.run(&tsql::file_exists(path), &mut |_| {})?;
     match answer.first() {
         Some(row) if row.is_set("File Exists") || row.is_set("File is a Directory") => {
-            Err(SqlServerError::Exists(format!("`{path}`")))
+            Err(SqlServerError::FileExists(path.to_owned()))
         }
         _ => Ok(()),
     }
@@ -216,7 +237,7 @@ fn proven_set(talk: &mut dyn Talk, order: &BackupOrder, fitted: Fitted) -> Resul
 }
 
 /// Drivers write such identities with and without braces, in either case.
-fn same_id(one: &str, other: &str) -> bool {
+pub(super) fn same_id(one: &str, other: &str) -> bool {
     let bare = |id: &str| id.trim_matches(['{', '}']).to_ascii_lowercase();
     bare(one) == bare(other)
 }

@@ -55,9 +55,12 @@ pub enum SqlServerError {
     /// The database is not there.
     #[error("SQL Server has no database `{0}`")]
     Missing(String),
-    /// Something is where the work would put its own.
-    #[error("{0} exists already on the server")]
+    /// A database of the name of the one that is to be made is there.
+    #[error("database `{0}` exists already on the server")]
     Exists(String),
+    /// A file is where the server would write one.
+    #[error("`{0}` exists already on the server")]
+    FileExists(String),
     /// The server cannot do what was asked.
     #[error("{0}")]
     Unsupported(String),

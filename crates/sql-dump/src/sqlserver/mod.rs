@@ -32,7 +32,7 @@ pub use backup::{BackupFile, BackupSet, BackupTaken, FileKind};
 pub use error::SqlServerError;
 pub use external::{ExternalBackup, Reading, Verdict};
 pub use facts::{Facts, Server, compare};
-pub use order::{Algorithm, BackupOrder, Compression, Encryption, Placement, Replica, RestoreOrder};
+pub use order::{Algorithm, BackupOrder, Compression, Encryption, ExpectedSet, Placement, Replica, RestoreOrder};
 pub use progress::Progress;
 pub use replica::GroupRole;
 pub use restore::Restored;
@@ -81,11 +81,12 @@ impl SqlServer {
 
     /// What the server is, a database's facts, and its role in an availability group.
     pub fn inspect(&self, database: &str) -> Result<(Server, Facts, Option<GroupRole>), SqlServerError> {
-        let mut session = self.session()?;
-        let server = facts::server(&mut session)?;
-        let facts = facts::facts(&mut session, database)?;
-        let role = replica::role(&mut session, &server, database)?;
-        Ok((server, facts, role))
+        backup::about(&mut self.session()?, database)
+    }
+
+    /// What [`inspect`](Self::inspect) tells, or why the server would not begin a backup: the edition, the replica, the login's rights.
+    pub fn survey_backup(&self, order: &BackupOrder) -> Result<(Server, Facts, Option<GroupRole>), SqlServerError> {
+        backup::survey(&mut self.session()?, order)
     }
 
     /// Takes a full backup and proves it. `watch` hears how far it has come, from a thread of its own too.
@@ -111,6 +112,17 @@ impl SqlServer {
         backup::file_list(&mut self.session()?, devices)
     }
 
+    /// Why a restore would be refused before it begins, an existing database that is not to be replaced aside: what the devices hold, a target in an
+    /// availability group. Changes nothing.
+    pub fn survey_restore(&self, order: &RestoreOrder) -> Result<(), SqlServerError> {
+        restore::survey(&mut self.session()?, order)
+    }
+
+    /// The same for a restore of devices that are not there yet.
+    pub fn survey_target(&self, database: &str) -> Result<(), SqlServerError> {
+        restore::survey_target(&mut self.session()?, database)
+    }
+
     /// Restores and has the server check the database. An existing database is refused unless the order says to replace it.
     pub fn restore(&self, order: &RestoreOrder, watch: &(dyn Fn(Progress) + Sync)) -> Result<Restored, SqlServerError> {
         let mut session = self.session()?;
@@ -123,7 +135,7 @@ impl SqlServer {
         restore::check(&mut self.session()?, database)
     }
 
-    /// Drops a database that a rehearsal made under a [`scratch_name`]; refuses any other.
+    /// Drops a database that a rehearsal made under a [`scratch_name`]; refuses any other. One that is not there is no error.
     pub fn drop_scratch(&self, database: &str) -> Result<(), SqlServerError> {
         restore::drop_scratch(&mut self.session()?, database)
     }

@@ -109,6 +109,8 @@ pub enum Replica {
 pub struct RestoreOrder {
     /// Paths as the server sees them: all stripes.
     pub devices: Vec<String>,
+    /// What must be there; `None` takes whatever is.
+    pub expected: Option<ExpectedSet>,
     /// The database to make.
     pub target: String,
     /// Overwrites a database of that name.
@@ -124,6 +126,7 @@ impl RestoreOrder {
     pub fn new(device: &str, target: &str) -> Self {
         Self {
             devices: vec![device.to_owned()],
+            expected: None,
             target: target.to_owned(),
             replace: false,
             placement: Placement::Defaults,
@@ -141,6 +144,15 @@ impl RestoreOrder {
             tsql::check_database(&self.target),
         ]
     }
+}
+
+/// The one backup that a restore is of: its header must say so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedSet {
+    /// The set's identity, as [`BackupSet::id`](super::BackupSet::id) has it.
+    pub id: String,
+    /// The database that was backed up.
+    pub database: String,
 }
 
 /// Where the files of a restored database go.

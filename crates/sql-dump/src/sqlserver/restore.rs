@@ -1,6 +1,6 @@
 //! A restore: to a scratch name for a rehearsal, or to the real one.
 
-use super::backup::{BackupFile, FileKind, file_list, refuse_existing};
+use super::backup::{BackupFile, FileKind, file_list, refuse_existing, same_id};
 use super::error::SqlServerError;
 use super::facts::{self, Facts, Server};
 use super::order::{Moves, Placement, RestoreOrder};
@@ -30,8 +30,10 @@ pub(super) fn restore(
     heard: &mut dyn FnMut(&Message),
 ) -> Result<Restored, SqlServerError> {
     let server = facts::server(talk)?;
-    refuse_target(talk, &server, order)?;
-    refuse_unfit(talk, &order.devices)?;
+    if is_there(talk, &server, &order.target)? && !order.replace {
+        return Err(SqlServerError::Exists(order.target.clone()));
+    }
+    refuse_unfit(talk, order)?;
     let files = file_list(talk, &order.devices)?;
     let moves = moves(&files, order, &server);
     if !order.replace {
@@ -52,23 +54,38 @@ pub(super) fn restore(
     Ok(Restored { database: order.target.clone(), moved: moves, facts, faults, messages: answer.messages })
 }
 
-/// Without REPLACE the server still overwrites a database of the same family whose log needs no backup, so it is asked first.
-fn refuse_target(talk: &mut dyn Talk, server: &Server, order: &RestoreOrder) -> Result<(), SqlServerError> {
-    let answer = talk.ask(&tsql::database_id(&order.target), "look for the database")?;
-    if answer.first().and_then(|row| row.get("id").map(str::to_owned)).is_none() {
-        return Ok(());
-    }
-    if let Some(role) = replica::role(talk, server, &order.target)? {
-        return Err(SqlServerError::Unsupported(format!(
-            "database `{}` belongs to availability group `{}`: take it out of the group, restore it, and join it again",
-            order.target, role.group
-        )));
-    }
-    if order.replace { Ok(()) } else { Err(SqlServerError::Exists(format!("database `{}`", order.target))) }
+/// Tells what [`restore`] would refuse, but for a database that is there.
+pub(super) fn survey(talk: &mut dyn Talk, order: &RestoreOrder) -> Result<(), SqlServerError> {
+    survey_target(talk, &order.target)?;
+    refuse_unfit(talk, order)
 }
 
-/// A backup that is no whole database, or damaged, is not put in the place of anything.
-fn refuse_unfit(talk: &mut dyn Talk, devices: &[String]) -> Result<(), SqlServerError> {
+/// Tells whether [`restore`] would refuse a database of this name whatever the backup is.
+pub(super) fn survey_target(talk: &mut dyn Talk, database: &str) -> Result<(), SqlServerError> {
+    let server = facts::server(talk)?;
+    is_there(talk, &server, database).map(drop)
+}
+
+/// Whether a database of this name is there; refuses one that belongs to an availability group.
+///
+/// Without REPLACE the server still overwrites a database of the same family whose log needs no backup, so it is asked first.
+fn is_there(talk: &mut dyn Talk, server: &Server, database: &str) -> Result<bool, SqlServerError> {
+    let answer = talk.ask(&tsql::database_id(database), "look for the database")?;
+    if answer.first().and_then(|row| row.get("id").map(str::to_owned)).is_none() {
+        return Ok(false);
+    }
+    match replica::role(talk, server, database)? {
+        None => Ok(true),
+        Some(role) => Err(SqlServerError::Unsupported(format!(
+            "database `{database}` belongs to availability group `{}`: take it out of the group, restore it, and join it again",
+            role.group
+        ))),
+    }
+}
+
+/// A backup that is no whole database, damaged, or not the one that is expected is not put in the place of anything.
+fn refuse_unfit(talk: &mut dyn Talk, order: &RestoreOrder) -> Result<(), SqlServerError> {
+    let devices = &order.devices;
     let answer = talk.ask(&tsql::header_only(devices), "read the backup's header")?;
     let unfit = |why: &str| SqlServerError::Unsupported(format!("the backup at `{}` {why}", devices.join("`, `")));
     let header = answer.first().ok_or_else(|| unfit("has no header"))?;
@@ -77,6 +94,15 @@ fn refuse_unfit(talk: &mut dyn Talk, devices: &[String]) -> Result<(), SqlServer
     }
     if header.is_set("IsDamaged") {
         return Err(unfit("is marked as damaged"));
+    }
+    let Some(expected) = &order.expected else { return Ok(()) };
+    let (id, database) = (header.text("BackupSetGUID"), header.text("DatabaseName"));
+    if expected.id.is_empty() || !same_id(&id, &expected.id) {
+        let named = if expected.id.is_empty() { "one that is named" } else { &expected.id };
+        return Err(unfit(&format!("is set {id}, not {named}")));
+    }
+    if database != expected.database {
+        return Err(unfit(&format!("is of database `{database}`, not `{}`", expected.database)));
     }
     Ok(())
 }

@@ -62,6 +62,9 @@ impl Session {
 
 impl Talk for Session {
     fn run(&mut self, sql: &str, heard: &mut dyn FnMut(&Message)) -> Result<Answer, SqlServerError> {
+        if self.cancel.is_cancelled() {
+            return Err(SqlServerError::Cancelled { what: first_words(sql) });
+        }
         let statement = self.link.statement();
         let mut statement = statement.map_err(|said| SqlServerError::Connect(said.to_string()))?;
         let mut answer = Answer { messages: Vec::new(), tables: Vec::new(), end: End::Whole };

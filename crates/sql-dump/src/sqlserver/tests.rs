@@ -53,6 +53,7 @@ impl Scripted {
             .on("RESTORE DATABASE", said(&[(3014, "RESTORE DATABASE successfully processed")]))
             .on("DBCC CHECKDB", said(&[]))
             .on("DROP DATABASE", said(&[]))
+            .on("HAS_PERMS_BY_NAME", rows(&[vec![("may_back_up", "1")]]))
     }
 
     fn on(mut self, part: &str, answer: Answer) -> Self {

@@ -75,9 +75,17 @@ pub(super) fn check_database(database: &str) -> String {
     format!("DBCC CHECKDB ({}) WITH NO_INFOMSGS, ALL_ERRORMSGS", text(database))
 }
 
+/// Drops a database that is there. Whoever is connected to it is thrown out; one that is being restored has nobody, and cannot be altered.
 pub(super) fn drop_database(database: &str) -> String {
-    let name = name(database);
-    format!("ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE; DROP DATABASE {name}")
+    let (quoted, name) = (text(database), name(database));
+    format!(
+        "IF DB_ID({quoted}) IS NOT NULL BEGIN IF CONVERT(nvarchar(60), DATABASEPROPERTYEX({quoted}, 'Status')) = N'ONLINE' \
+         ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE; DROP DATABASE {name} END"
+    )
+}
+
+pub(super) fn may_back_up(database: &str) -> String {
+    format!("SELECT HAS_PERMS_BY_NAME({}, 'DATABASE', 'BACKUP DATABASE') AS may_back_up", text(&name(database)))
 }
 
 /// Whether a file is there. The procedure is old and undocumented, and on every version; an administrator can forbid it.

@@ -1,10 +1,11 @@
 //! A backup on its way: taken by the server, and brought into the snapshot or told.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use async_trait::async_trait;
+use backup_core::cancel::Cancel;
 use backup_core::copy::BLOCK;
 use backup_core::manifest::ContentHash;
 use backup_core::ports::database::{
@@ -12,9 +13,11 @@ use backup_core::ports::database::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::handed::refuse_stopped;
 use super::{LEARNED, SqlServerDatabase, failed};
-use crate::served::{Stopper, blocking, file_name};
-use crate::sqlserver::{Algorithm, BackupOrder, BackupTaken, Encryption, Reading};
+use crate::blocking::{Stopper, blocking};
+use crate::served::file_name;
+use crate::sqlserver::{BackupTaken, GroupRole, Reading};
 
 /// Where a backup lies that is not in the snapshot.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,7 +27,7 @@ pub(super) struct Remote {
     note: String,
     server: String,
     pub(super) devices: Vec<String>,
-    backup_set: String,
+    pub(super) backup_set: String,
     finished: String,
 }
 
@@ -52,61 +55,63 @@ impl DatabaseCopy for NativeCopy {
             return Err(DatabaseError::Failed { action: "back up", name, source });
         }
         let stopper = Stopper::default();
-        database.server = database.server.stopped_by(&stopper.0);
-        blocking("back up", &name, move || database.back_up(&folder)).await
+        let cancel = stopper.cancel().clone();
+        database.server = database.server.stopped_by(&cancel);
+        blocking("back up", &name, move || database.back_up(&folder, &cancel)).await
     }
 }
 
 impl SqlServerDatabase {
-    fn back_up(&self, folder: &DatabaseFolder) -> Result<DatabaseDump, DatabaseError> {
-        let refused = |error| failed("back up", &self.database, error);
+    /// Takes the backup. Where it fails, the server's file goes too, if this machine sees it.
+    fn back_up(&self, folder: &DatabaseFolder, cancel: &Cancel) -> Result<DatabaseDump, DatabaseError> {
         let file = file_name(&format!("{}-{}", self.database, folder.run), ".bak").to_string();
-        let set = format!("sitebackup {} {}", self.database, folder.run);
-        let previous = self.server.newest_backup(&self.database, Reading::Skip).map_err(refused)?;
-        let previous = previous.filter(|backup| backup.set.name.starts_with("sitebackup "));
-        let certificate = self.folder.certificate.clone();
-        let order = BackupOrder {
-            encryption: certificate.map(|certificate| Encryption { algorithm: Algorithm::Aes256, certificate }),
-            ..BackupOrder::new(&self.database, &self.on_server(&file), &set)
+        let Some(here) = self.folder.local()?.map(|here| here.join(&file)) else {
+            return self.leave(&file, folder);
         };
-        let taken = self.server.backup(&order, &|_| {}).map_err(refused)?;
-        let mut remarks = Vec::new();
-        let dumped = match &self.folder.here {
-            Some(here) => self.bring(&here.join(&file), folder, &mut remarks)?,
-            None => {
-                let places = taken.devices.join("`, `");
-                remarks
-                    .push(format!("the backup stays at `{places}` on {}: it is remote, not hashed", taken.server.name));
-                if let Some(previous) = previous {
-                    let places = previous.places.join("`, `");
-                    remarks.push(format!("nothing removes the backup before it, `{places}` on {}", previous.server));
-                }
-                self.note(&taken, folder)?
-            }
-        };
-        if let Some(group) = &taken.group {
-            remarks
-                .push(format!("replica `{}` of availability group `{}` took the backup", group.replica, group.group));
+        // What is removed below must be this run's own.
+        if fs::symlink_metadata(&here).is_ok() {
+            let source = format!("`{}` is there already", here.display()).into();
+            return Err(DatabaseError::Failed { action: "back up", name: self.database.clone(), source });
         }
-        Ok(DatabaseDump {
-            place: Some(dumped.path.clone()),
-            files: vec![dumped],
-            setup_option: SetupOption::Manual,
-            facts: learned(&taken),
-            remarks,
-            weaker: Vec::new(),
-        })
+        self.fetch(&file, &here, folder, cancel).map_err(|error| self.cleaned_up(&here, error))
     }
 
-    /// Brings the file into the snapshot, and removes the server's: it carries the name that this run gave it.
-    fn bring(
+    /// Has the server take the backup into its folder, and leaves it there.
+    fn leave(&self, file: &str, folder: &DatabaseFolder) -> Result<DatabaseDump, DatabaseError> {
+        let refused = |error| failed("back up", &self.database, error);
+        let previous = self.server.newest_backup(&self.database, Reading::Skip).map_err(refused)?;
+        let previous = previous.filter(|backup| backup.set.name.starts_with("sitebackup "));
+        let taken = self.take(file, folder)?;
+        let (places, server) = (taken.devices.join("`, `"), &taken.server.name);
+        let mut remarks = vec![format!("the backup stays at `{places}` on {server}: it is remote, not hashed")];
+        remarks.extend(previous.map(|previous| {
+            format!("nothing removes the backup before it, `{}` on {}", previous.places.join("`, `"), previous.server)
+        }));
+        Ok(dump_of(&taken, self.note(&taken, folder)?, remarks))
+    }
+
+    /// Has the server take the backup, and brings it into the snapshot.
+    fn fetch(
         &self,
-        from: &Path,
+        file: &str,
+        here: &Path,
         folder: &DatabaseFolder,
-        remarks: &mut Vec<String>,
-    ) -> Result<DumpedFile, DatabaseError> {
+        cancel: &Cancel,
+    ) -> Result<DatabaseDump, DatabaseError> {
+        let taken = self.take(file, folder)?;
+        let dumped = self.bring(here, folder, cancel)?;
+        let told = |why| format!("`{}` is in the snapshot, and could not be removed: {why}", here.display());
+        Ok(dump_of(&taken, dumped, remove(here).err().map(told).into_iter().collect()))
+    }
+
+    fn take(&self, file: &str, folder: &DatabaseFolder) -> Result<BackupTaken, DatabaseError> {
+        let order = self.backup_order(file, &format!("sitebackup {} {}", self.database, folder.run));
+        self.server.backup(&order, &|_| {}).map_err(|error| failed("back up", &self.database, error))
+    }
+
+    fn bring(&self, from: &Path, folder: &DatabaseFolder, cancel: &Cancel) -> Result<DumpedFile, DatabaseError> {
         let name = &self.database;
-        let failed = |error: std::io::Error| DatabaseError::Failed {
+        let failed = |error: io::Error| DatabaseError::Failed {
             action: "read the backup of",
             name: name.clone(),
             source: format!("`{}`: {error}", from.display()).into(),
@@ -115,6 +120,7 @@ impl SqlServerDatabase {
         let (staged, mut file) = (folder.create(&path)?, File::open(from).map_err(failed)?);
         let (mut hasher, mut size, mut block) = (blake3::Hasher::new(), 0, vec![0; BLOCK]);
         loop {
+            refuse_stopped(cancel).map_err(failed)?;
             let got = file.read(&mut block).map_err(failed)?;
             if got == 0 {
                 break;
@@ -122,9 +128,6 @@ impl SqlServerDatabase {
             staged.write_at(size, &block[..got])?;
             hasher.update(&block[..got]);
             size += got as u64;
-        }
-        if let Err(error) = fs::remove_file(from) {
-            remarks.push(format!("`{}` is in the snapshot, and could not be removed: {error}", from.display()));
         }
         Ok(DumpedFile { path, size, hash: ContentHash(hasher.finalize()) })
     }
@@ -141,6 +144,45 @@ impl SqlServerDatabase {
         let path = file_name(&self.database, ".bak.json");
         folder.create(&path)?.write_at(0, &content)?;
         Ok(DumpedFile { path, size: content.len() as u64, hash: ContentHash::of(&content) })
+    }
+
+    /// The error of a backup whose file is gone, or what is left of it.
+    fn cleaned_up(&self, file: &Path, error: DatabaseError) -> DatabaseError {
+        let Err(why) = remove(file) else { return error };
+        let left = Left { what: format!("`{}` could not be removed: {why}", file.display()), source: error };
+        let (action, name) = ("clean up after a failed backup of", self.database.clone());
+        DatabaseError::Failed { action, name, source: Box::new(left) }
+    }
+}
+
+/// What a backup left, and why it failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct Left {
+    what: String,
+    source: DatabaseError,
+}
+
+/// Removes the server's file, by the name that this run gave it.
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+fn dump_of(taken: &BackupTaken, file: DumpedFile, mut remarks: Vec<String>) -> DatabaseDump {
+    let by = |group: &GroupRole| {
+        format!("replica `{}` of availability group `{}` took the backup", group.replica, group.group)
+    };
+    remarks.extend(taken.group.as_ref().map(by));
+    DatabaseDump {
+        place: Some(file.path.clone()),
+        files: vec![file],
+        setup_option: SetupOption::Manual,
+        facts: learned(taken),
+        remarks,
+        weaker: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::ConnectionString;
 use crate::logical::inspect::facts;
 use crate::logical::seam::Server;
 use crate::logical::{Inspection, LogicalError};
-use crate::sqlserver::tsql::{name, text};
+use crate::sqlserver::tsql::{drop_database, name};
 
 struct SqlServerServer(Box<dyn Stream>);
 
@@ -28,16 +28,8 @@ impl Server for SqlServerServer {
     }
 
     fn drop_database(&mut self, database: &str) -> Result<()> {
-        run(&mut *self.0, &format!("drop `{database}`"), &removal(database))
+        run(&mut *self.0, &format!("drop `{database}`"), &drop_database(database))
     }
-}
-
-/// Whoever is connected to it is thrown out.
-pub(super) fn removal(database: &str) -> String {
-    let (quoted, own) = (text(database), name(database));
-    format!(
-        "IF DB_ID({quoted}) IS NOT NULL BEGIN ALTER DATABASE {own} SET SINGLE_USER WITH ROLLBACK IMMEDIATE; DROP DATABASE {own} END"
-    )
 }
 
 const LOOK: &str = "SELECT CONVERT(nvarchar(128), DATABASEPROPERTYEX(DB_NAME(), 'Collation')) AS collation, \
@@ -58,5 +50,6 @@ pub(crate) fn inspect(string: ConnectionString) -> Result<Inspection> {
     let of = |name: &str| answer.first().map(|row| row.text(name)).unwrap_or_default();
     let names = ["collation", "tables", "views", "sequences", "indexes", "routines", "triggers"];
     let size = of("bytes").parse().unwrap_or(0);
-    Ok(Inspection { name: about.database, engine: about.server, size, facts: facts(names, names.map(of).to_vec()) })
+    let facts = facts(names, names.map(of).to_vec());
+    Ok(Inspection { name: about.database, engine: about.server, size, facts, unpinned: Vec::new() })
 }

@@ -11,7 +11,7 @@ fn the_newest_backup_is_found_and_aged() {
     let backup = found(&mut server, Reading::Verify).expect("there is one");
     assert_eq!(
         (backup.server.as_str(), backup.set.age_seconds, backup.places.as_slice()),
-        ("SQL01", 7200, &[PLACE.to_owned()][..])
+        ("SQL01", Some(7200), &[PLACE.to_owned()][..])
     );
     assert_eq!(backup.verdict, Verdict::Valid);
     assert!(!server.was_sent("BACKUP DATABASE"));

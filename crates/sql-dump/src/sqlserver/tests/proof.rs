@@ -1,5 +1,5 @@
 use super::{DATABASE, HEADER, NAME, PLACE, SET, Scripted, but, failure, message, nothing, rows, server, settings};
-use crate::sqlserver::backup::take;
+use crate::sqlserver::backup::{survey, take};
 use crate::sqlserver::facts::compare;
 use crate::sqlserver::order::{Algorithm, BackupOrder, Compression, Encryption, Replica};
 use crate::sqlserver::talk::{Answer, End, Talk};
@@ -55,6 +55,38 @@ fn a_file_that_is_there_is_not_overwritten() {
     let error = take(&mut server, &order(), &mut |_| {}).expect_err("it is refused");
     assert_snapshot!(error, @r#"`B:\bk\CM_P01 01a2.bak` exists already on the server"#);
     assert!(!server.was_sent("BACKUP DATABASE"));
+}
+
+/// What a run would fail on after the services were stopped is told before.
+#[test]
+fn an_order_that_cannot_be_carried_out_is_told_before() {
+    let refused = |mut scripted: Scripted, order: &BackupOrder| {
+        let error = survey(&mut scripted, order).expect_err("it is refused");
+        assert!(!scripted.was_sent("BACKUP DATABASE [") && !scripted.was_sent("xp_fileexist"));
+        error
+    };
+    let denied = Scripted::sound().on("HAS_PERMS_BY_NAME", rows(&[vec![("may_back_up", "0")]]));
+    assert_snapshot!(refused(denied, &order()), @"the login has no right to back up database `CM_P01`: db_backupoperator has");
+    let encryption = Some(Encryption { algorithm: Algorithm::Aes256, certificate: "c".to_owned() });
+    let encrypted = BackupOrder { encryption, ..order() };
+    let express = Scripted::sound().on("SERVERPROPERTY", rows(&[server("Express Edition (64-bit)", "0")]));
+    assert_snapshot!(refused(express, &encrypted), @"Express Edition (64-bit) does not encrypt backups");
+    let group = |preferred: &'static str, synchronization: &'static str| {
+        let role = vec![
+            ("group_name", "AG1"),
+            ("replica", "SQL2"),
+            ("role", "SECONDARY"),
+            ("synchronization", synchronization),
+            ("preference", "secondary"),
+            ("is_preferred", preferred),
+        ];
+        Scripted::sound()
+            .on("SERVERPROPERTY", rows(&[server("Enterprise Edition", "1")]))
+            .on("fn_hadr_backup_is_preferred_replica", rows(&[role]))
+    };
+    assert_snapshot!(refused(group("0", "SYNCHRONIZED"), &order()), @"`SQL2` is not the replica that availability group `AG1` prefers for backups (secondary)");
+    assert_snapshot!(refused(group("1", "NOT SYNCHRONIZING"), &order()), @"replica `SQL2` of availability group `AG1` is NOT SYNCHRONIZING: no backup of it would be current");
+    survey(&mut Scripted::sound(), &encrypted).expect("nothing is in its way");
 }
 
 /// Whoever may not ask still gets a backup: its name is made for one run.

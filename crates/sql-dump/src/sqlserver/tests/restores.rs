@@ -3,8 +3,8 @@ use insta::assert_snapshot;
 use super::{DATABASE, HEADER, PLACE, Scripted, but, failure, nothing, rows, server};
 use crate::scratch::scratch_name;
 use crate::sqlserver::SqlServerError;
-use crate::sqlserver::order::{Placement, RestoreOrder};
-use crate::sqlserver::restore::{Restored, drop_scratch, restore};
+use crate::sqlserver::order::{ExpectedSet, Placement, RestoreOrder};
+use crate::sqlserver::restore::{Restored, drop_scratch, restore, survey};
 use crate::sqlserver::talk::Answer;
 
 fn run(server: &mut Scripted, order: &RestoreOrder) -> Result<Restored, SqlServerError> {
@@ -61,7 +61,29 @@ fn a_database_of_a_group_is_refused() {
         .on("AS id", there());
     let order = RestoreOrder { replace: true, ..RestoreOrder::new(PLACE, "CM_P01") };
     assert_snapshot!(run(&mut server, &order).expect_err("a group has it"), @"database `CM_P01` belongs to availability group `AG1`: take it out of the group, restore it, and join it again");
+    assert_snapshot!(survey(&mut server, &order).expect_err("a group has it"), @"database `CM_P01` belongs to availability group `AG1`: take it out of the group, restore it, and join it again");
     assert_eq!(sent(&server), "nothing");
+}
+
+#[test]
+fn only_the_backup_that_is_expected_is_restored() {
+    let order = |id: &str, database: &str| RestoreOrder {
+        expected: Some(ExpectedSet { id: id.to_owned(), database: database.to_owned() }),
+        ..RestoreOrder::new(PLACE, "new")
+    };
+    let id = "0a1b2c3d-0000-4000-8000-00000000000f";
+    let refused = |order: &RestoreOrder| {
+        let mut server = Scripted::sound();
+        let error = run(&mut server, order).expect_err("it is another one");
+        assert_eq!(survey(&mut server, order).expect_err("it is told before").to_string(), error.to_string());
+        assert_eq!(sent(&server), "nothing");
+        error
+    };
+    assert_snapshot!(refused(&order("0a1b2c3d-0000-4000-8000-00000000000e", "CM_P01")), @r#"the backup at `B:\bk\CM_P01 01a2.bak` is set {0A1B2C3D-0000-4000-8000-00000000000F}, not 0a1b2c3d-0000-4000-8000-00000000000e"#);
+    assert_snapshot!(refused(&order("", "CM_P01")), @r#"the backup at `B:\bk\CM_P01 01a2.bak` is set {0A1B2C3D-0000-4000-8000-00000000000F}, not one that is named"#);
+    assert_snapshot!(refused(&order(id, "CM_P02")), @r#"the backup at `B:\bk\CM_P01 01a2.bak` is of database `CM_P01`, not `CM_P02`"#);
+    survey(&mut Scripted::sound(), &order(id, "CM_P01")).expect("it is the one");
+    run(&mut Scripted::sound(), &order(id, "CM_P01")).expect("it is the one");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn quotes_and_brackets_are_doubled() {
     let restore = RestoreOrder { replace: true, stats: 0, ..RestoreOrder::new("a'b", "x]y") };
     assert_snapshot!(tsql::restore(&restore, &moves), @r#"RESTORE DATABASE [x]]y] FROM DISK = N'a''b' WITH FILE = 1, MOVE N'it''s' TO N'D:\it''s [1].mdf', CHECKSUM, RECOVERY, REPLACE, STATS = 1"#);
     assert_snapshot!(tsql::check_database("x]'y"), @"DBCC CHECKDB (N'x]''y') WITH NO_INFOMSGS, ALL_ERRORMSGS");
-    assert_snapshot!(tsql::drop_database("x]'y"), @"ALTER DATABASE [x]]'y] SET SINGLE_USER WITH ROLLBACK IMMEDIATE; DROP DATABASE [x]]'y]");
+    assert_snapshot!(tsql::drop_database("x]'y"), @"IF DB_ID(N'x]''y') IS NOT NULL BEGIN IF CONVERT(nvarchar(60), DATABASEPROPERTYEX(N'x]''y', 'Status')) = N'ONLINE' ALTER DATABASE [x]]'y] SET SINGLE_USER WITH ROLLBACK IMMEDIATE; DROP DATABASE [x]]'y] END");
 }
 
 #[test]
