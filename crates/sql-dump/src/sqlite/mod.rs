@@ -16,7 +16,7 @@ mod verify;
 
 // Permissions, crashes and POSIX locks are what they are about.
 #[cfg(all(test, unix))]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 

@@ -203,3 +203,55 @@ fn learned(taken: &BackupTaken) -> Vec<(String, String)> {
     }
     facts
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use backup_core::ports::destination::{DestinationError, StagedFile};
+
+    use super::*;
+    use crate::ConnectionString;
+    use crate::served::sql_server::NativeFolder;
+    use crate::sqlite::tests::doubles::folder_for_one;
+    use crate::sqlserver::SqlServer;
+
+    /// A staged file during whose first block somebody asks to stop.
+    #[derive(Debug)]
+    struct Stopping {
+        cancel: Cancel,
+        written: Arc<Mutex<usize>>,
+    }
+
+    impl StagedFile for Stopping {
+        fn write_at(&self, _offset: u64, data: &[u8]) -> Result<(), DestinationError> {
+            *self.written.lock().expect("no panic") += data.len();
+            self.cancel.cancel();
+            Ok(())
+        }
+
+        fn read_at(&self, _offset: u64, _buffer: &mut [u8]) -> Result<usize, DestinationError> {
+            Ok(0)
+        }
+
+        fn set_len(&self, _len: u64) -> Result<(), DestinationError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn bringing_ends_with_the_block_at_which_it_is_given_up() {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let file = scratch.path().join("x.bak");
+        fs::write(&file, vec![1; 3 * BLOCK]).expect("written");
+        let string = ConnectionString::parse("Driver=none").expect("a connection string");
+        let folder = NativeFolder { server: r"B:\bk".to_owned(), here: None, certificate: None };
+        let database = SqlServerDatabase::new(SqlServer::new(string, Cancel::default()), "CM_P01", folder);
+        let (cancel, written) = (Cancel::default(), Arc::default());
+        let staged = Stopping { cancel: cancel.clone(), written: Arc::clone(&written) };
+        let error = database.bring(&file, &folder_for_one("CM_P01.bak", staged), &cancel).expect_err("it was given up");
+        let DatabaseError::Failed { source, .. } = error else { panic!("{error:?}") };
+        assert!(source.to_string().ends_with("stopped, as asked"), "{source}");
+        assert_eq!(*written.lock().expect("no panic"), BLOCK);
+    }
+}

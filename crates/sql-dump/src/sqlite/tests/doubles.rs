@@ -148,11 +148,16 @@ fn read_whole(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> 
 
 /// A staging folder for one file.
 #[derive(Debug)]
-struct OneFile(Mutex<Option<Box<dyn StagedFile>>>);
+struct OneFile(&'static str, Mutex<Option<Box<dyn StagedFile>>>);
 
 /// A folder in which one file can be created: `stage`.
 pub(super) fn folder_for(stage: impl StagedFile + 'static) -> DatabaseFolder {
-    let staging = OneFile(Mutex::new(Some(Box::new(stage))));
+    folder_for_one("CM_P01.db", stage)
+}
+
+/// The same for a file of another name.
+pub(crate) fn folder_for_one(name: &'static str, stage: impl StagedFile + 'static) -> DatabaseFolder {
+    let staging = OneFile(name, Mutex::new(Some(Box::new(stage))));
     DatabaseFolder::new(RunId(uuid::Uuid::nil()), "CM_P01".to_owned(), Arc::new(staging), RelPath::root())
 }
 
@@ -167,8 +172,8 @@ impl Staging for OneFile {
     }
 
     fn create(&self, path: &RelPath) -> Result<Box<dyn StagedFile>, DestinationError> {
-        assert_eq!(path.to_string(), "CM_P01.db");
-        Ok(self.0.lock().expect("no panic while staging").take().expect("one file, once"))
+        assert_eq!(path.to_string(), self.0);
+        Ok(self.1.lock().expect("no panic while staging").take().expect("one file, once"))
     }
 
     async fn remove(&self, _: Vec<RelPath>) -> Result<(), DestinationError> {

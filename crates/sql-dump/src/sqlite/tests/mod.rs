@@ -3,7 +3,7 @@
 mod child;
 mod copy;
 mod crash;
-mod doubles;
+pub(crate) mod doubles;
 mod inspect;
 mod load;
 mod locks;
