@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use sql_dump::logical::{DumpOptions, LogicalError, prepare};
+use sql_dump::logical::{DumpOptions, LogicalError, may_dump, prepare};
 use tests::poll_until;
 use tests::servers::MariaDb;
 
@@ -101,4 +101,54 @@ fn a_pin_that_cannot_have_its_lock_gives_up_and_leaves_none() {
     assert_eq!(alone, Some(()), "only the holder is connected");
     drop(held);
     assert!(prepare(&address, &options).expect("connections").pin().expect("a pin").moment().one_snapshot);
+}
+
+/// A user who may do what `grants` says, and no more.
+fn user(server: &MariaDb, name: &str, grants: &[&str]) -> String {
+    let made = format!("CREATE USER {name}@'127.0.0.1' IDENTIFIED BY '{}'", MariaDb::PASSWORD);
+    let given = grants.iter().map(|grant| format!("; GRANT {grant} TO {name}@'127.0.0.1'"));
+    server.sql("mysql", &std::iter::once(made).chain(given).collect::<String>());
+    server.odbc_of(name, "from")
+}
+
+#[test]
+fn who_sees_a_part_only_is_told_what_is_missing() {
+    let server = server();
+    server.sql(
+        "from",
+        "CREATE TABLE t (v int); CREATE TABLE u (v int); CREATE VIEW w AS SELECT 1; CREATE PROCEDURE p() SELECT 1;
+         CREATE TRIGGER r BEFORE INSERT ON u FOR EACH ROW SET NEW.v = 1",
+    );
+    server.sql("mysql", "CREATE ROLE reader; GRANT SELECT, SHOW VIEW, EVENT ON `fro_`.* TO reader");
+    let check = |name: &str, grants: &[&str], missing: &str| {
+        let (address, options) = (super::address(&user(&server, name, grants)), DumpOptions::default());
+        let expect = (!missing.is_empty()).then(|| {
+            let grants: Vec<_> =
+                missing.split("; ").map(|what| format!("GRANT {what} TO `{name}`@`127.0.0.1`")).collect();
+            format!(
+                "`{name}@127.0.0.1` may not see all of `from` and hold it still, which a dump needs: {}",
+                grants.join("; ")
+            )
+        });
+        let told = may_dump(&address, &options).err().map(|error| error.to_string());
+        assert_eq!(told, expect);
+        assert_eq!(prepare(&address, &options).err().map(|error| error.to_string()), expect);
+    };
+    let code = "SELECT ON `mysql`.`proc`";
+    check("one_table", &["RELOAD ON *.*", "SELECT ON `from`.t", code], "SELECT, SHOW VIEW, TRIGGER, EVENT ON `from`.*");
+    check("no_code", &["SELECT, RELOAD, SHOW VIEW, TRIGGER, EVENT ON *.*"], "");
+    check("no_proc", &["RELOAD ON *.*", "SELECT, SHOW VIEW, TRIGGER, EVENT ON `from`.*"], code);
+    check("calls", &["RELOAD ON *.*", "ALL ON `from`.*"], code);
+    check("no_reload", &["SELECT, SHOW VIEW, TRIGGER, EVENT ON `fr%`.*", code], "RELOAD ON *.*");
+    check("roled", &["RELOAD ON *.*", "TRIGGER ON `from`.*", code, "reader"], "SELECT, SHOW VIEW, EVENT ON `from`.*");
+    server.sql("mysql", "SET DEFAULT ROLE reader FOR roled@'127.0.0.1'");
+    let dump = |name: &str| {
+        let (_scratch, place) = folder();
+        let report = dump_to(&server.odbc_of(name, "from"), &place, &DumpOptions::default());
+        report.manifest.files.into_iter().map(|file| (file.blake3, file.bytes)).collect::<Vec<_>>()
+    };
+    assert_eq!(dump("roled"), dump("site"));
+    assert_eq!(dump("no_code"), dump("site"));
+    server.sql("from", "DROP PROCEDURE p");
+    assert_eq!(dump("calls"), dump("site"));
 }

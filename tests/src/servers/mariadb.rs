@@ -30,7 +30,7 @@ impl MariaDb {
         let server = serve(&place, port);
         let started = Self { server, place, port };
         let login = format!(
-            "CREATE USER site@'127.0.0.1' IDENTIFIED BY '{}'; GRANT ALL ON *.* TO site@'127.0.0.1'",
+            "CREATE USER site@'127.0.0.1' IDENTIFIED BY '{}'; GRANT ALL ON *.* TO site@'127.0.0.1' WITH GRANT OPTION",
             Self::PASSWORD
         );
         feed(started.root(), &login);
@@ -51,6 +51,11 @@ impl MariaDb {
     pub fn odbc(&self, database: &str) -> String {
         let password = Self::PASSWORD.replace('}', "}}");
         format!("{};Pwd={{{password}}}", self.odbc_alone(database))
+    }
+
+    /// The same for another user with the same password.
+    pub fn odbc_of(&self, user: &str, database: &str) -> String {
+        self.odbc(database).replace("Uid=site", &format!("Uid={user}"))
     }
 
     /// The same without the password.

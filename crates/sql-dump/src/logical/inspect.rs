@@ -1,6 +1,7 @@
 //! What can be told about a database without changing it.
 
 use super::address::{Address, Kind};
+use super::dump::DumpOptions;
 use super::error::LogicalError;
 use crate::{odbc, postgres, sqlite_logical};
 
@@ -25,6 +26,18 @@ pub fn inspect(address: &Address) -> Result<Inspection, LogicalError> {
         Kind::Postgres(address) => postgres::inspect(address),
         Kind::Sqlite(file) => sqlite_logical::inspect(file),
         Kind::Odbc(string) => odbc::inspect(string),
+    }
+}
+
+/// Tells before the freeze window why [`prepare`](super::prepare) would refuse the user.
+///
+/// # Errors
+/// [`LogicalError::Unsupported`] names the privileges that are missing, and what grants them. Only MariaDB is asked: the others refuse what
+/// a user may not see when it is read.
+pub fn may_dump(address: &Address, options: &DumpOptions) -> Result<(), LogicalError> {
+    match &address.0 {
+        Kind::Odbc(string) => odbc::may_dump(string, options),
+        Kind::Postgres(_) | Kind::Sqlite(_) => Ok(()),
     }
 }
 

@@ -28,7 +28,7 @@ pub use dump::{DumpOptions, DumpReport, PinnedDump, PreparedDump, dump, prepare}
 pub(crate) use error::list;
 pub use error::{LogicalError, Source};
 pub use format::{Chunk, FileEntry, Manifest, Moment, TableEntry};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, inspect, may_dump};
 pub use restore::{RestoreOptions, RestoreReport, Standing, restore, survey};
 pub use row_hash::RowHash;
 pub use scratch::{create_database, drop_database};

@@ -138,6 +138,11 @@ fn code(session: &mut dyn TextSession, catalog: &mut Catalog) -> Result<()> {
         for name in names(session, what, from, schema)? {
             let mut shown = shown(session, &format!("{what} {}", quoted(&name)), columns)?;
             let sql = without_definer(&shown.swap_remove(column));
+            if sql.is_empty() {
+                let missing =
+                    format!("the server does not show the text of the {} `{name}` to this user", what.to_lowercase());
+                return Err(LogicalError::Unsupported(missing));
+            }
             // What its text means depends on the mode in which it was written.
             let setting = Some(format!("SET SESSION sql_mode = {}", literal(&shown.swap_remove(1))));
             let kind = if columns == 6 { Kind::Routine } else { Kind::Trigger };

@@ -2,11 +2,12 @@
 
 mod catalog;
 mod origin;
+mod privileges;
 mod server;
 mod target;
 mod words;
 
-pub(crate) use origin::origin;
+pub(crate) use origin::{may_dump, origin};
 pub(crate) use server::{inspect, server};
 pub(crate) use target::target;
 

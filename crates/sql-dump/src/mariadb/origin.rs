@@ -5,7 +5,7 @@ use std::sync::Arc;
 use backup_core::cancel::Cancel;
 
 use super::words::{MariaDbWords, quoted};
-use super::{SETTINGS, catalog};
+use super::{SETTINGS, catalog, privileges};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Catalog, Table};
 use crate::logical::dump::DumpOptions;
@@ -34,6 +34,8 @@ struct MariaDbOrigin {
 pub(crate) fn origin(open: &Open, mut facts: Facts, options: &DumpOptions) -> Result<Box<dyn Origin>> {
     let mut sessions =
         (0..options.connections.clamp(1, 4)).map(|_| session(open)).collect::<Result<Vec<Box<dyn TextSession>>>>()?;
+    let several = sessions.len() > 1;
+    privileges::check(&mut *sessions[0], several)?;
     facts.server = server(&mut *sessions[0])?;
     let exceptions = catalog::unpinned(&mut *sessions[0])?;
     Ok(Box::new(MariaDbOrigin {
@@ -44,6 +46,11 @@ pub(crate) fn origin(open: &Open, mut facts: Facts, options: &DumpOptions) -> Re
         shared_snapshot: options.shared_snapshot,
         cancel: options.cancel.clone(),
     }))
+}
+
+/// Whether the user may dump the database.
+pub(crate) fn may_dump(open: &Open, options: &DumpOptions) -> Result<()> {
+    privileges::check(&mut *session(open)?, options.connections > 1)
 }
 
 pub(super) fn session(open: &Open) -> Result<Box<dyn TextSession>> {

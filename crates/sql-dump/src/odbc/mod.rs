@@ -120,6 +120,15 @@ pub(crate) fn server(string: &ConnectionString) -> Result<Box<dyn Server>> {
     }
 }
 
+/// Whether the user may dump the database, where this can be known beforehand.
+pub(crate) fn may_dump(string: &ConnectionString, options: &DumpOptions) -> Result<()> {
+    let (string, dialect) = look(&only_what_is_there(string))?;
+    match dialect {
+        Dialect::MariaDb => mariadb::may_dump(&opener(string, mariadb::refusal), options),
+        Dialect::Postgres | Dialect::Sqlite | Dialect::SqlServer => Ok(()),
+    }
+}
+
 pub(crate) fn inspect(string: &ConnectionString) -> Result<Inspection> {
     let (string, dialect) = look(&only_what_is_there(string))?;
     match dialect {

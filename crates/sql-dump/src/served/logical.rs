@@ -96,8 +96,11 @@ impl SiteDatabase for LogicalDatabase {
                 ..facts
             });
         }
-        let address = self.address.clone();
-        let inspect = move || logical::inspect(&address).map_err(|error| failed("inspect", &address, error));
+        let (address, options) = (self.address.clone(), self.options.clone());
+        let inspect = move || {
+            let seen = logical::may_dump(&address, &options).and_then(|()| logical::inspect(&address));
+            seen.map_err(|error| failed("inspect", &address, error))
+        };
         let seen = blocking("inspect", &self.address.to_string(), inspect).await?;
         Ok(DatabaseFacts {
             name: seen.name,
