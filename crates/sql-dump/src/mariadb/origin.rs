@@ -107,8 +107,10 @@ impl Origin for MariaDbOrigin {
         }
         // One snapshot needs no lock to be one.
         let several = self.sessions.len() > 1;
+        for session in &mut self.sessions {
+            session.run("limit the wait for locks", LOCK_LIMIT)?;
+        }
         if several {
-            self.sessions[0].run("limit the wait for locks", LOCK_LIMIT)?;
             self.refuse_stopped()?;
             self.sessions[0].run("lock all tables for a moment", LOCK)?;
         }
@@ -138,10 +140,13 @@ impl Origin for MariaDbOrigin {
             return Err(LogicalError::Changed { table: gone.clone(), source });
         }
         // Reading from a table in a transaction keeps others from altering it until the end; one that was altered before is refused here.
+        // A connection that read it later would wait behind whoever waits to alter it.
         for table in catalog.tables.iter().filter(|_| self.shared_snapshot) {
             let sql = format!("SELECT 1 FROM {} LIMIT 1", quoted(&table.name));
-            let read = self.sessions[0].run(&format!("read `{}`", table.name), &sql);
-            read.map_err(|error| error.about(&table.name))?;
+            for session in &mut self.sessions {
+                let read = session.run(&format!("read `{}`", table.name), &sql);
+                read.map_err(|error| error.about(&table.name))?;
+            }
         }
         Ok(catalog)
     }
