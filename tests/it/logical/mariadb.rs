@@ -8,7 +8,7 @@ use sql_dump::logical::{DumpOptions, LogicalError, may_dump, prepare};
 use tests::poll_until;
 use tests::servers::MariaDb;
 
-use super::{dump_to, folder, restore_from};
+use super::{dump_to, folder, restore_from, try_restore};
 
 const WIDE: &str = include_str!("mariadb.sql");
 
@@ -151,4 +151,28 @@ fn who_sees_a_part_only_is_told_what_is_missing() {
     assert_eq!(dump("no_code"), dump("site"));
     server.sql("from", "DROP PROCEDURE p");
     assert_eq!(dump("calls"), dump("site"));
+}
+
+#[test]
+fn a_value_longer_than_a_packet_is_refused_until_the_server_takes_it() {
+    let server = server();
+    server.sql(
+        "from",
+        "CREATE TABLE t (id int PRIMARY KEY, v longtext, b longblob);
+         INSERT INTO t VALUES (1, 'short', NULL), (2, REPEAT('xy', 1500000), NULL), (3, '', REPEAT('\\0a', 2000000))",
+    );
+    let (_scratch, place) = folder();
+    dump_to(&server.odbc("from"), &place, &DumpOptions::default());
+    for (limit, needed) in [(1_047_552, "3001344"), (3_145_728, "4001792"), (65_536, "")] {
+        server.sql("mysql", &format!("SET GLOBAL max_allowed_packet = {limit}"));
+        let error = try_restore(&place, &server.odbc("to")).expect_err("it does not fit");
+        let LogicalError::DoesNotFit { table, source } = &error else { panic!("{error:?}") };
+        let told = format!("max_allowed_packet of the server is {limit}, and has to be {needed}");
+        assert!(table == "t" && source.to_string().starts_with(&told), "{error:?}");
+        assert_eq!(server.sql("to", "SELECT COUNT(*) FROM t"), "0\n");
+        assert_eq!(server.sql("to", "SELECT COUNT(*) FROM sitebackup_restore WHERE step LIKE '%t.%'"), "0\n");
+    }
+    server.sql("mysql", "SET GLOBAL max_allowed_packet = 67108864");
+    restore_from(&place, &server.odbc("to"));
+    super::same_lines(&stock_dump(&server, "from"), &stock_dump(&server, "to"));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::SETTINGS;
 use super::origin::{parts, server, session};
-use super::words::{MariaDbWords, literal, quoted};
+use super::words::{MariaDbWords, literal, longest, quoted};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Kind, Statement, Table};
 use crate::logical::seam::{Facts, Found, Part, RowLoader, Target, mark};
@@ -101,8 +101,9 @@ impl Target for MariaDbTarget {
             let mut session = session(&self.open)?;
             // Rows come before the keys that they refer to, and both were checked where they come from.
             session.run("set up the session", "SET SESSION foreign_key_checks = 0, unique_checks = 0")?;
+            let longest = longest(&mut *session)?;
             let connection = PagedReader { session, words: Arc::new(MariaDbWords) };
-            Ok(Box::new(InsertLoader { connection, note }) as Box<dyn RowLoader>)
+            Ok(Box::new(InsertLoader { connection, note, longest }) as Box<dyn RowLoader>)
         };
         (0..wanted.clamp(1, 4)).map(open).collect()
     }

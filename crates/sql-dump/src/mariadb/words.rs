@@ -5,7 +5,7 @@ use crate::logical::catalog::{Column, Encoding, Table};
 use crate::logical::chunk::RowWriter;
 use crate::logical::row_text::{HEX_MARK, unescape};
 use crate::logical::rows::ChunkReader;
-use crate::text::{KeyPart, LongValue, Row, TextSession, Words};
+use crate::text::{KeyPart, LongValue, Row, TextSession, Words, too_long};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
@@ -23,6 +23,12 @@ pub(super) fn literal(text: &str) -> String {
     let mut sql = Vec::new();
     string(text.as_bytes(), &mut sql);
     String::from_utf8_lossy(&sql).into_owned()
+}
+
+/// The longest statement that the server takes, and the longest value that a function of it makes: of a longer one it makes NULL.
+pub(super) fn longest(session: &mut dyn TextSession) -> Result<usize> {
+    let limit = session.value("read the longest packet", "SELECT @@max_allowed_packet")?;
+    Ok(limit.parse().unwrap_or(usize::MAX))
 }
 
 /// The type's word alone: `varchar` of `varchar(20)`.
@@ -128,8 +134,9 @@ impl Words for MariaDbWords {
     /// Long values grow in variables of the session, piece by piece, so that no statement is long.
     fn load_long(&self, session: &mut dyn TextSession, table: &Table, chunk: &mut ChunkReader<'_>) -> Result<()> {
         let action = format!("load rows into `{}`", table.title());
+        let longest = longest(session)?;
         for (n, column) in table.columns.iter().enumerate() {
-            let (mut first, mut carry) = (true, Vec::new());
+            let (mut first, mut carry, mut size, mut needed) = (true, Vec::new(), 0, 0);
             loop {
                 let piece = chunk.piece()?;
                 let text = [&carry, chunk.at(&piece.text)].concat();
@@ -142,17 +149,23 @@ impl Words for MariaDbWords {
                     } else {
                         format!("SET @sitebackup_{n} = CONCAT(@sitebackup_{n}, ").into_bytes()
                     };
-                    variable(column.encoding, now, first, &mut sql);
+                    size += variable(column.encoding, now, first, &mut sql);
                     sql.extend_from_slice(if first { b"" } else { b")" });
+                    needed = needed.max(size).max(sql.len());
                     let sql = std::str::from_utf8(&sql)
                         .map_err(|error| LogicalError::DoesNotFit { table: table.title(), source: Box::new(error) })?;
-                    session.run(&action, sql)?;
+                    if needed <= longest {
+                        session.run(&action, sql)?;
+                    }
                     carry = later.to_vec();
                 }
                 first = false;
                 if piece.ends_field {
                     break;
                 }
+            }
+            if needed > longest {
+                return Err(too_long(table, needed, longest));
             }
         }
         let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
@@ -188,15 +201,21 @@ fn splits(encoding: Encoding, text: &[u8], first: bool, last: bool) -> (&[u8], &
     text.split_at(end)
 }
 
-fn variable(encoding: Encoding, text: &[u8], first: bool, sql: &mut Vec<u8>) {
+/// Adds the literal for a piece of a value, and tells how many bytes of the value it is.
+fn variable(encoding: Encoding, text: &[u8], first: bool, sql: &mut Vec<u8>) -> usize {
     match encoding {
         Encoding::Binary => {
             let digits = if first { text.strip_prefix(HEX_MARK).unwrap_or(text) } else { text };
             sql.extend_from_slice(b"X'");
             sql.extend(digits.iter().filter(|byte| byte.is_ascii_hexdigit()));
             sql.push(b'\'');
+            digits.len() / 2
         }
-        _ => string(&unescape(text).unwrap_or_default(), sql),
+        _ => {
+            let text = unescape(text).unwrap_or_default();
+            string(&text, sql);
+            text.len()
+        }
     }
 }
 

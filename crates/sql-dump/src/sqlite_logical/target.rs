@@ -81,7 +81,7 @@ impl Target for SqliteTarget {
         let words = Arc::new(SqliteWords { embedded: self.embedded });
         let loader = self.loader.take().map(|session| {
             let connection = PagedReader { session, words };
-            Box::new(InsertLoader { connection, note }) as Box<dyn RowLoader>
+            Box::new(InsertLoader { connection, note, longest: usize::MAX }) as Box<dyn RowLoader>
         });
         Ok(loader.into_iter().collect())
     }

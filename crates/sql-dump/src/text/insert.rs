@@ -18,6 +18,8 @@ pub(crate) struct InsertLoader {
     pub(crate) connection: PagedReader,
     /// The statement that notes a step as done, for a quoted step.
     pub(crate) note: fn(&str) -> String,
+    /// The longest statement that the server takes.
+    pub(crate) longest: usize,
 }
 
 impl RowReader for InsertLoader {
@@ -55,7 +57,7 @@ impl InsertLoader {
                     sql.extend_from_slice(if sql.len() == head.len() { b"(" } else { b",(" });
                     values(words, table, chunk.at(&place), &mut sql)?;
                     sql.push(b')');
-                    if sql.len() >= STATEMENT {
+                    if sql.len() >= STATEMENT.min(self.longest / 2) {
                         self.send(table, &mut sql, head.len())?;
                     }
                 }
@@ -71,12 +73,24 @@ impl InsertLoader {
     fn send(&mut self, table: &Table, sql: &mut Vec<u8>, head: usize) -> Result<()> {
         if sql.len() > head {
             let action = format!("load rows into `{}`", table.title());
+            if sql.len() > self.longest {
+                return Err(too_long(table, sql.len(), self.longest));
+            }
             let text = std::str::from_utf8(sql).map_err(|error| not_text(table, error))?;
             self.connection.session.run(&action, text)?;
             sql.truncate(head);
         }
         Ok(())
     }
+}
+
+/// Refuses what is longer than the server takes in one statement or makes of pieces. Only MariaDB has such a limit.
+pub(crate) fn too_long(table: &Table, needed: usize, longest: usize) -> LogicalError {
+    // The server rounds down, and a packet is longer than its statement.
+    let needed = needed.next_multiple_of(1024) + 1024;
+    let source =
+        format!("max_allowed_packet of the server is {longest}, and has to be {needed} at least for it").into();
+    LogicalError::DoesNotFit { table: table.title(), source }
 }
 
 fn not_text(table: &Table, error: std::str::Utf8Error) -> LogicalError {
