@@ -79,15 +79,15 @@ pub(super) fn server(session: &mut dyn TextSession) -> Result<String> {
     Ok(format!("MariaDB {}", session.value("read the version", "SELECT VERSION()")?))
 }
 
-impl MariaDbOrigin {
-    /// Whoever gave up the pin waits for no lock of it.
-    fn refuse_stopped(&self) -> Result<()> {
-        if self.cancel.is_cancelled() { Err(LogicalError::Stopped) } else { Ok(()) }
-    }
+/// Nobody waits for a lock of a pin that was given up.
+fn refuse_stopped(cancel: &Cancel) -> Result<()> {
+    if cancel.is_cancelled() { Err(LogicalError::Stopped) } else { Ok(()) }
+}
 
+impl MariaDbOrigin {
     fn start(&mut self) -> Result<String> {
-        self.refuse_stopped()?;
         for session in &mut self.sessions {
+            refuse_stopped(&self.cancel)?;
             session.run("begin", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
             session.run("start a snapshot", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")?;
         }
@@ -111,7 +111,7 @@ impl Origin for MariaDbOrigin {
             session.run("limit the wait for locks", LOCK_LIMIT)?;
         }
         if several {
-            self.refuse_stopped()?;
+            refuse_stopped(&self.cancel)?;
             self.sessions[0].run("lock all tables for a moment", LOCK)?;
         }
         let started = self.start();
