@@ -1,6 +1,10 @@
 //! PostgreSQL by COPY.
 
-use sql_dump::logical::DumpOptions;
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use sql_dump::logical::{DumpOptions, LogicalError, prepare};
 use tests::servers::Postgres;
 
 use super::{dump_to, folder, restore_from};
@@ -52,4 +56,26 @@ fn the_driver_delivers_the_same_rows() {
     let copied = dump(&server.address("from"));
     assert_eq!(dump(&server.odbc("PostgreSQL Unicode", "from")), copied);
     assert_eq!(dump(&server.odbc("PostgreSQL ANSI", "from")), copied);
+}
+
+#[test]
+fn a_table_that_another_has_locked_is_not_waited_for_without_end() {
+    let server = server();
+    server.sql("from", "CREATE TABLE t (v int)");
+    let mut psql = server.client("psql");
+    let psql = psql.args(["-X", "-q", "-A", "-t", "-d", "from"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut holder = psql.spawn().expect("psql starts");
+    let mut stdin = holder.stdin.take().expect("it is piped");
+    writeln!(stdin, "BEGIN; LOCK TABLE t; SELECT 'held';").and_then(|()| stdin.flush()).expect("psql reads");
+    let mut line = String::new();
+    BufReader::new(holder.stdout.as_mut().expect("it is piped")).read_line(&mut line).expect("psql prints");
+    assert_eq!(line, "held\n");
+    for address in [server.address("from"), server.odbc("PostgreSQL Unicode", "from")] {
+        let began = Instant::now();
+        let error = prepare(&super::address(&address), &DumpOptions::default()).expect_err("the table is locked");
+        assert!(matches!(error, LogicalError::Busy { .. }), "{error:?}");
+        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    }
+    drop(stdin);
+    assert!(holder.wait().expect("psql ends").success());
 }

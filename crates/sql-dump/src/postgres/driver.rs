@@ -48,6 +48,7 @@ pub(crate) fn origin(open: &Open, mut facts: Facts, options: &DumpOptions) -> Re
         }
         // With a condition on the place of storage a scan of a range is then the only plan.
         session.run("set up the session", "SET enable_seqscan = off")?;
+        session.run("limit the wait for locks", LOCK_LIMIT)?;
         same_text(&mut *session)?;
         sessions.push(session);
     }
@@ -74,7 +75,6 @@ fn same_text(session: &mut dyn TextSession) -> Result<()> {
 
 impl DriverOrigin {
     fn lock(&mut self, tables: &[Table]) -> Result<()> {
-        self.sessions[0].run("limit the wait for locks", LOCK_LIMIT)?;
         for table in tables {
             let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", name(table));
             self.sessions[0].run("lock a table", &sql).map_err(|error| error.about(&table.title()))?;

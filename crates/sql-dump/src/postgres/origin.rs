@@ -14,8 +14,8 @@ use crate::logical::seam::{Facts, Origin, Part, RowReader};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
-/// The longest that a table's lock is waited for: a statement that waits for it holds everybody behind it up.
-pub(super) const LOCK_LIMIT: &str = "SET LOCAL lock_timeout = '5s'";
+/// The longest that a table's lock is waited for: a statement that waits for it holds everybody behind it up. Sizes and definitions need locks, too.
+pub(super) const LOCK_LIMIT: &str = "SET lock_timeout = '5s'";
 /// How many tables one LOCK statement names.
 const LOCKED_AT_ONCE: usize = 500;
 
@@ -29,8 +29,13 @@ struct PostgresOrigin {
 
 /// Connects, and locks every table against being dropped or altered (ACCESS SHARE). Taking locks takes no snapshot yet.
 pub(crate) fn origin(address: &PostgresAddress, options: &DumpOptions) -> Result<Box<dyn Origin>> {
-    let mut leader = Session::open(address)?;
-    let others = (1..options.connections.clamp(1, 4)).map(|_| Session::open(address)).collect::<Result<Vec<_>>>()?;
+    let open = || {
+        let mut session = Session::open(address)?;
+        session.run("limit the wait for locks", LOCK_LIMIT)?;
+        Ok(session)
+    };
+    let mut leader = open()?;
+    let others = (1..options.connections.clamp(1, 4)).map(|_| open()).collect::<Result<Vec<_>>>()?;
     let facts = facts(&mut leader, address)?;
     let tables: Vec<String> = catalog::tables(&mut leader)?.iter().map(name).collect();
     let mut origin =
@@ -62,7 +67,6 @@ pub(super) fn name(table: &Table) -> String {
 
 impl PostgresOrigin {
     fn lock(&mut self, tables: Vec<String>) -> Result<()> {
-        self.leader.run("limit the wait for locks", LOCK_LIMIT)?;
         for some in tables.chunks(LOCKED_AT_ONCE) {
             let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", some.join(", "));
             self.leader
