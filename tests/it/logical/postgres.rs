@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use sql_dump::logical::{DumpOptions, LogicalError, prepare};
+use sql_dump::logical::{DumpOptions, LogicalError, inspect, prepare};
 use tests::servers::Postgres;
 
 use super::{dump_to, folder, restore_from};
@@ -36,7 +36,14 @@ fn everything_comes_back() {
     server.sql("from", WIDE);
     let (_scratch, place) = folder();
     let report = dump_to(&server.address("from"), &place, &DumpOptions::default());
-    assert_eq!(report.not_covered, ["row security policies: 1", "owners and privileges"]);
+    assert_eq!(
+        report.not_covered,
+        [
+            "row security policies: 1",
+            "inherited columns, which become columns of their own: 1",
+            "owners and privileges",
+        ]
+    );
     restore_from(&place, &server.address("to"));
     // The policy is what the report names as not covered; everything else is the same to the program that knows best.
     server.sql("from", "DROP POLICY mine ON public.plain");
@@ -78,4 +85,33 @@ fn a_table_that_another_has_locked_is_not_waited_for_without_end() {
     }
     drop(stdin);
     assert!(holder.wait().expect("psql ends").success());
+}
+
+#[test]
+fn what_has_no_statement_is_named() {
+    let server = server();
+    server.sql(
+        "from",
+        "CREATE TYPE pair AS (a int, b int); CREATE FUNCTION first(pair) RETURNS int LANGUAGE sql AS 'SELECT $1.a';
+         CREATE CAST (pair AS int) WITH FUNCTION first(pair); COMMENT ON FUNCTION first(pair) IS 'told';
+         CREATE TEXT SEARCH DICTIONARY d (TEMPLATE = simple); CREATE TEXT SEARCH CONFIGURATION c (COPY = simple);
+         CREATE TABLE t (v int); ALTER TABLE t ENABLE ROW LEVEL SECURITY; SELECT lo_create(0), lo_create(0)",
+    );
+    let (_scratch, place) = folder();
+    let report = dump_to(&server.address("from"), &place, &DumpOptions::default());
+    let expect = [
+        "tables with row security: 1",
+        "casts: 1",
+        "text search configurations: 1",
+        "text search dictionaries: 1",
+        "comments on others than tables, columns and views: 1",
+        "owners and privileges",
+    ];
+    assert_eq!(report.not_covered, expect);
+    assert_eq!(report.lost, ["large objects (pg_largeobject): 2"]);
+    let restored = restore_from(&place, &server.address("to"));
+    assert_eq!(restored.not_covered, [report.lost, report.not_covered].concat());
+    for address in [server.address("from"), server.odbc("PostgreSQL Unicode", "from")] {
+        assert_eq!(inspect(&super::address(&address)).expect("it is told").lost, ["large objects (pg_largeobject): 2"]);
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use sql_dump::logical::{Compression, DumpOptions};
+use sql_dump::logical::{Compression, DumpOptions, inspect};
 use tempfile::TempDir;
 
 use super::{dump_to, folder, restore_from};
@@ -126,4 +126,22 @@ fn a_dump_is_the_same_by_both_ways() {
         report.manifest.tables.into_iter().map(|table| (table.name, table.rows, table.row_hash)).collect::<Vec<_>>()
     };
     assert_eq!(dump(embedded(Path::new(&file))), dump(driver(Path::new(&file))));
+}
+
+#[test]
+fn rows_of_virtual_tables_are_told_as_lost() {
+    let scratch = TempDir::new().expect("a scratch folder");
+    let file = scratch.path().join("from.db");
+    let made = "CREATE VIRTUAL TABLE found USING fts5(t); INSERT INTO found VALUES ('x'); CREATE TABLE t (v)";
+    Connection::open(&file).and_then(|database| database.execute_batch(made)).expect("a database");
+    let (_folder, place) = folder();
+    let report = dump_to(&embedded(&file), &place, &DumpOptions::default());
+    assert_eq!((report.lost, report.not_covered), (vec![lost()], vec!["virtual tables: found".to_owned()]));
+    for address in [embedded(&file), driver(&file)] {
+        assert_eq!(inspect(&super::address(&address)).expect("it is told").lost, [lost()]);
+    }
+}
+
+fn lost() -> String {
+    "rows of the virtual table found".to_owned()
 }

@@ -14,6 +14,9 @@ pub(crate) struct Catalog {
     pub(crate) tables: Vec<Table>,
     /// What the database has and the dump has not, one line each.
     pub(crate) not_covered: Vec<String>,
+    /// Data that the database has and the dump has not, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lost: Vec<String>,
 }
 
 /// One statement in the dialect of the database.

@@ -40,8 +40,10 @@ impl Default for DumpOptions {
 pub struct DumpReport {
     /// The manifest, as it was written.
     pub manifest: Manifest,
-    /// What the database has and the dump has not, one line each.
+    /// Definitions that the database has and the dump has not, one line each.
     pub not_covered: Vec<String>,
+    /// Data that the database has and the dump has not, one line each.
+    pub lost: Vec<String>,
     /// What the dump could not remove from the server, one line each.
     pub left_behind: Vec<String>,
 }
@@ -131,7 +133,7 @@ impl PinnedDump {
         let failed = |source| LogicalError::Write { file: MANIFEST.to_owned(), source };
         sink.seal(&manifest.clone().seal()).map_err(failed)?;
         let left_behind = released.err().map(|error| with_reason(&error)).into_iter().collect();
-        Ok(DumpReport { manifest, not_covered: catalog.not_covered, left_behind })
+        Ok(DumpReport { manifest, not_covered: catalog.not_covered, lost: catalog.lost, left_behind })
     }
 }
 

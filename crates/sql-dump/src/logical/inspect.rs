@@ -18,6 +18,8 @@ pub struct Inspection {
     pub facts: Vec<(String, String)>,
     /// Tables that no moment of a dump would hold: their engine keeps no snapshots.
     pub unpinned: Vec<String>,
+    /// Data that a dump of it would not hold, one line each.
+    pub lost: Vec<String>,
 }
 
 /// Looks at the database at `address`.

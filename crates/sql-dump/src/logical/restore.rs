@@ -42,7 +42,7 @@ pub struct RestoreReport {
     pub chunks_before: usize,
     /// Whether all rows were read again and equal the dump.
     pub compared: bool,
-    /// What the database had that was dumped, and this one has not.
+    /// What the database had that was dumped, and this one has not; data first.
     pub not_covered: Vec<String>,
 }
 
@@ -72,7 +72,8 @@ pub fn restore(
     }
     target.end()?;
     let rows = manifest.tables.iter().map(|table| table.rows).sum();
-    Ok(RestoreReport { rows, chunks_before, compared: options.compare, not_covered: catalog.not_covered })
+    let not_covered = [catalog.lost, catalog.not_covered].concat();
+    Ok(RestoreReport { rows, chunks_before, compared: options.compare, not_covered })
 }
 
 /// What a restore of a dump finds.

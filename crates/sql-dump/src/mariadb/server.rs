@@ -1,6 +1,6 @@
 //! A MariaDB server, asked by way of one of its databases.
 
-use super::catalog::unpinned;
+use super::catalog::{lost, unpinned};
 use super::origin::session;
 use super::words::quoted;
 use crate::logical::inspect::facts;
@@ -38,8 +38,9 @@ pub(crate) fn inspect(open: &Open) -> Result<Inspection> {
     let mut found = facts(["character-set", "collation"], vec![encoding, collation]);
     let names = ["engines", "tables", "views", "sequences", "indexes", "routines", "triggers", "events"];
     found.extend(facts(names, row.collect()));
-    let unpinned = unpinned(&mut *session)?;
-    Ok(Inspection { name, engine: engine(&version), size: size.parse().unwrap_or(0), facts: found, unpinned })
+    let (lost, unpinned) = (lost(&mut *session)?, unpinned(&mut *session)?);
+    let (engine, size) = (engine(&version), size.parse().unwrap_or(0));
+    Ok(Inspection { name, engine, size, facts: found, unpinned, lost })
 }
 
 /// MySQL speaks the same protocol and gives no name; MariaDB writes its own, and distributions theirs, behind the version.

@@ -18,7 +18,7 @@ pub(super) fn own(class: &str, oid: &str) -> String {
 
 /// Reads all of it as of the snapshot of `session`.
 pub(super) fn read(session: &mut dyn Asks) -> Result<Catalog> {
-    let mut catalog = Catalog { not_covered: not_covered(session)?, ..Catalog::default() };
+    let mut catalog = Catalog { not_covered: not_covered(session)?, lost: lost(session)?, ..Catalog::default() };
     let mut pre = |kind, rows: Vec<Row>| catalog.pre.extend(rows.into_iter().map(|row| statement(kind, row)));
     pre(Kind::Container, containers(session)?);
     pre(Kind::Type, types(session)?);
@@ -26,13 +26,16 @@ pub(super) fn read(session: &mut dyn Asks) -> Result<Catalog> {
     pre(Kind::Routine, routines(session)?);
     pre(Kind::Table, table_statements(session)?);
     pre(Kind::Sequence, owned_sequences(session)?);
+    pre(Kind::Value, storage(session)?);
     let mut post = |kind, rows: Vec<Row>| catalog.post.extend(rows.into_iter().map(|row| statement(kind, row)));
     post(Kind::Constraint, constraints(session, "p u x")?);
     post(Kind::Index, indexes(session)?);
     post(Kind::Constraint, constraints(session, "c")?);
     post(Kind::Constraint, constraints(session, "f")?);
+    post(Kind::Value, replica_identities(session)?);
     post(Kind::View, views(session)?);
     post(Kind::Trigger, triggers(session)?);
+    post(Kind::Value, trigger_states(session)?);
     post(Kind::Value, sequence_values(session)?);
     post(Kind::Comment, comments(session)?);
     catalog.tables = tables(session)?;
@@ -198,6 +201,44 @@ fn table_statements(session: &mut dyn Asks) -> Result<Vec<Row>> {
     Ok(all)
 }
 
+/// How values of columns are stored and counted, where it is not as their type has it: before the rows come.
+fn storage(session: &mut dyn Asks) -> Result<Vec<Row>> {
+    let is_table = is_table();
+    // Compression came with version 14.
+    let said = "SELECT 'STORAGE ' || CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END
+                  WHERE a.attstorage <> y.typstorage
+                UNION ALL SELECT 'COMPRESSION ' || CASE p WHEN 'l' THEN 'lz4' ELSE 'pglz' END
+                  FROM (SELECT to_jsonb(a) ->> 'attcompression') AS compression (p) WHERE p IN ('l', 'p')
+                UNION ALL SELECT 'STATISTICS ' || a.attstattarget WHERE a.attstattarget >= 0";
+    pairs(
+        session,
+        "how columns are stored",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, c.relname),
+               format('ALTER TABLE ONLY %I.%I ALTER COLUMN %I SET %s', n.nspname, c.relname, a.attname, said.what)
+             FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             JOIN pg_type y ON y.oid = a.atttypid CROSS JOIN LATERAL ({said}) AS said (what)
+             WHERE {is_table} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.oid, a.attnum"
+        ),
+    )
+}
+
+/// What replication tells changed rows by.
+fn replica_identities(session: &mut dyn Asks) -> Result<Vec<Row>> {
+    let is_table = is_table();
+    pairs(
+        session,
+        "replica identities",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, c.relname), format('ALTER TABLE ONLY %I.%I REPLICA IDENTITY %s', n.nspname, c.relname,
+               CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING' ELSE format('USING INDEX %I', x.relname) END)
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisreplident LEFT JOIN pg_class x ON x.oid = i.indexrelid
+             WHERE {is_table} AND (c.relreplident IN ('f', 'n') OR c.relreplident = 'i' AND x.oid IS NOT NULL) ORDER BY c.oid"
+        ),
+    )
+}
+
 /// Constraints of some kinds that a table has by itself, not from the whole that it is a part of.
 fn constraints(session: &mut dyn Asks, kinds: &str) -> Result<Vec<Row>> {
     let is_table = is_table();
@@ -285,6 +326,23 @@ fn triggers(session: &mut dyn Asks) -> Result<Vec<Row>> {
     )
 }
 
+/// Triggers that are off, or on for replicated changes as well; of parts of tables those that differ from the whole's.
+fn trigger_states(session: &mut dyn Asks) -> Result<Vec<Row>> {
+    let own = own("pg_class", "c.oid");
+    pairs(
+        session,
+        "states of triggers",
+        &format!(
+            "SELECT format('%I on %I.%I', t.tgname, n.nspname, c.relname), format('ALTER TABLE %I.%I %s TRIGGER %I', n.nspname, c.relname,
+               CASE t.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE' END, t.tgname)
+             FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             LEFT JOIN pg_trigger w ON w.oid = t.tgparentid
+             WHERE (NOT t.tgisinternal OR t.tgparentid <> 0 AND NOT w.tgisinternal) AND t.tgenabled <> coalesce(w.tgenabled, 'O')
+             AND {OURS} AND {own} ORDER BY t.tgparentid <> 0, t.oid"
+        ),
+    )
+}
+
 fn comments(session: &mut dyn Asks) -> Result<Vec<Row>> {
     let own = own("pg_class", "c.oid");
     pairs(
@@ -348,11 +406,18 @@ fn shape(kind: &str) -> (Encoding, Option<u64>) {
     }
 }
 
+/// Data that is there and not in the dump. Rows that policies hide make a dump fail: `row_security` is off.
+pub(super) fn lost(session: &mut dyn Asks) -> Result<Vec<String>> {
+    let sql = "SELECT count(*)::text FROM pg_largeobject_metadata";
+    let number = session.value("count large objects", sql)?;
+    Ok(if number == "0" { Vec::new() } else { vec![format!("large objects (pg_largeobject): {number}")] })
+}
+
 /// What is there and not in the dump, with its number.
 fn not_covered(session: &mut dyn Asks) -> Result<Vec<String>> {
     let sql = format!(
         "SELECT what, n::text FROM (VALUES
-           ('large objects (pg_largeobject)', (SELECT count(*) FROM pg_largeobject_metadata)),
+           ('tables with row security', (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relrowsecurity AND {OURS})),
            ('row security policies', (SELECT count(*) FROM pg_policy)),
            ('rewrite rules', (SELECT count(*) FROM pg_rules n WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'information_schema')),
            ('event triggers', (SELECT count(*) FROM pg_event_trigger)),
@@ -363,12 +428,29 @@ fn not_covered(session: &mut dyn Asks) -> Result<Vec<String>> {
            ('operators', (SELECT count(*) FROM pg_operator p JOIN pg_namespace n ON n.oid = p.oprnamespace WHERE {OURS} AND {})),
            ('collations', (SELECT count(*) FROM pg_collation p JOIN pg_namespace n ON n.oid = p.collnamespace WHERE {OURS} AND {})),
            ('base types', (SELECT count(*) FROM pg_type p JOIN pg_namespace n ON n.oid = p.typnamespace
-              WHERE p.typtype = 'b' AND p.typelem = 0 AND {OURS} AND {}))
+              WHERE p.typtype = 'b' AND p.typelem = 0 AND {OURS} AND {})),
+           ('casts', (SELECT count(*) FROM pg_cast p WHERE p.oid >= 16384 AND {})),
+           ('text search configurations', (SELECT count(*) FROM pg_ts_config p JOIN pg_namespace n ON n.oid = p.cfgnamespace WHERE {OURS} AND {})),
+           ('text search dictionaries', (SELECT count(*) FROM pg_ts_dict p JOIN pg_namespace n ON n.oid = p.dictnamespace WHERE {OURS} AND {})),
+           ('operator classes', (SELECT count(*) FROM pg_opclass p JOIN pg_namespace n ON n.oid = p.opcnamespace WHERE {OURS} AND {})),
+           ('conversions', (SELECT count(*) FROM pg_conversion p JOIN pg_namespace n ON n.oid = p.connamespace WHERE {OURS} AND {})),
+           ('inherited columns, which become columns of their own', (SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+              JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {} AND NOT c.relispartition AND a.attinhcount > 0 AND NOT a.attislocal AND NOT a.attisdropped)),
+           ('comments on others than tables, columns and views', (SELECT count(*) FROM pg_description d LEFT JOIN pg_class c ON d.classoid = 'pg_class'::regclass AND c.oid = d.objoid
+              WHERE d.objoid >= 16384 AND d.classoid <> 'pg_extension'::regclass AND coalesce(c.relkind, 'i') NOT IN ('r', 'p', 'v', 'm') AND NOT EXISTS
+              (SELECT 1 FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')))
          ) AS t(what, n) WHERE n > 0",
         own("pg_proc", "p.oid"),
         own("pg_operator", "p.oid"),
         own("pg_collation", "p.oid"),
         own("pg_type", "p.oid"),
+        // The cast of a range type to its multirange comes with it.
+        own("pg_cast", "p.oid").replace("= 'e'", "IN ('e', 'i')"),
+        own("pg_ts_config", "p.oid"),
+        own("pg_ts_dict", "p.oid"),
+        own("pg_opclass", "p.oid"),
+        own("pg_conversion", "p.oid"),
+        is_table(),
     );
     let rows = session.rows("count what a dump does not hold", &sql, 2)?;
     let mut lines: Vec<String> = rows.into_iter().map(|row| format!("{}: {}", row.text(0), row.text(1))).collect();

@@ -1,7 +1,7 @@
 //! A PostgreSQL server, asked by way of one of its databases.
 
 use super::address::PostgresAddress;
-use super::catalog::{OURS, literal, own, quoted};
+use super::catalog::{OURS, literal, lost, own, quoted};
 use super::session::{Asks, Session};
 use crate::logical::inspect::facts;
 use crate::logical::seam::Server;
@@ -63,7 +63,8 @@ fn look(session: &mut dyn Asks) -> Result<Inspection> {
     }
     // Distributions write their own version behind the server's.
     let engine = format!("PostgreSQL {}", version.split_whitespace().next().unwrap_or_default());
-    Ok(Inspection { name, engine, size: size.parse().unwrap_or(0), facts, unpinned: Vec::new() })
+    let lost = lost(session)?;
+    Ok(Inspection { name, engine, size: size.parse().unwrap_or(0), facts, unpinned: Vec::new(), lost })
 }
 
 /// Settings of the database, which no dump holds, and the number of its parts; those of extensions come with these.

@@ -89,10 +89,14 @@ impl SiteDatabase for LogicalDatabase {
     async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError> {
         if let Some(file) = &self.file {
             let facts = file.inspect().await?;
+            let address = self.address.clone();
+            let inspect = move || logical::inspect(&address).map_err(|error| failed("inspect", &address, error));
+            let seen = blocking("inspect", &self.address.to_string(), inspect).await?;
             return Ok(DatabaseFacts {
                 form: DatabaseForm::Logical,
                 file: None,
                 pinned_by: PINNED_BY.to_owned(),
+                weaker: seen.lost.iter().map(without).collect(),
                 ..facts
             });
         }
@@ -114,7 +118,7 @@ impl SiteDatabase for LogicalDatabase {
             moment: DatabaseMoment::Pinned,
             pinned_by: PINNED_BY.to_owned(),
             facts: seen.facts,
-            weaker: weaker(&seen.unpinned, seen.unpinned.is_empty()),
+            weaker: weaker(&seen.unpinned, seen.unpinned.is_empty(), &seen.lost),
             change_tracking_days: None,
         })
     }
@@ -218,9 +222,10 @@ fn changed(before: &[(String, String)], after: &[(String, String)]) -> Vec<Chang
 }
 
 /// Why rows of one moment are weaker than asked for, when the moment does not hold for some tables.
-fn weaker(exceptions: &[String], one_snapshot: bool) -> Vec<String> {
+fn weaker(exceptions: &[String], one_snapshot: bool, lost: &[String]) -> Vec<String> {
     let outside = |table: &String| format!("table {table} has no part in the moment: it may be older or newer");
-    let mut weaker: Vec<String> = exceptions.iter().map(outside).collect();
+    let without = |data: &String| format!("not in the logical dump: {data}");
+    let mut weaker: Vec<String> = exceptions.iter().map(outside).chain(lost.iter().map(without)).collect();
     if !one_snapshot {
         weaker.push("the database cannot hold one moment for all its tables".to_owned());
     }
@@ -280,7 +285,7 @@ impl DatabaseCopy for LogicalCopy {
         };
         let (report, files) = blocking("dump", &name, write).await?;
         let moment = &report.manifest.moment;
-        let weaker = weaker(&moment.exceptions, moment.one_snapshot);
+        let weaker = weaker(&moment.exceptions, moment.one_snapshot, &report.lost);
         let fact = |name: &str, value: String| (name.to_owned(), value);
         let missing = report.not_covered.iter().map(|what| format!("not in the logical dump: {what}"));
         let left = report.left_behind.iter().map(|what| format!("left on the server: {what}"));

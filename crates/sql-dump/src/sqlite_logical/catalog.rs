@@ -33,12 +33,22 @@ pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
         place.push(Statement { kind, name, sql, setting: None });
     }
     counters(session, &mut catalog)?;
-    let others = "SELECT group_concat(name, ', ') FROM pragma_table_list WHERE schema = 'main' AND type = 'virtual'";
-    let others = session.value("count what a dump does not hold", others)?;
+    let others = virtual_tables(session)?;
     if !others.is_empty() {
-        catalog.not_covered.push(format!("virtual tables: {others}"));
+        catalog.not_covered.push(format!("virtual tables: {}", others.join(", ")));
     }
+    catalog.lost = lost(session)?;
     Ok(catalog)
+}
+
+fn virtual_tables(session: &mut dyn TextSession) -> Result<Vec<String>> {
+    let sql = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'virtual' ORDER BY name";
+    Ok(session.rows("read virtual tables", sql, 1)?.into_iter().flatten().collect())
+}
+
+/// Data that a dump does not hold.
+pub(super) fn lost(session: &mut dyn TextSession) -> Result<Vec<String>> {
+    Ok(virtual_tables(session)?.into_iter().map(|name| format!("rows of the virtual table {name}")).collect())
 }
 
 /// The next numbers of AUTOINCREMENT columns.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Result;
+use super::catalog::lost;
 use super::origin::server;
 use crate::logical::Inspection;
 use crate::logical::inspect::facts;
@@ -34,5 +35,6 @@ pub(super) fn inspect(session: &mut dyn TextSession, file: &str) -> Result<Inspe
     let mut row = rows.into_iter().next().unwrap_or_default().into_iter();
     let size = row.next().and_then(|size| size.parse().ok()).unwrap_or(0);
     let name = Path::new(file).file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Inspection { name, engine, size, facts: facts(NAMES, row.collect()), unpinned: Vec::new() })
+    let lost = lost(session)?;
+    Ok(Inspection { name, engine, size, facts: facts(NAMES, row.collect()), unpinned: Vec::new(), lost })
 }

@@ -51,5 +51,6 @@ pub(crate) fn inspect(string: ConnectionString) -> Result<Inspection> {
     let names = ["collation", "tables", "views", "sequences", "indexes", "routines", "triggers"];
     let size = of("bytes").parse().unwrap_or(0);
     let facts = facts(names, names.map(of).to_vec());
-    Ok(Inspection { name: about.database, engine: about.server, size, facts, unpinned: Vec::new() })
+    let (unpinned, lost) = (Vec::new(), Vec::new());
+    Ok(Inspection { name: about.database, engine: about.server, size, facts, unpinned, lost })
 }
