@@ -29,6 +29,10 @@ pub(super) enum Kind {
     Odbc(ConnectionString),
 }
 
+/// What to say to a text that is none of them.
+const KINDS: &str = "PostgreSQL is written as `postgresql://user@host/database`, a file of SQLite as `sqlite:/path/to/file.db`, \
+    and MariaDB, MySQL and SQL Server need an ODBC connection string, such as `Driver={MariaDB Unicode};Server=localhost;Database=site;Uid=site`";
+
 impl Address {
     /// Reads an address. Nothing is connected to.
     pub fn parse(text: &str) -> Result<Self, LogicalError> {
@@ -37,6 +41,10 @@ impl Address {
         }
         if let Some(file) = text.strip_prefix("sqlite:") {
             return Ok(Self(Kind::Sqlite(file.to_owned())));
+        }
+        // A connection string begins with a key; the text is not told back, for it may hold a password.
+        if !text.split([':', '/', ';']).next().is_some_and(|key| key.contains('=')) {
+            return Err(LogicalError::Address(KINDS.to_owned()));
         }
         Ok(Self(Kind::Odbc(ConnectionString::parse(text)?)))
     }
@@ -130,6 +138,17 @@ mod tests {
         check("sqlite:site", "sqlite:new");
         let expect = Path::new("/srv/site.v1").join("new.db");
         check("sqlite:/srv/site.v1/site.db", &format!("sqlite:{}", expect.display()));
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_what_there_is() {
+        for text in ["mysql://x:secret@host/db", "mariadb://x@host/db?a=b", "site.db", "/srv/site.db", "C:\\a=b.db", ""]
+        {
+            let error = Address::parse(text).expect_err(text).to_string();
+            assert_eq!(error, format!("the address of the database cannot be used: {KINDS}"));
+        }
+        let error = Address::parse("Server=x;Database=y").expect_err("no driver").to_string();
+        assert!(error.ends_with("it names neither `Driver` nor `DSN`"), "{error}");
     }
 
     #[test]
