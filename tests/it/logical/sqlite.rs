@@ -91,6 +91,8 @@ fn round_trip(from: impl Fn(&Path) -> String, to: impl Fn(&Path) -> String) {
     let (_folder, place) = folder();
     dump_to(&from(Path::new(&file)), &place, &DumpOptions { compression: Compression::None, ..DumpOptions::default() });
     restore_from(&place, &to(&target));
+    let mode = std::fs::metadata(&target).expect("it is there").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
     let (before, after) = (told(&file), told(target.to_str().expect("Unicode")));
     let short = |line: &String| line.chars().take(300).collect::<String>();
     let other: Vec<_> = before.iter().zip(&after).filter(|(a, b)| a != b).map(|(a, b)| (short(a), short(b))).collect();

@@ -59,7 +59,12 @@ impl DumpSink for FolderDump {
 
     fn seal(&self, manifest: &[u8]) -> io::Result<()> {
         let (path, partial) = (self.0.join(MANIFEST), self.0.join(format!(".{MANIFEST}.partial")));
-        let mut file = File::create(&partial)?;
+        // One that an attempt left behind may be others' to read.
+        match fs::remove_file(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = new_file().open(&partial)?;
         file.write_all(manifest)?;
         file.sync_all()?;
         for folder in ["data", "schema"] {
@@ -92,7 +97,7 @@ fn new_folder() -> fs::DirBuilder {
 }
 
 /// Creates a file that its owner alone reads.
-pub(super) fn new_file() -> OpenOptions {
+pub(crate) fn new_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -116,6 +121,23 @@ mod tests {
         for path in ["../x", "/etc/passwd", "data/../../x", "", "C:\\x", "a\\..\\..\\x", "./x/.."] {
             assert!(dump.open(path).is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput), "{path}");
             assert!(dump.create(path).is_err(), "{path}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn everything_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let folder = scratch.path().join("dump");
+        let dump = FolderDump::new(&folder);
+        dump.create("data/a").and_then(DumpFile::finish).expect("a new file");
+        fs::write(folder.join(".manifest.json.partial"), "left behind").expect("it is written");
+        dump.seal(b"whole").expect("it is sealed");
+        assert_eq!(fs::read(folder.join(MANIFEST)).expect("it is there"), b"whole");
+        for (path, mode) in [("", 0o700), ("data", 0o700), ("data/a", 0o600), (MANIFEST, 0o600)] {
+            let found = fs::metadata(folder.join(path)).expect("it is there").permissions().mode();
+            assert_eq!(found & 0o777, mode, "{path}");
         }
     }
 

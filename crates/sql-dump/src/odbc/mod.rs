@@ -45,10 +45,13 @@ fn look(string: &ConnectionString) -> Result<(ConnectionString, Dialect)> {
     }
 }
 
+fn is_sqlite(string: &ConnectionString) -> bool {
+    string.get("driver").is_some_and(|driver| driver.to_ascii_lowercase().contains("sqlite"))
+}
+
 /// The driver of SQLite makes a file where there is none, unless it is told not to.
 fn only_what_is_there(string: &ConnectionString) -> ConnectionString {
-    let is_sqlite = string.get("driver").is_some_and(|driver| driver.to_ascii_lowercase().contains("sqlite"));
-    if is_sqlite { string.clone().default("NoCreat", "1") } else { string.clone() }
+    if is_sqlite(string) { string.clone().default("NoCreat", "1") } else { string.clone() }
 }
 
 fn facts(string: &ConnectionString, dialect: &'static str) -> Facts {
@@ -83,6 +86,9 @@ pub(crate) fn origin(string: &ConnectionString, options: &DumpOptions) -> Result
 }
 
 pub(crate) fn target(string: &ConnectionString) -> Result<Box<dyn Target>> {
+    if is_sqlite(string) {
+        sqlite_logical::make(string.database().unwrap_or_default())?;
+    }
     let (string, dialect) = look(string)?;
     match dialect {
         Dialect::MariaDb => {

@@ -10,8 +10,10 @@ mod origin;
 mod target;
 mod words;
 
+use std::io;
+
 use crate::logical::seam::{Facts, Origin, Target};
-use crate::logical::{Inspection, LogicalError};
+use crate::logical::{Inspection, LogicalError, new_file};
 use crate::text::TextSession;
 
 type Result<T> = std::result::Result<T, LogicalError>;
@@ -24,9 +26,23 @@ pub(crate) fn origin(file: &str) -> Result<Box<dyn Origin>> {
 
 /// The database in a file, which is made if it is not there.
 pub(crate) fn target(file: &str) -> Result<Box<dyn Target>> {
+    make(file)?;
     let session = embedded::EmbeddedSqlite::open(file, true)?;
     let other = embedded::EmbeddedSqlite::open(file, true)?;
     target::target([Box::new(session), Box::new(other)], facts(file), true)
+}
+
+/// Makes the file of a database that is to be restored, which SQLite would make for everybody to read. One that is there stays as it is.
+pub(crate) fn make(file: &str) -> Result<()> {
+    if file.is_empty() || file.starts_with(":memory:") {
+        return Ok(());
+    }
+    match new_file().open(file) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(LogicalError::Connect { to: file.to_owned(), source: Box::new(source) })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The same through a driver.
