@@ -32,8 +32,8 @@ pub use inspect::{Inspection, inspect, may_dump};
 pub use restore::{RestoreOptions, RestoreReport, Standing, restore, survey};
 pub use row_hash::RowHash;
 pub use scratch::{create_database, drop_database};
-pub(crate) use store::{MANIFEST, new_file};
 pub use store::{DumpFile, DumpSink, DumpSource, FolderDump};
+pub(crate) use store::{MANIFEST, new_file};
 pub(crate) use verify::LONGEST;
 pub use verify::verify;
 

@@ -96,7 +96,7 @@ impl SiteDatabase for LogicalDatabase {
                 form: DatabaseForm::Logical,
                 file: None,
                 pinned_by: PINNED_BY.to_owned(),
-                weaker: seen.lost.iter().map(without).collect(),
+                weaker: weaker(&[], true, &seen.lost),
                 ..facts
             });
         }
