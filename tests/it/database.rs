@@ -106,3 +106,15 @@ fn a_password_on_the_command_line_is_warned_of_and_not_repeated() {
     assert!(ran.stderr.contains("--password-file FILE"), "{ran:#?}");
     assert!(!format!("{ran:?}").contains("hunter2"), "{ran:#?}");
 }
+
+#[test]
+fn data_that_a_dump_does_not_hold_makes_it_incomplete() {
+    let bench = Bench::new();
+    let connection = rusqlite::Connection::open(bench.path("app.db")).expect("opened");
+    connection
+        .execute_batch("CREATE VIRTUAL TABLE found USING fts5 (text); INSERT INTO found VALUES ('lost')")
+        .expect("made");
+    let seen = bench.ok("inspect sqlite:@app.db");
+    assert!(seen.stderr.contains("not in the dump") && seen.stderr.contains("found"), "{seen:#?}");
+    bench.refused("dump sqlite:@app.db @dump", 3, &["not in the dump", "found"]);
+}

@@ -76,8 +76,13 @@ fn exposed() -> Finding {
 }
 
 fn inspect(args: &DatabaseInspectArgs) -> Result<Answer, CommandError> {
-    let (address, findings) = reach(&args.address, &args.reach)?;
+    let (address, mut findings) = reach(&args.address, &args.reach)?;
     let seen = logical::inspect(&address).map_err(failed)?;
+    findings.extend(seen.lost.iter().map(lost));
+    if let Err(error) = logical::may_dump(&address, &DumpOptions::default()) {
+        let message = format!("it cannot be dumped: {}", backup_core::copy::chain(&error));
+        findings.push(Finding::new(Gravity::Warning, Cause::Database, message));
+    }
     let rows = seen.facts.iter().map(|(fact, value)| vec![fact.clone(), value.clone()]);
     let text = format!(
         "{} at `{address}`: {}, {}.\n{}",
@@ -114,6 +119,7 @@ fn dump(args: &DatabaseDumpArgs, cancel: backup_core::cancel::Cancel) -> Result<
         Finding::new(Gravity::Warning, Cause::Database, message)
     };
     findings.extend(moment.exceptions.iter().map(outside));
+    findings.extend(report.lost.iter().map(lost));
     let rows: u64 = report.manifest.tables.iter().map(|table| table.rows).sum();
     let tables = report.manifest.tables.len() as u64;
     let text = format!(
@@ -124,8 +130,14 @@ fn dump(args: &DatabaseDumpArgs, cancel: backup_core::cancel::Cancel) -> Result<
         moment.pinned_by
     );
     let result = json!({ "folder": folder.display().to_string(), "tables": tables, "rows": rows, "moment": moment.id });
-    let exit = if moment.exceptions.is_empty() && moment.one_snapshot { Exit::DONE } else { Exit::INCOMPLETE };
+    let is_whole = moment.exceptions.is_empty() && moment.one_snapshot && report.lost.is_empty();
+    let exit = if is_whole { Exit::DONE } else { Exit::INCOMPLETE };
     Ok(Answer::new(text, result).with(findings).exit(exit))
+}
+
+/// Data that a dump does not hold.
+fn lost(what: &String) -> Finding {
+    Finding::new(Gravity::Warning, Cause::Database, format!("not in the dump: {what}"))
 }
 
 /// A dump is made in a folder of its own: one that holds something is somebody's.
