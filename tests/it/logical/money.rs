@@ -56,8 +56,10 @@ fn options() -> DumpOptions {
 
 fn check(from: &str, pay: &(dyn Fn() + Sync)) {
     assert_eq!(totals(from, &options(), pay), [1_000_000; DUMPS]);
-    let naive = totals(from, &DumpOptions { shared_snapshot: false, ..options() }, pay);
-    assert!(naive.iter().any(|total| *total != 1_000_000), "the writer is too slow to tear anything: {naive:?}");
+    let naive = DumpOptions { shared_snapshot: false, ..options() };
+    // On a machine with other work the writer may stand still for the whole of a dump.
+    let is_torn = |_| totals(from, &naive, pay).iter().any(|total| *total != 1_000_000);
+    assert!((0..10).any(is_torn), "the writer is too slow to tear anything");
 }
 
 /// One call of a client makes many transfers, so that one commits at nearly every instant.

@@ -74,7 +74,9 @@ impl<'a> Stored<'a> {
         let put = here.join(&file);
         let mut out = create(&put).map_err(unwritten)?;
         let handed = Handed { devices: vec![path_in(&this.folder.server, &file)], put: Some(put) };
-        share(&out).map_err(unwritten)?;
+        // The server is to be in the group of the folder; on Windows the folder's access rules hold.
+        #[cfg(unix)]
+        out.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o640)).map_err(unwritten)?;
         let read = read_once(&*open, &mut vec![0; BLOCK], false, |_, block| {
             refuse_stopped(cancel).and_then(|()| out.write_all(block)).map_err(Interrupted::Write)
         });
@@ -134,18 +136,6 @@ fn create(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
-}
-
-/// Lets the file's group read it, whatever this process masks: the server is to be in the group of the folder.
-#[cfg(unix)]
-fn share(file: &File) -> io::Result<()> {
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o640))
-}
-
-/// The folder's access rules hold for it.
-#[cfg(not(unix))]
-fn share(_file: &File) -> io::Result<()> {
-    Ok(())
 }
 
 /// Refuses to go on when somebody asked to stop.
