@@ -127,17 +127,18 @@ fn postgres(program: &Path, place: &Path, rounds: usize, rows: usize) -> Measure
         command.args(["-d", "to", &custom_text]);
         command
     };
-    let ways = [
-        Way { name: "pg_restore", beside: None, prepare: Box::new(again), command: Box::new(restore), result: None },
-        Way {
-            name: "ours, restore and compare",
-            beside: Some((0, 1.5)),
-            prepare: Box::new(again),
-            command: Box::new(|| ours(program, &["restore", &zst_text, &to])),
-            result: None,
-        },
-    ];
-    measure(&ways, rounds)
+    measure(&restores("pg_restore", restore, || ours(program, &["restore", &zst_text, &to]), again), rounds)
+}
+
+/// A restore of theirs and ours beside it, each into a database made `again`.
+fn restores<'a>(
+    name: &'a str,
+    theirs: impl Fn() -> Command + 'a,
+    ours: impl Fn() -> Command + 'a,
+    again: impl Fn() -> Measured<()> + Copy + 'a,
+) -> [Way<'a>; 2] {
+    let way = |name, beside, command| Way { name, beside, prepare: Box::new(again), command, result: None };
+    [way(name, None, Box::new(theirs)), way("ours, restore and compare", Some((0, 1.5)), Box::new(ours))]
 }
 
 fn boxed<'a>(
@@ -186,27 +187,12 @@ fn mariadb(program: &Path, place: &Path, rounds: usize, rows: usize) -> Measured
         Ok(())
     };
     let to = server.odbc("to");
-    let ways = [
-        Way {
-            name: "mariadb < dump",
-            beside: None,
-            prepare: Box::new(again),
-            command: Box::new(|| {
-                let mut command = server.client("mariadb");
-                command.arg("to").stdin(fs::File::open(&sql).map_or(Stdio::null(), Stdio::from));
-                command
-            }),
-            result: None,
-        },
-        Way {
-            name: "ours, restore and compare",
-            beside: Some((0, 1.5)),
-            prepare: Box::new(again),
-            command: Box::new(|| ours(program, &["restore", &zst_text, &to])),
-            result: None,
-        },
-    ];
-    measure(&ways, rounds)
+    let restore = || {
+        let mut command = server.client("mariadb");
+        command.arg("to").stdin(fs::File::open(&sql).map_or(Stdio::null(), Stdio::from));
+        command
+    };
+    measure(&restores("mariadb < dump", restore, || ours(program, &["restore", &zst_text, &to]), again), rounds)
 }
 
 fn sqlite(program: &Path, place: &Path, rounds: usize, rows: usize) -> Measured<()> {

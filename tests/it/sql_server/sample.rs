@@ -33,19 +33,21 @@ fn file(logical: &str, path: &str, kind: &str, size: i128) -> Vec<Value> {
     vec![logical.into(), path.into(), kind.into(), Value::Int(size)]
 }
 
+/// What the server says of itself.
+pub(super) fn server(has_groups: bool) -> Vec<Step> {
+    one_row(&[
+        ("name", "SQL01".into()),
+        ("version", "16.0.4135.4".into()),
+        ("edition", "Enterprise Edition (64-bit)".into()),
+        ("has_groups", Value::Int(has_groups.into())),
+        ("data_folder", r"D:\data\".into()),
+        ("log_folder", r"L:\log".into()),
+    ])
+}
+
 pub(super) fn script() -> Script {
     Script::new()
-        .on_part(
-            "SERVERPROPERTY('ProductVersion')",
-            one_row(&[
-                ("name", "SQL01".into()),
-                ("version", "16.0.4135.4".into()),
-                ("edition", "Enterprise Edition (64-bit)".into()),
-                ("has_groups", Value::Int(0)),
-                ("data_folder", r"D:\data\".into()),
-                ("log_folder", r"L:\log".into()),
-            ]),
-        )
+        .on_part("SERVERPROPERTY('ProductVersion')", server(false))
         .on_part(
             "FROM sys.databases",
             one_row(&[

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use backup_core::cancel::Cancel;
 use backup_core::report::{Cause, Finding, Gravity};
 use serde_json::json;
 use sql_dump::logical::{self, Address, Compression, DumpOptions, FolderDump, LogicalError, RestoreOptions};
@@ -98,7 +99,7 @@ fn inspect(args: &DatabaseInspectArgs) -> Result<Answer, CommandError> {
     Ok(Answer::new(text, result).with(findings))
 }
 
-fn dump(args: &DatabaseDumpArgs, cancel: backup_core::cancel::Cancel) -> Result<Answer, CommandError> {
+fn dump(args: &DatabaseDumpArgs, cancel: Cancel) -> Result<Answer, CommandError> {
     let Some(folder) = &args.folder else { return dump_native(args, &cancel) };
     let (address, mut findings) = reach(&args.address, &args.reach)?;
     refuse_full(folder)?;
@@ -152,7 +153,7 @@ fn refuse_full(folder: &Path) -> Result<(), CommandError> {
     }
 }
 
-fn dump_native(args: &DatabaseDumpArgs, cancel: &backup_core::cancel::Cancel) -> Result<Answer, CommandError> {
+fn dump_native(args: &DatabaseDumpArgs, cancel: &Cancel) -> Result<Answer, CommandError> {
     let device = args.native.as_deref().unwrap_or_default();
     let (server, name, findings) = reach_server(&args.address, &args.reach)?;
     // The row in msdb is found by it: no two may be the same.
@@ -177,7 +178,7 @@ fn statements(statements: &[String]) -> Answer {
     Answer::new(text, json!({ "statements": statements }))
 }
 
-fn restore(args: &DatabaseRestoreArgs, cancel: backup_core::cancel::Cancel) -> Result<Answer, CommandError> {
+fn restore(args: &DatabaseRestoreArgs, cancel: Cancel) -> Result<Answer, CommandError> {
     if args.native {
         return restore_native(args, &cancel);
     }
@@ -197,7 +198,7 @@ fn restore(args: &DatabaseRestoreArgs, cancel: backup_core::cancel::Cancel) -> R
     Ok(Answer::new(text, result).with(findings))
 }
 
-fn restore_native(args: &DatabaseRestoreArgs, cancel: &backup_core::cancel::Cancel) -> Result<Answer, CommandError> {
+fn restore_native(args: &DatabaseRestoreArgs, cancel: &Cancel) -> Result<Answer, CommandError> {
     let (server, name, mut findings) = reach_server(&args.address, &args.reach)?;
     let order = RestoreOrder { replace: args.replace, ..RestoreOrder::new(&args.from, &name) };
     if args.dry_run {

@@ -17,7 +17,8 @@ use super::sql_server::LEARNED;
 use crate::SqliteDatabase;
 use crate::blocking::{Stopper, blocking};
 use crate::logical::{
-    self, Address, DumpOptions, LogicalError, PinnedDump, PreparedDump, RestoreOptions, Standing, scratch_name,
+    self, Address, DumpOptions, Inspection, LogicalError, PinnedDump, PreparedDump, RestoreOptions, Standing,
+    scratch_name,
 };
 
 /// A database that is backed up as a logical dump (docs/dump-format.md): PostgreSQL, MariaDB, SQLite, SQL Server.
@@ -84,14 +85,17 @@ fn failed(action: &'static str, address: &Address, error: LogicalError) -> Datab
     }
 }
 
+fn look(address: &Address) -> Result<Inspection, DatabaseError> {
+    logical::inspect(address).map_err(|error| failed("inspect", address, error))
+}
+
 #[async_trait]
 impl SiteDatabase for LogicalDatabase {
     async fn inspect(&self) -> Result<DatabaseFacts, DatabaseError> {
         if let Some(file) = &self.file {
             let facts = file.inspect().await?;
             let address = self.address.clone();
-            let inspect = move || logical::inspect(&address).map_err(|error| failed("inspect", &address, error));
-            let seen = blocking("inspect", &self.address.to_string(), inspect).await?;
+            let seen = blocking("inspect", &self.address.to_string(), move || look(&address)).await?;
             return Ok(DatabaseFacts {
                 form: DatabaseForm::Logical,
                 file: None,
@@ -102,8 +106,8 @@ impl SiteDatabase for LogicalDatabase {
         }
         let (address, options) = (self.address.clone(), self.options.clone());
         let inspect = move || {
-            let seen = logical::may_dump(&address, &options).and_then(|()| logical::inspect(&address));
-            seen.map_err(|error| failed("inspect", &address, error))
+            logical::may_dump(&address, &options).map_err(|error| failed("inspect", &address, error))?;
+            look(&address)
         };
         let seen = blocking("inspect", &self.address.to_string(), inspect).await?;
         Ok(DatabaseFacts {
@@ -172,8 +176,10 @@ impl SiteDatabase for LogicalDatabase {
             }
             let restored = logical::restore(&dump, &address, &options);
             let restored = restored.map_err(|error| failed("restore", &address, error))?;
-            let after = logical::inspect(&address).map_err(|error| failed("inspect", &address, error))?.facts;
-            Ok(DatabaseRestored { changed: changed(&before, &after), not_covered: restored.not_covered })
+            Ok(DatabaseRestored {
+                changed: changed(&before, &look(&address)?.facts),
+                not_covered: restored.not_covered,
+            })
         };
         blocking("restore", &name, restore).await
     }
@@ -187,8 +193,7 @@ impl SiteDatabase for LogicalDatabase {
     async fn verify(&self, target: &DatabaseTarget) -> Result<DatabaseVerdict, DatabaseError> {
         let address = self.at(target)?;
         let name = address.to_string();
-        let look = move || logical::inspect(&address).map_err(|error| failed("inspect", &address, error));
-        blocking("inspect", &name, look).await.map(|_| DatabaseVerdict::default())
+        blocking("inspect", &name, move || look(&address)).await.map(|_| DatabaseVerdict::default())
     }
 
     async fn discard(&self, target: &DatabaseTarget) -> Result<(), DatabaseError> {
@@ -221,7 +226,7 @@ fn changed(before: &[(String, String)], after: &[(String, String)]) -> Vec<Chang
     before.iter().filter(of_rows).filter_map(differs).collect()
 }
 
-/// Why rows of one moment are weaker than asked for, when the moment does not hold for some tables.
+/// Why a dump is weaker than asked for: its moment does not hold for some tables, or it lacks data.
 fn weaker(exceptions: &[String], one_snapshot: bool, lost: &[String]) -> Vec<String> {
     let outside = |table: &String| format!("table {table} has no part in the moment: it may be older or newer");
     let without = |data: &String| format!("not in the logical dump: {data}");

@@ -5,7 +5,7 @@ use backup_core::ports::database::{DatabaseError, DatabaseSource, DatabaseTarget
 use sql_dump::{NativeFolder, SqlServerDatabase};
 use tds_server::{Script, Step, Value, done, error};
 
-use super::super::sample::{SET, one_row, script};
+use super::super::sample::{SET, one_row, script, server};
 use super::super::{DRIVERS, Driver};
 use super::Bench;
 
@@ -103,15 +103,7 @@ async fn a_backup_that_the_server_cannot_be_given_is_refused() {
 
 fn in_group(is_preferred: i128, synchronization: &str) -> Script {
     script()
-        .on_part(
-            "SERVERPROPERTY('ProductVersion')",
-            one_row(&[
-                ("name", "SQL01".into()),
-                ("version", "16.0.4135.4".into()),
-                ("edition", "Enterprise Edition (64-bit)".into()),
-                ("has_groups", Value::Int(1)),
-            ]),
-        )
+        .on_part("SERVERPROPERTY('ProductVersion')", server(true))
         .on_part(
             "fn_hadr_backup_is_preferred_replica",
             one_row(&[
