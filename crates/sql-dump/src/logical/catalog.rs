@@ -34,6 +34,13 @@ pub(crate) struct Statement {
     pub(crate) setting: Option<String>,
 }
 
+impl Statement {
+    /// One that every session's settings fit.
+    pub(crate) fn new(kind: Kind, name: impl Into<String>, sql: String) -> Self {
+        Self { kind, name: name.into(), sql, setting: None }
+    }
+}
+
 /// What a statement makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -14,22 +14,22 @@ pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
     for name in table_names(session)? {
         let sql = shown(session, &format!("TABLE {}", quoted(&name)), 2)?.swap_remove(1);
         let parts = take_apart(&sql);
-        catalog.pre.push(statement(Kind::Table, &name, parts.table));
+        catalog.pre.push(Statement::new(Kind::Table, &name, parts.table));
         let adds = |list: Vec<String>| list.into_iter().map(|key| format!("ADD {key}")).collect::<Vec<_>>().join(", ");
         if !parts.keys.is_empty() {
             let sql = format!("ALTER TABLE {} {}", quoted(&name), adds(parts.keys));
-            catalog.post.push(statement(Kind::Index, &name, sql));
+            catalog.post.push(Statement::new(Kind::Index, &name, sql));
         }
         if !parts.foreign_keys.is_empty() {
             let sql = format!("ALTER TABLE {} {}", quoted(&name), adds(parts.foreign_keys));
-            foreign_keys.push(statement(Kind::Constraint, &name, sql));
+            foreign_keys.push(Statement::new(Kind::Constraint, &name, sql));
         }
     }
     catalog.post.extend(foreign_keys);
     sequences(session, &mut catalog)?;
     for name in names(session, "views", "table_name FROM information_schema.views WHERE TRUE", "table_schema")? {
         let sql = shown(session, &format!("VIEW {}", quoted(&name)), 4)?.swap_remove(1);
-        catalog.post.push(statement(Kind::View, &name, without_definer(&sql)));
+        catalog.post.push(Statement::new(Kind::View, &name, without_definer(&sql)));
     }
     code(session, &mut catalog)?;
     catalog.tables = tables(session)?;
@@ -39,10 +39,6 @@ pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
 }
 
 const TABLES: &str = "table_name FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')";
-
-fn statement(kind: Kind, name: &str, sql: String) -> Statement {
-    Statement { kind, name: name.to_owned(), sql, setting: None }
-}
 
 fn names(session: &mut dyn TextSession, what: &str, from: &str, schema: &str) -> Result<Vec<String>> {
     let sql = format!("SELECT {from} AND {schema} = DATABASE() ORDER BY 1");
@@ -108,10 +104,10 @@ fn sequences(session: &mut dyn TextSession, catalog: &mut Catalog) -> Result<()>
         "table_schema",
     )? {
         let sql = shown(session, &format!("SEQUENCE {}", quoted(&name)), 2)?.swap_remove(1);
-        catalog.pre.insert(0, statement(Kind::Sequence, &name, sql));
+        catalog.pre.insert(0, Statement::new(Kind::Sequence, &name, sql));
         let next = session.value("read a sequence", &format!("SELECT next_not_cached_value FROM {}", quoted(&name)))?;
         let sql = format!("SELECT SETVAL({}, {next}, 0)", quoted(&name));
-        catalog.post.push(statement(Kind::Value, &name, sql));
+        catalog.post.push(Statement::new(Kind::Value, &name, sql));
     }
     Ok(())
 }
@@ -149,7 +145,7 @@ fn code(session: &mut dyn TextSession, catalog: &mut Catalog) -> Result<()> {
             let kind = if columns == 6 { Kind::Routine } else { Kind::Trigger };
             // A view or a trigger of the same restore may call it.
             let place = if kind == Kind::Routine { &mut catalog.pre } else { &mut catalog.post };
-            place.push(Statement { setting, ..statement(kind, &name, sql) });
+            place.push(Statement { setting, ..Statement::new(kind, &name, sql) });
         }
     }
     Ok(())

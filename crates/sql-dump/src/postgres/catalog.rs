@@ -19,7 +19,8 @@ pub(super) fn own(class: &str, oid: &str) -> String {
 /// Reads all of it as of the snapshot of `session`.
 pub(super) fn read(session: &mut dyn Asks) -> Result<Catalog> {
     let mut catalog = Catalog { not_covered: not_covered(session)?, lost: lost(session)?, ..Catalog::default() };
-    let mut pre = |kind, rows: Vec<Row>| catalog.pre.extend(rows.into_iter().map(|row| statement(kind, row)));
+    let mut pre =
+        |kind, rows: Vec<Row>| catalog.pre.extend(rows.into_iter().map(|(name, sql)| Statement::new(kind, name, sql)));
     pre(Kind::Container, containers(session)?);
     pre(Kind::Type, types(session)?);
     pre(Kind::Sequence, sequences(session)?);
@@ -27,7 +28,8 @@ pub(super) fn read(session: &mut dyn Asks) -> Result<Catalog> {
     pre(Kind::Table, table_statements(session)?);
     pre(Kind::Sequence, owned_sequences(session)?);
     pre(Kind::Value, storage(session)?);
-    let mut post = |kind, rows: Vec<Row>| catalog.post.extend(rows.into_iter().map(|row| statement(kind, row)));
+    let mut post =
+        |kind, rows: Vec<Row>| catalog.post.extend(rows.into_iter().map(|(name, sql)| Statement::new(kind, name, sql)));
     post(Kind::Constraint, constraints(session, "p u x")?);
     post(Kind::Index, indexes(session)?);
     post(Kind::Constraint, constraints(session, "c")?);
@@ -44,10 +46,6 @@ pub(super) fn read(session: &mut dyn Asks) -> Result<Catalog> {
 
 /// A name for messages and a statement.
 type Row = (String, String);
-
-fn statement(kind: Kind, (name, sql): Row) -> Statement {
-    Statement { kind, name, sql, setting: None }
-}
 
 /// Rows of a query with two columns.
 fn pairs(session: &mut dyn Asks, what: &str, sql: &str) -> Result<Vec<Row>> {

@@ -13,7 +13,7 @@ pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
         let value = session.value("read a setting", &format!("SELECT {pragma} FROM pragma_{pragma}"))?;
         if value != fresh {
             let sql = format!("PRAGMA {pragma} = '{value}'");
-            catalog.pre.push(Statement { kind: Kind::Container, name: pragma.to_owned(), sql, setting: None });
+            catalog.pre.push(Statement::new(Kind::Container, pragma, sql));
         }
     }
     catalog.tables = tables(session)?;
@@ -30,7 +30,7 @@ pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
             "view" => (Kind::View, &mut catalog.post),
             _ => (Kind::Trigger, &mut catalog.post),
         };
-        place.push(Statement { kind, name, sql, setting: None });
+        place.push(Statement::new(kind, name, sql));
     }
     counters(session, &mut catalog)?;
     let others = virtual_tables(session)?;
@@ -63,7 +63,7 @@ fn counters(session: &mut dyn TextSession, catalog: &mut Catalog) -> Result<()> 
             format!("DELETE FROM sqlite_sequence WHERE name = {name}"),
             format!("INSERT INTO sqlite_sequence (name, seq) VALUES ({name}, {})", row[1].parse::<i64>().unwrap_or(0)),
         ] {
-            catalog.post.push(Statement { kind: Kind::Value, name: row[0].clone(), sql, setting: None });
+            catalog.post.push(Statement::new(Kind::Value, &row[0], sql));
         }
     }
     Ok(())

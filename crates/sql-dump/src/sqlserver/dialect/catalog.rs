@@ -1,6 +1,6 @@
 //! What a SQL Server database consists of, read from `sys`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::columns::{self, Special, SqlColumn, full_type, number};
 use super::statements::{Constraint, Index, checks, foreign_keys, indexes};
@@ -18,11 +18,18 @@ pub(super) fn read(talk: &mut dyn Talk) -> Result<Catalog> {
     sequences(talk, &mut catalog)?;
     let code = needs_code(talk)?;
     let (indexes, columns) = (indexes(talk)?, columns::read(talk)?);
+    // A site has thousands of tables: each finds its own without a look at all of them.
+    let mut of_table: BTreeMap<i64, Vec<&SqlColumn>> = BTreeMap::new();
+    for column in &columns {
+        of_table.entry(column.table).or_default().push(column);
+    }
+    let primary = indexes.iter().filter(|index| index.is_primary_key);
+    let keys: BTreeMap<i64, &Index> = primary.map(|index| (index.object, index)).collect();
     let mut left_out = BTreeSet::new();
     for row in ask(talk, "read tables", TABLES)?.rows() {
         let id = number(&row, "object_id").unwrap_or(0);
-        let own: Vec<&SqlColumn> = columns.iter().filter(|column| column.table == id).collect();
-        table(&row, &own, &indexes, &code, &mut left_out, &mut catalog);
+        let own = of_table.get(&id).map_or(&[][..], Vec::as_slice);
+        table(&row, own, keys.get(&id).copied(), &code, &mut left_out, &mut catalog);
     }
     let (of_views, of_tables): (Vec<&Index>, Vec<&Index>) = indexes.iter().partition(|index| index.is_of_view);
     put_indexes(&of_tables, &left_out, &mut catalog);
@@ -32,10 +39,6 @@ pub(super) fn read(talk: &mut dyn Talk) -> Result<Catalog> {
     let of_views: Vec<&Index> = of_views.into_iter().filter(|index| views.contains(&index.object)).collect();
     put_indexes(&of_views, &left_out, &mut catalog);
     Ok(catalog)
-}
-
-fn statement(kind: Kind, name: &str, sql: String) -> Statement {
-    Statement { kind, name: name.to_owned(), sql, setting: None }
 }
 
 fn full_name(row: &Row<'_>) -> String {
@@ -52,7 +55,7 @@ fn schemas(talk: &mut dyn Talk, catalog: &mut Catalog) -> Result<()> {
     let sql = "SELECT s.name AS name FROM sys.schemas AS s WHERE s.schema_id > 4 AND s.schema_id < 16384 ORDER BY s.schema_id";
     for row in ask(talk, "read schemas", sql)?.rows() {
         let schema = row.text("name");
-        catalog.pre.push(statement(Kind::Container, &schema, format!("CREATE SCHEMA {}", name(&schema))));
+        catalog.pre.push(Statement::new(Kind::Container, &schema, format!("CREATE SCHEMA {}", name(&schema))));
     }
     Ok(())
 }
@@ -68,7 +71,7 @@ fn types(talk: &mut dyn Talk, catalog: &mut Catalog) -> Result<()> {
         let base = full_type(&row.text("type"), length, &row.text("precision"), &row.text("scale"));
         let null = if row.is_set("is_nullable") { "NULL" } else { "NOT NULL" };
         let sql = format!("CREATE TYPE {} FROM {base} {null}", full_name(&row));
-        catalog.pre.push(statement(Kind::Type, &title(&row), sql));
+        catalog.pre.push(Statement::new(Kind::Type, title(&row), sql));
     }
     Ok(())
 }
@@ -97,7 +100,7 @@ fn sequences(talk: &mut dyn Talk, catalog: &mut Catalog) -> Result<()> {
             row.text("maximum_value"),
             if row.is_set("is_cycling") { "CYCLE" } else { "NO CYCLE" }
         );
-        catalog.pre.push(statement(Kind::Sequence, &title(&row), sql));
+        catalog.pre.push(Statement::new(Kind::Sequence, title(&row), sql));
         next_of_sequence(&row, catalog);
     }
     Ok(())
@@ -118,7 +121,7 @@ fn next_of_sequence(row: &Row<'_>, catalog: &mut Catalog) {
         }
     };
     let sql = format!("ALTER SEQUENCE {} RESTART WITH {next}", full_name(row));
-    catalog.post.push(statement(Kind::Value, &title(row), sql));
+    catalog.post.push(Statement::new(Kind::Value, title(row), sql));
 }
 
 const TABLES: &str = "SELECT CONVERT(bigint, t.object_id) AS object_id, SCHEMA_NAME(t.schema_id) AS schema_name, t.name AS name, \
@@ -132,7 +135,7 @@ type Place = (i64, String);
 fn table(
     row: &Row<'_>,
     columns: &[&SqlColumn],
-    indexes: &[Index],
+    key: Option<&Index>,
     code: &Code,
     left_out: &mut BTreeSet<Place>,
     catalog: &mut Catalog,
@@ -171,13 +174,12 @@ fn table(
         definitions.push(column.definition(keeps_default));
         counter(&table, column, catalog);
     }
-    let key = indexes.iter().find(|index| index.object == id && index.is_primary_key);
     let place = |name: &String| table.columns.iter().position(|column| column.name == *name);
     let key: Option<Vec<usize>> =
         key.map(|key| key.columns.iter().map(|column| place(&column.name)).collect()).unwrap_or_default();
     table.key = key.unwrap_or_default();
     let sql = format!("CREATE TABLE {} (\n  {}\n)", table_name(&table), definitions.join(",\n  "));
-    catalog.pre.push(statement(Kind::Table, &title, sql));
+    catalog.pre.push(Statement::new(Kind::Table, &title, sql));
     if table.columns.is_empty() {
         catalog.not_covered.push(format!("rows of {title}: none of its columns can be written"));
     } else {
@@ -197,8 +199,8 @@ fn put_indexes(indexes: &[&Index], left_out: &BTreeSet<Place>, catalog: &mut Cat
             index if index.is_key() => Kind::Constraint,
             _ => Kind::Index,
         };
-        catalog.post.push(statement(kind, &index.name, index.sql()));
-        let off = index.disabling().map(|sql| statement(Kind::Value, &index.name, sql));
+        catalog.post.push(Statement::new(kind, &index.name, index.sql()));
+        let off = index.disabling().map(|sql| Statement::new(Kind::Value, &index.name, sql));
         catalog.post.extend(off);
     }
 }
@@ -209,8 +211,8 @@ fn put_constraints(constraints: Vec<Constraint>, code: &Code, catalog: &mut Cata
             catalog.not_covered.push(format!("check {}: it needs code that is not covered", constraint.name));
             continue;
         }
-        let off = constraint.disabling.map(|sql| statement(Kind::Value, &constraint.name, sql));
-        catalog.post.push(statement(Kind::Constraint, &constraint.name, constraint.sql));
+        let off = constraint.disabling.map(|sql| Statement::new(Kind::Value, &constraint.name, sql));
+        catalog.post.push(Statement::new(Kind::Constraint, &constraint.name, constraint.sql));
         catalog.post.extend(off);
     }
 }
@@ -230,7 +232,9 @@ fn views(talk: &mut dyn Talk, code: &Code, catalog: &mut Catalog) -> Result<BTre
             Some(definition) => {
                 made.insert(id);
                 let setting = setting(row.is_set("uses_ansi_nulls"), row.is_set("uses_quoted_identifier"));
-                catalog.post.push(Statement { setting, ..statement(Kind::View, &title(&row), definition.to_owned()) });
+                catalog
+                    .post
+                    .push(Statement { setting, ..Statement::new(Kind::View, title(&row), definition.to_owned()) });
                 continue;
             }
         };
@@ -254,7 +258,7 @@ fn counter(table: &Table, column: &SqlColumn, catalog: &mut Catalog) {
     let check = |value: i128| format!("DBCC CHECKIDENT ({quoted}, RESEED, {value}) WITH NO_INFOMSGS");
     let (filled, empty) = (check(last), check(last + identity.increment));
     let sql = format!("IF EXISTS (SELECT 1 FROM {own}) {filled} ELSE {empty}");
-    catalog.post.push(statement(Kind::Value, &table.title(), sql));
+    catalog.post.push(Statement::new(Kind::Value, table.title(), sql));
 }
 
 /// Objects, and columns of tables, that need functions, synonyms or the like.
