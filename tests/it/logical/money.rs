@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use rusqlite::Connection;
 use sql_dump::logical::{Compression, DumpOptions, DumpSource, FolderDump};
 use tests::servers::{MariaDb, Postgres};
 
@@ -92,4 +93,30 @@ fn mariadb_totals_hold() {
     );
     let transfer = "SET @b = 1 + FLOOR(RAND() * 11999); START TRANSACTION; UPDATE a SET amount = amount - 7 WHERE id = 1; UPDATE b SET amount = amount + 7 WHERE id = @b; COMMIT;\n";
     check(&server.odbc("bank"), &|| drop(server.sql("bank", &transfer.repeat(TRANSFERS))));
+}
+
+#[test]
+fn sqlite_totals_hold() {
+    let scratch = tempfile::TempDir::new().expect("a scratch folder");
+    let file = scratch.path().join("bank.db");
+    let rows = |first: u64| {
+        format!(
+            "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {ROWS})
+             SELECT n, CASE n WHEN 1 THEN {first} ELSE 0 END, hex(zeroblob(250)) FROM c"
+        )
+    };
+    let database = Connection::open(&file).expect("a database");
+    let made = format!(
+        "PRAGMA journal_mode = wal; PRAGMA synchronous = off; CREATE TABLE a (id INTEGER PRIMARY KEY, amount INTEGER, filler TEXT);
+         CREATE TABLE b (id INTEGER PRIMARY KEY, amount INTEGER, filler TEXT); INSERT INTO a {}; INSERT INTO b {}",
+        rows(1_000_000),
+        rows(0)
+    );
+    database.execute_batch(&made).expect("tables");
+    let database = std::sync::Mutex::new(database);
+    let transfer = "BEGIN; UPDATE a SET amount = amount - 7 WHERE id = 1; UPDATE b SET amount = amount + 7 WHERE id = 1 + abs(random() % 11999); COMMIT;";
+    check(&format!("sqlite:{}", file.display()), &|| {
+        let database = database.lock().expect("one writer");
+        database.execute_batch(&transfer.repeat(TRANSFERS)).expect("transfers");
+    });
 }

@@ -33,6 +33,11 @@ const WIDE: &str = r#"
     CREATE VIEW first AS SELECT * FROM second; CREATE VIEW second AS SELECT 1 AS one;
     CREATE TRIGGER tr AFTER INSERT ON parent BEGIN INSERT INTO child VALUES (new.k); END;
     CREATE TABLE empty_one (x);
+    CREATE TABLE long_ones (t TEXT, b BLOB, "q""uoted" TEXT);
+    INSERT INTO long_ones (rowid, t, b, "q""uoted") VALUES
+      (-9223372036854775808, replace(hex(zeroblob(1000000)), '00', 'ä''\'), x'00', 'first'),
+      (-1, NULL, randomblob(3000000), char(0) || hex(zeroblob(800000))), (0, 'short', NULL, ''), (1, '', zeroblob(1048576), NULL),
+      (2, 'one byte more', zeroblob(1048577), NULL), (9223372036854775807, 'last', randomblob(2000000), '''');
 "#;
 
 fn made(scratch: &TempDir) -> String {
@@ -58,6 +63,7 @@ fn told(file: &str) -> Vec<String> {
         "SELECT * FROM plain ORDER BY id",
         r#"SELECT * FROM "odd ""table"" [x]; --" ORDER BY 1, 2"#,
         "SELECT * FROM strict_one ORDER BY 1",
+        "SELECT * FROM long_ones ORDER BY t, b",
         "SELECT * FROM child ORDER BY 1",
         "SELECT * FROM sqlite_sequence",
         "PRAGMA user_version",

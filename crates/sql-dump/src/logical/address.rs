@@ -86,7 +86,7 @@ impl Address {
     pub(super) fn origin(&self, options: &DumpOptions) -> Result<Box<dyn Origin>, LogicalError> {
         match &self.0 {
             Kind::Postgres(address) => postgres::origin(address, options),
-            Kind::Sqlite(file) => sqlite_logical::origin(file),
+            Kind::Sqlite(file) => sqlite_logical::origin(file, options),
             Kind::Odbc(string) => crate::odbc::origin(string, options),
         }
     }

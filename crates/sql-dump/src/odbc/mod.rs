@@ -76,7 +76,7 @@ pub(crate) fn origin(string: &ConnectionString, options: &DumpOptions) -> Result
         }
         Dialect::Sqlite => {
             let facts = facts(&string, "sqlite");
-            sqlite_logical::odbc_origin(opener(string, sqlite_logical::refusal)()?, facts)
+            sqlite_logical::odbc_origin(&opener(string, sqlite_logical::refusal), facts, options)
         }
         Dialect::SqlServer => {
             let facts = facts(&string, "sqlserver");

@@ -1,7 +1,7 @@
 //! What a SQLite database consists of: the statements that it keeps itself.
 
 use super::Result;
-use super::words::{literal, quoted};
+use super::words::{literal, quoted, row_number};
 use crate::logical::catalog::{Catalog, Column, Encoding, Kind, Statement, Table};
 use crate::text::TextSession;
 
@@ -91,9 +91,29 @@ fn tables(session: &mut dyn TextSession) -> Result<Vec<Table>> {
         }
         key.sort_unstable();
         let key = key.into_iter().map(|(_, place)| place).collect();
-        tables.push(Table { schema: None, name, columns, key, size: 0 });
+        let mut table = Table { schema: None, name, columns, key, size: 0 };
+        table.size = size(session, &table)?;
+        tables.push(table);
     }
     Ok(tables)
+}
+
+/// A guess at the bytes of a table: SQLite keeps no count of a table's pages or rows, but finds the ends of its row numbers at once.
+fn size(session: &mut dyn TextSession, table: &Table) -> Result<u64> {
+    const ROW: u64 = 128;
+    let Some(number) = row_number(table) else { return Ok(0) };
+    let ends = ends(session, &quoted(&table.name), number)?;
+    Ok(ends.map_or(0, |(low, high)| low.abs_diff(high).saturating_mul(ROW)))
+}
+
+/// The lowest and the highest row number, where there are rows.
+pub(super) fn ends(session: &mut dyn TextSession, table: &str, number: &str) -> Result<Option<(i64, i64)>> {
+    // Both in one query would be a scan.
+    let mut end = |order: &str| -> Result<Option<i64>> {
+        let sql = format!("SELECT {number} FROM {table} ORDER BY {number} {order} LIMIT 1");
+        Ok(session.value("read the ends of row numbers", &sql)?.parse().ok())
+    };
+    Ok(end("ASC")?.zip(end("DESC")?))
 }
 
 /// Something that the database holds, besides what a restore keeps in it.

@@ -5,8 +5,11 @@ use std::time::Duration;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::Result;
+use super::{Result, stored};
 use crate::logical::LogicalError;
+use crate::logical::catalog::Table;
+use crate::logical::chunk::RowWriter;
+use crate::logical::seam::Part;
 use crate::text::{Cells, TextSession};
 
 /// How long another program's lock is waited for.
@@ -28,7 +31,7 @@ impl EmbeddedSqlite {
     }
 }
 
-fn failed(action: &str, error: rusqlite::Error) -> LogicalError {
+pub(super) fn failed(action: &str, error: rusqlite::Error) -> LogicalError {
     let (action, code) = (action.to_owned(), error.sqlite_error_code());
     let source = Box::new(error);
     match code {
@@ -80,5 +83,9 @@ impl TextSession for EmbeddedSqlite {
             take(&cells)?;
         }
         Ok(())
+    }
+
+    fn read_stored(&mut self, table: &Table, part: Part, rows: &mut RowWriter<'_>) -> Result<bool> {
+        stored::read(&self.connection, table, part, rows)
     }
 }

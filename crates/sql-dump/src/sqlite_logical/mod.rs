@@ -7,21 +7,24 @@ mod catalog;
 mod embedded;
 mod inspect;
 mod origin;
+mod stored;
 mod target;
 mod words;
 
 use std::io;
 
+use crate::logical::dump::DumpOptions;
 use crate::logical::seam::{Facts, Origin, Target};
 use crate::logical::{Inspection, LogicalError, new_file};
-use crate::text::TextSession;
+use crate::text::{Open, TextSession};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
 /// The database in a file, read by the program itself.
-pub(crate) fn origin(file: &str) -> Result<Box<dyn Origin>> {
-    let session = embedded::EmbeddedSqlite::open(file, false)?;
-    origin::origin(Box::new(session), facts(file), true)
+pub(crate) fn origin(file: &str, options: &DumpOptions) -> Result<Box<dyn Origin>> {
+    let path = file.to_owned();
+    let open: Open = Box::new(move || Ok(Box::new(embedded::EmbeddedSqlite::open(&path, false)?)));
+    origin::origin(&open, facts(file), true, options)
 }
 
 /// The database in a file, which is made if it is not there.
@@ -45,9 +48,9 @@ pub(crate) fn make(file: &str) -> Result<()> {
     }
 }
 
-/// The same through a driver.
-pub(crate) fn odbc_origin(session: Box<dyn TextSession>, facts: Facts) -> Result<Box<dyn Origin>> {
-    origin::origin(session, facts, false)
+/// The same through a driver, on one connection: the driver has locks that all of its connections share, and a second one made it slower.
+pub(crate) fn odbc_origin(open: &Open, facts: Facts, options: &DumpOptions) -> Result<Box<dyn Origin>> {
+    origin::origin(open, facts, false, &DumpOptions { connections: 1, ..options.clone() })
 }
 
 /// The same through a driver.

@@ -26,6 +26,14 @@ pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// The name of a table's row numbers, where it has any.
+pub(super) fn row_number(table: &Table) -> Option<&'static str> {
+    // A column may have taken one of the names, hardly all.
+    let taken = |name: &str| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let hidden = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name));
+    hidden.filter(|_| table.key.is_empty())
+}
+
 impl SqliteWords {
     fn bytes(&self, name: &str) -> String {
         if self.embedded { format!("octet_length({name})") } else { format!("length(CAST({name} AS BLOB))") }
@@ -43,16 +51,13 @@ impl Words for SqliteWords {
 
     fn key(&self, table: &Table) -> Vec<KeyPart> {
         if table.key.is_empty() {
-            // A column may have taken one of the names, hardly all.
-            let taken = |name: &str| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
-            let hidden = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name));
             let part = |name: &str| KeyPart {
                 expression: name.to_owned(),
                 shown: name.to_owned(),
                 width: 24,
                 literal: as_it_is,
             };
-            return hidden.map(part).into_iter().collect();
+            return row_number(table).map(part).into_iter().collect();
         }
         let part = |column: &Column| {
             let name = quoted(&column.name);

@@ -56,6 +56,9 @@ struct LongRow {
 
 impl RowReader for PagedReader {
     fn read(&mut self, table: &Table, part: Part, rows: &mut RowWriter<'_>) -> Result<()> {
+        if self.session.read_stored(table, part, rows)? {
+            return Ok(());
+        }
         let words = self.words.clone();
         let key = words.key(table);
         let range = range(&key, part);

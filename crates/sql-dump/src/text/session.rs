@@ -1,6 +1,9 @@
 //! A connection that takes statements and delivers text, whatever is below it: an ODBC driver or the SQLite that the program carries.
 
 use crate::logical::LogicalError;
+use crate::logical::catalog::Table;
+use crate::logical::chunk::RowWriter;
+use crate::logical::seam::Part;
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
@@ -19,6 +22,11 @@ pub(crate) trait TextSession: Send {
         widths: &[usize],
         take: &mut dyn FnMut(&Cells<'_>) -> Result<()>,
     ) -> Result<()>;
+
+    /// Reads a part of a table in a way of its own that needs no text of values; false: it has none for this table.
+    fn read_stored(&mut self, _table: &Table, _part: Part, _rows: &mut RowWriter<'_>) -> Result<bool> {
+        Ok(false)
+    }
 
     /// All rows of a query on the catalog, as text; NULL is empty.
     fn rows(&mut self, action: &str, sql: &str, columns: usize) -> Result<Vec<Vec<String>>> {
