@@ -5,24 +5,29 @@
 
 /// Adds `text` with its escapes.
 pub(crate) fn escape(text: &[u8], row: &mut Vec<u8>) {
-    let mut from = 0;
-    for (at, byte) in text.iter().enumerate() {
-        let letter = match byte {
-            b'\\' => b'\\',
-            b'\t' => b't',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            // The others that COPY escapes, so that rows read through ODBC equal those read by COPY.
-            0x08 => b'b',
-            0x0c => b'f',
-            0x0b => b'v',
-            _ => continue,
-        };
-        row.extend_from_slice(&text[from..at]);
-        row.extend_from_slice(&[b'\\', letter]);
-        from = at + 1;
+    // Next to no block has anything to escape, and to see that of a whole block is a few instructions.
+    for block in text.chunks(32) {
+        if block.iter().fold(false, |found, byte| found | (*byte <= b'\r') | (*byte == b'\\')) {
+            block.iter().for_each(|byte| escape_byte(*byte, row));
+        } else {
+            row.extend_from_slice(block);
+        }
     }
-    row.extend_from_slice(&text[from..]);
+}
+
+fn escape_byte(byte: u8, row: &mut Vec<u8>) {
+    let letter = match byte {
+        b'\\' => b'\\',
+        b'\t' => b't',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        // The others that COPY escapes, so that rows read through ODBC equal those read by COPY.
+        0x08 => b'b',
+        0x0c => b'f',
+        0x0b => b'v',
+        _ => return row.push(byte),
+    };
+    row.extend_from_slice(&[b'\\', letter]);
 }
 
 /// What stands before the digits of a binary value.

@@ -57,7 +57,7 @@ impl<'a> ChunkReader<'a> {
             HashingReader { inner: from.open(&chunk.file).map_err(open)?, hasher: blake3::Hasher::new(), bytes: 0 };
         let decoder = match compression {
             "none" => Decoder::Plain(Box::new(file)),
-            "zstd" => Decoder::Zstd(Box::new(zstd::Decoder::new(file).map_err(failed)?.single_frame())),
+            "zstd" => Decoder::Zstd(Box::new(zstd::Decoder::new(file).map_err(failed)?)),
             other => return Err(LogicalError::Unsupported(format!("the dump is compressed with `{other}`"))),
         };
         Ok(Self { chunk, decoder: Some(decoder), buffer: vec![0; BUFFER], start: 0, end: 0, raw_bytes: 0 })

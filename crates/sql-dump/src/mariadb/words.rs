@@ -5,7 +5,7 @@ use crate::logical::catalog::{Column, Encoding, Table};
 use crate::logical::chunk::RowWriter;
 use crate::logical::row_text::{HEX_MARK, unescape};
 use crate::logical::rows::ChunkReader;
-use crate::text::{KeyPart, LongValue, Row, TextSession, Words, too_long};
+use crate::text::{KeyPart, LongValue, Row, Shown, TextSession, Words, too_long};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
@@ -65,13 +65,12 @@ impl Words for MariaDbWords {
         if columns.is_empty() || !columns.iter().all(|column| is_key(column) && column.limit.is_some()) {
             return Vec::new();
         }
-        let part = |column: &&Column| KeyPart {
-            expression: quoted(&column.name),
-            shown: self.value(column),
-            width: usize::try_from(column.limit.unwrap_or(0)).unwrap_or(usize::MAX),
-            literal: key_literal(column),
+        let part = |place: &usize| KeyPart {
+            expression: quoted(&table.columns[*place].name),
+            shown: Shown::Column(*place),
+            literal: key_literal(&table.columns[*place]),
         };
-        columns.iter().map(part).collect()
+        table.key.iter().map(part).collect()
     }
 
     /// Without a key InnoDB keeps rows by a hidden number; a scan of all of them returns that order, unless another index would do as well.
@@ -94,12 +93,12 @@ impl Words for MariaDbWords {
         }
     }
 
-    fn is_long(&self, column: &Column, units: usize) -> String {
-        format!("{} > {units}", length(column))
-    }
-
-    fn width(&self, column: &Column, units: usize) -> usize {
-        if column.encoding == Encoding::Binary { 2 * units } else { 4 * units }
+    fn value_up_to(&self, column: &Column, units: usize) -> String {
+        let (name, most) = (quoted(&column.name), units + 1);
+        match column.encoding {
+            Encoding::Binary => format!("HEX(LEFT({name}, {most}))"),
+            _ => format!("LEFT({name}, {most})"),
+        }
     }
 
     fn long_value(

@@ -12,7 +12,7 @@ use crate::logical::dump::DumpOptions;
 use crate::logical::format::Moment;
 use crate::logical::rows::ChunkReader;
 use crate::logical::seam::{Facts, Origin, Part, RowReader};
-use crate::text::{KeyPart, LongValue, Open, PagedReader, Refusal, Row, TextSession, Words};
+use crate::text::{KeyPart, LongValue, Open, PagedReader, Refusal, Row, Shown, TextSession, Words};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
@@ -144,7 +144,7 @@ impl Words for PostgresWords {
 
     fn key(&self, _table: &Table) -> Vec<KeyPart> {
         let literal = |text: &[u8]| format!("'{}'::tid", String::from_utf8_lossy(text));
-        vec![KeyPart { expression: "ctid".to_owned(), shown: "ctid::text".to_owned(), width: 32, literal }]
+        vec![KeyPart { expression: "ctid".to_owned(), shown: Shown::Expression("ctid::text".to_owned(), 32), literal }]
     }
 
     fn comes_in_order(&self) -> bool {
@@ -158,16 +158,13 @@ impl Words for PostgresWords {
         }
     }
 
-    fn is_long(&self, column: &Column, units: usize) -> String {
+    fn value_up_to(&self, column: &Column, units: usize) -> String {
+        let most = units + 1;
         match column.encoding {
-            Encoding::Binary => format!("octet_length({}) > {units}", quoted(&column.name)),
-            _ => format!("octet_length({}) > {units}", text(column)),
+            // encode() sets no line ends for hexadecimal digits.
+            Encoding::Binary => format!("encode(substring({} from 1 for {most}), 'hex')", quoted(&column.name)),
+            _ => format!("left({}, {most})", text(column)),
         }
-    }
-
-    fn width(&self, column: &Column, units: usize) -> usize {
-        // encode() sets no line ends for hexadecimal digits.
-        if column.encoding == Encoding::Binary { 2 * units } else { units }
     }
 
     fn long_value(

@@ -6,7 +6,7 @@ use crate::logical::catalog::{Column, Table};
 use crate::logical::chunk::RowWriter;
 use crate::logical::row_text::{escape, unescape};
 use crate::logical::rows::ChunkReader;
-use crate::text::{KeyPart, Row, TextSession, Words};
+use crate::text::{KeyPart, Row, Shown, TextSession, Words};
 
 /// Bytes of a long value that are read at once.
 const PIECE: u64 = 256 * 1024;
@@ -53,15 +53,18 @@ impl Words for SqliteWords {
         if table.key.is_empty() {
             let part = |name: &str| KeyPart {
                 expression: name.to_owned(),
-                shown: name.to_owned(),
-                width: 24,
+                shown: Shown::Expression(name.to_owned(), 24),
                 literal: as_it_is,
             };
             return row_number(table).map(part).into_iter().collect();
         }
         let part = |column: &Column| {
             let name = quoted(&column.name);
-            KeyPart { shown: format!("quote({name})"), expression: name, width: 64 * 1024, literal: as_it_is }
+            KeyPart {
+                shown: Shown::Expression(format!("quote({name})"), 64 * 1024),
+                expression: name,
+                literal: as_it_is,
+            }
         };
         table.key.iter().map(|place| part(&table.columns[*place])).collect()
     }
@@ -77,13 +80,15 @@ impl Words for SqliteWords {
         )
     }
 
-    fn is_long(&self, column: &Column, units: usize) -> String {
-        let name = quoted(&column.name);
-        format!("typeof({name}) IN ('text', 'blob') AND {} > {units}", self.bytes(&name))
+    /// A length is told without reading the value, and counted in bytes.
+    fn value_up_to(&self, column: &Column, units: usize) -> String {
+        let (name, value) = (quoted(&column.name), self.value(column));
+        let is_long = format!("typeof({name}) IN ('text', 'blob') AND {} > {units}", self.bytes(&name));
+        format!("CASE WHEN {is_long} THEN '{MARK}' ELSE {value} END")
     }
 
-    fn mark(&self) -> Option<&'static str> {
-        Some(MARK)
+    fn is_cut(&self, _column: &Column, _units: usize, text: &[u8]) -> bool {
+        text == MARK.as_bytes()
     }
 
     /// Two digits a byte, or a quote doubled.

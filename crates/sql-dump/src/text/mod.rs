@@ -10,4 +10,4 @@ pub(crate) use insert::{InsertLoader, too_long};
 pub(crate) use long_value::LongValue;
 pub(crate) use paged::{PagedReader, Row};
 pub(crate) use session::{Cells, Open, Refusal, TextSession};
-pub(crate) use words::{KeyPart, Words};
+pub(crate) use words::{KeyPart, Shown, Words};

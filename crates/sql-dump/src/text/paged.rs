@@ -1,12 +1,12 @@
 //! Reading a table page by page in the order of its key, so that a driver that keeps whole results keeps a page.
 //!
-//! A page has a bound that holds whatever the rows are: no value in it is longer than the widths that the page was asked with. Longer
-//! values are NULL in the page, and their rows are read again by key, value by value, in pieces.
+//! A page has a bound that holds whatever the rows are: no value in it is longer than the widths that the page was asked with. Rows with longer
+//! values are read again by key, value by value, in pieces.
 
 use std::sync::Arc;
 
 use super::session::{Cells, TextSession};
-use super::words::{KeyPart, Words};
+use super::words::{KeyPart, Shown, Words};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Column, Encoding, Table};
 use crate::logical::chunk::RowWriter;
@@ -51,7 +51,12 @@ struct Walk<'a> {
 /// A row that did not fit into its page.
 struct LongRow {
     at: String,
-    cells: Vec<Option<Vec<u8>>>,
+    cells: Vec<Cell>,
+}
+
+enum Cell {
+    Whole(Option<Vec<u8>>),
+    Cut,
 }
 
 impl RowReader for PagedReader {
@@ -95,20 +100,27 @@ impl Walk<'_> {
         let asked = (PAGE / widths.iter().sum::<usize>()).clamp(1, MOST_ROWS);
         let sql = self.query(after, before, asked);
         let (columns, keys) = (&self.table.columns, &self.key);
+        let shown = self.shown().count();
         let mut page = Page { rows: 0, asked, last: None };
-        let (mut line, mut long, mark) = (Vec::new(), Vec::new(), self.words.mark());
+        let (mut line, mut long) = (Vec::new(), Vec::new());
         let action = format!("read the rows of `{}`", self.title);
         let fetched = session.fetch(&action, &sql, &widths, &mut |cells| {
             page.rows += 1;
-            let (key, values) = cells.split_at(keys.len());
-            let (values, flag) = values.split_at(columns.len());
+            let (shown, rest) = cells.split_at(shown);
+            let values = &rest[..columns.len()];
             if page.rows == asked && !keys.is_empty() {
-                page.last = Some(literals(keys, key));
+                page.last = Some(literals(keys, shown, values));
             }
-            let is_mark = |cell: &Option<&[u8]>| mark.is_some() && *cell == mark.map(str::as_bytes);
-            if flag.first().is_some_and(|flag| *flag == Some(b"1")) || values.iter().any(is_mark) {
-                let at = if keys.is_empty() { by_number(before + page.rows - 1) } else { by_key(keys, key) };
-                long.push(LongRow { at, cells: values.iter().map(|cell| cell.map(<[u8]>::to_vec)).collect() });
+            if columns.iter().zip(values).any(|(column, cell)| self.is_cut(column, *cell)) {
+                let at = match keys.is_empty() {
+                    true => by_number(before + page.rows - 1),
+                    false => by_key(keys, &literals(keys, shown, values)),
+                };
+                let cell = |(column, cell): (&Column, &Option<&[u8]>)| match self.is_cut(column, *cell) {
+                    true => Cell::Cut,
+                    false => Cell::Whole(cell.map(<[u8]>::to_vec)),
+                };
+                long.push(LongRow { at, cells: columns.iter().zip(values).map(cell).collect() });
                 return Ok(());
             }
             line.clear();
@@ -123,13 +135,16 @@ impl Walk<'_> {
         Ok(page)
     }
 
-    fn unlimited(&self) -> impl Iterator<Item = &Column> {
-        self.table.columns.iter().filter(|column| column.limit.is_none())
+    fn is_cut(&self, column: &Column, cell: Option<&[u8]>) -> bool {
+        column.limit.is_none() && cell.is_some_and(|text| self.words.is_cut(column, self.units, text))
     }
 
-    /// The columns for which a page has a flag: those whose long values are marked need none.
-    fn flagged(&self) -> impl Iterator<Item = &Column> {
-        self.unlimited().filter(|_| self.words.mark().is_none())
+    /// What a page has of the key besides the columns.
+    fn shown(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.key.iter().filter_map(|part| match &part.shown {
+            Shown::Expression(expression, width) => Some((expression.as_str(), *width)),
+            Shown::Column(_) => None,
+        })
     }
 
     fn widths(&self) -> Vec<usize> {
@@ -137,27 +152,19 @@ impl Walk<'_> {
             Some(limit) => usize::try_from(limit).unwrap_or(PAGE),
             None => self.words.width(column, self.units),
         };
-        let key = self.key.iter().map(|part| part.width);
-        let flag = self.flagged().next().map(|_| 1);
-        key.chain(self.table.columns.iter().map(width)).chain(flag).collect()
+        let widths: Vec<usize> =
+            self.shown().map(|(_, width)| width).chain(self.table.columns.iter().map(width)).collect();
+        // A table without columns has rows all the same.
+        if widths.is_empty() { vec![1] } else { widths }
     }
 
     fn query(&self, after: Option<&[String]>, before: usize, asked: usize) -> String {
-        let units = self.units;
-        let long = self.words.mark().map_or("NULL".to_owned(), |mark| format!("'{mark}'"));
         let value = |column: &Column| match column.limit {
             Some(_) => self.words.value(column),
-            None => {
-                let (is_long, value) = (self.words.is_long(column, units), self.words.value(column));
-                format!("CASE WHEN {is_long} THEN {long} ELSE {value} END")
-            }
+            None => self.words.value_up_to(column, self.units),
         };
-        let mut list: Vec<String> = self.key.iter().map(|part| part.shown.clone()).collect();
-        list.extend(self.table.columns.iter().map(value));
-        let long: Vec<String> = self.flagged().map(|column| self.words.is_long(column, units)).collect();
-        if !long.is_empty() {
-            list.push(format!("CASE WHEN {} THEN 1 ELSE 0 END", long.join(" OR ")));
-        }
+        let shown = self.shown().map(|(expression, _)| expression.to_owned());
+        let mut list: Vec<String> = shown.chain(self.table.columns.iter().map(value)).collect();
         if list.is_empty() {
             list.push("1".to_owned());
         }
@@ -183,13 +190,16 @@ impl Walk<'_> {
             if n > 0 {
                 rows.piece(b"\t")?;
             }
-            if column.limit.is_none() && cell.as_deref() == self.words.mark().map(str::as_bytes) {
-                let written = self.words.long_value(session, &place, column, rows);
-                written.map_err(|error| error.about(&self.title))?;
-            } else {
-                let mut field = Vec::new();
-                encode_one(column.encoding, cell.as_deref(), &mut field);
-                rows.piece(&field)?;
+            match cell {
+                Cell::Cut => {
+                    let written = self.words.long_value(session, &place, column, rows);
+                    written.map_err(|error| error.about(&self.title))?;
+                }
+                Cell::Whole(value) => {
+                    let mut field = Vec::new();
+                    encode_one(column.encoding, value.as_deref(), &mut field);
+                    rows.piece(&field)?;
+                }
             }
         }
         rows.end_row()
@@ -237,12 +247,19 @@ fn greater(key: &[KeyPart], last: &[String]) -> String {
     }
 }
 
-fn literals(key: &[KeyPart], cells: &Cells<'_>) -> Vec<String> {
+/// The literals for the key of a row, of which a page shows some parts apart.
+fn literals(key: &[KeyPart], shown: &Cells<'_>, values: &Cells<'_>) -> Vec<String> {
+    let mut shown = shown.iter();
+    let cell = |part: &KeyPart| match part.shown {
+        Shown::Column(place) => values[place],
+        Shown::Expression(..) => shown.next().copied().flatten(),
+    };
+    let cells: Vec<Option<&[u8]>> = key.iter().map(cell).collect();
     key.iter().zip(cells).map(|(part, cell)| (part.literal)(cell.unwrap_or_default())).collect()
 }
 
-fn by_key(key: &[KeyPart], cells: &Cells<'_>) -> String {
-    let equal = key.iter().zip(literals(key, cells)).map(|(part, value)| format!("{} = {value}", part.expression));
+fn by_key(key: &[KeyPart], values: &[String]) -> String {
+    let equal = key.iter().zip(values).map(|(part, value)| format!("{} = {value}", part.expression));
     format!(" WHERE {}", equal.collect::<Vec<_>>().join(" AND "))
 }
 

@@ -3,7 +3,7 @@
 use super::paged::Row;
 use super::session::TextSession;
 use crate::logical::LogicalError;
-use crate::logical::catalog::{Column, Table};
+use crate::logical::catalog::{Column, Encoding, Table};
 use crate::logical::chunk::RowWriter;
 use crate::logical::rows::ChunkReader;
 
@@ -13,12 +13,17 @@ type Result<T> = std::result::Result<T, LogicalError>;
 pub(crate) struct KeyPart {
     /// The expression that orders rows; a column or something hidden, such as SQLite's `rowid`.
     pub(crate) expression: String,
-    /// The expression that has its text.
-    pub(crate) shown: String,
-    /// The most bytes of its text.
-    pub(crate) width: usize,
+    pub(crate) shown: Shown,
     /// Writes the literal for a text of it.
     pub(crate) literal: fn(&[u8]) -> String,
+}
+
+/// Where a page has the text of a part of the key.
+pub(crate) enum Shown {
+    /// In a column of the table, whose value is not cut.
+    Column(usize),
+    /// In an expression with so many bytes at most.
+    Expression(String, usize),
 }
 
 /// How a dialect says things.
@@ -41,14 +46,21 @@ pub(crate) trait Words: Send + Sync {
     }
     /// The expression that has a column's value as text.
     fn value(&self, column: &Column) -> String;
-    /// The condition for a value, of a type that sets no limit, that is longer than so many units of the dialect's own.
-    fn is_long(&self, column: &Column, units: usize) -> String;
-    /// What stands for a long value in a page, where the dialect has a text that is no value's.
-    fn mark(&self) -> Option<&'static str> {
-        None
+    /// The same for a type that sets no limit; where the value has more than `units` units, something that [`is_cut`](Self::is_cut) tells apart.
+    ///
+    /// Units are bytes of binary values, and characters of others.
+    fn value_up_to(&self, column: &Column, units: usize) -> String;
+    /// Whether a text of [`value_up_to`](Self::value_up_to) stands for a longer value: by itself, one unit more.
+    fn is_cut(&self, column: &Column, units: usize, text: &[u8]) -> bool {
+        match column.encoding {
+            Encoding::Binary => text.len() > 2 * units,
+            _ => text.len() > units && characters(text) > units,
+        }
     }
-    /// The most bytes of text that a value of so many units has.
-    fn width(&self, column: &Column, units: usize) -> usize;
+    /// The most bytes of such a text.
+    fn width(&self, column: &Column, units: usize) -> usize {
+        (units + 1) * if column.encoding == Encoding::Binary { 2 } else { 4 }
+    }
     /// Writes the value of a column that is too long for a page. `at` finds its row.
     fn long_value(
         &self,
@@ -63,4 +75,9 @@ pub(crate) trait Words: Send + Sync {
     fn load_long(&self, session: &mut dyn TextSession, table: &Table, chunk: &mut ChunkReader<'_>) -> Result<()>;
     /// Begins a transaction that writes.
     fn begin(&self) -> &'static str;
+}
+
+/// The characters of a text in UTF-8.
+fn characters(text: &[u8]) -> usize {
+    text.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
