@@ -115,6 +115,6 @@ fn data_that_a_dump_does_not_hold_makes_it_incomplete() {
         .execute_batch("CREATE VIRTUAL TABLE found USING fts5 (text); INSERT INTO found VALUES ('lost')")
         .expect("made");
     let seen = bench.ok("inspect sqlite:@app.db");
-    assert!(seen.stderr.contains("not in the dump") && seen.stderr.contains("found"), "{seen:#?}");
-    bench.refused("dump sqlite:@app.db @dump", 3, &["not in the dump", "found"]);
+    assert!(seen.stderr.contains("not in the logical dump") && seen.stderr.contains("found"), "{seen:#?}");
+    bench.refused("dump sqlite:@app.db @dump", 3, &["not in the logical dump", "found"]);
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use tests::program::{Program, finish};
 use tests::servers::{MariaDb, Postgres};
 use tests::{Fault, JournalMode, SampleSiteOptions, ServedDatabase, ServiceName};
 
@@ -288,4 +289,33 @@ fn a_server_that_refuses_or_is_gone_is_told_and_nothing_is_stopped() {
     assert!(ran.stderr.contains("failed to read the password in"), "{ran:#?}");
     // What only reads snapshots needs no database.
     assert_eq!(test.run(&["verify"]).code, 0);
+}
+
+#[test]
+fn a_dump_of_several_moments_is_told_as_one() {
+    let (scratch, server) = (tempfile::tempdir().expect("a scratch folder"), MariaDb::start());
+    server.create("shop");
+    server.sql("shop", "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE log (id int PRIMARY KEY) ENGINE = MyISAM");
+    let folder = scratch.path().join("dump").display().to_string();
+    let ran = Program::build().run(["database", "dump", &server.odbc("shop"), &folder]);
+    assert_eq!(ran.code, 3, "{ran:#?}");
+    assert!(ran.stdout.contains("not all of one moment"), "{ran:#?}");
+    assert!(ran.stderr.contains("table log has no part in the moment"), "{ran:#?}");
+}
+
+/// unixODBC writes a zero behind what it lists of a driver. glibc's checked allocator sees it when that memory is freed.
+#[cfg(target_env = "gnu")]
+#[test]
+fn listing_drivers_stays_within_its_memory() {
+    let program = Program::build();
+    let checked = |args: &[&str]| {
+        let mut command = program.command(args);
+        command.env("LD_PRELOAD", "libc_malloc_debug.so.0").env("MALLOC_CHECK_", "3");
+        finish(command.spawn().expect("the program starts")).expect("its output")
+    };
+    let ran = checked(&["database", "inspect", "Driver={MariaDB Unicode};Server=127.0.0.1;Port=1;Database=x"]);
+    assert_eq!(ran.code, 14, "{ran:#?}");
+    assert!(!ran.stderr.contains("cannot be preloaded"), "{ran:#?}");
+    let ran = checked(&["database", "inspect", "Driver=none such;Database=x"]);
+    assert!(ran.stderr.contains("MariaDB Unicode"), "it lists what there is: {ran:#?}");
 }

@@ -157,6 +157,14 @@ fn boxed<'a>(
     }
 }
 
+/// Waits until the server has written what was put into it, which it does for long afterwards.
+fn come_to_rest(server: &MariaDb) {
+    server.sql("from", "SET GLOBAL innodb_max_dirty_pages_pct = 0, GLOBAL innodb_max_dirty_pages_pct_lwm = 0");
+    let dirty = "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'Innodb_buffer_pool_pages_dirty'";
+    let is_clean = || (server.sql("from", dirty).trim().parse::<u64>().ok()? < 100).then_some(());
+    let _ = tests::poll_until(Duration::from_secs(120), is_clean);
+}
+
 fn mariadb(program: &Path, place: &Path, rounds: usize, rows: usize) -> Measured<()> {
     let server = MariaDb::start();
     server.create("from");
@@ -167,17 +175,26 @@ fn mariadb(program: &Path, place: &Path, rounds: usize, rows: usize) -> Measured
            '2024-01-01' + INTERVAL seq SECOND, INSERT(MD5(seq), 9, 0, '-'), UNHEX(MD5(seq * 3)), seq % 1000 FROM seq_1_to_{rows};
          ALTER TABLE mixed ADD INDEX by_name (name); ANALYZE TABLE mixed"
     ));
+    come_to_rest(&server);
     let (zst, tsv, sql) = (place.join("maria-zst"), place.join("maria-tsv"), place.join("maria.sql"));
-    let (zst_text, tsv_text, sql_text) = (text(&zst), text(&tsv), text(&sql));
+    let (zst_text, tsv_text) = (text(&zst), text(&tsv));
+    let compressed = place.join("maria.sql.zst");
     let from = server.odbc("from");
+    // Ours are on the disk when it ends, so theirs have to be.
+    let dump = |to: &Path, through: &str| {
+        let mut client = server.client("mariadb-dump");
+        client.args(["--single-transaction", "--hex-blob", "from"]);
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("to=$0; \"$@\" {through} > \"$to\" && sync \"$to\"")).arg(to);
+        command.arg(client.get_program()).args(client.get_args());
+        command.envs(client.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    };
     let ways = [
-        boxed("mariadb-dump", None, &sql, || {
-            let mut command = server.client("mariadb-dump");
-            command.args(["--single-transaction", "--hex-blob", "--result-file", &sql_text, "from"]);
-            command
-        }),
+        boxed("mariadb-dump, synced", None, &sql, || dump(&sql, "")),
         boxed("ours, plain", Some((0, 0.8)), &tsv, || ours(program, &["dump", &from, &tsv_text, "plain"])),
-        boxed("ours, zstd", Some((0, 0.8)), &zst, || ours(program, &["dump", &from, &zst_text])),
+        boxed("mariadb-dump | zstd -3, synced", None, &compressed, || dump(&compressed, "| zstd -q -3")),
+        boxed("ours, zstd", Some((2, 0.8)), &zst, || ours(program, &["dump", &from, &zst_text])),
     ];
     println!("\nMariaDB");
     measure(&ways, rounds)?;

@@ -1,4 +1,4 @@
-//! PostgreSQL by COPY.
+//! PostgreSQL by COPY, and through the ODBC driver.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -46,6 +46,17 @@ fn everything_comes_back() {
     );
     restore_from(&place, &server.address("to"));
     // The policy is what the report names as not covered; everything else is the same to the program that knows best.
+    server.sql("from", "DROP POLICY mine ON public.plain");
+    super::same_lines(&stock_dump(&server, "from"), &stock_dump(&server, "to"));
+}
+
+#[test]
+fn everything_comes_back_through_the_driver() {
+    let server = server();
+    server.sql("from", WIDE);
+    let (_scratch, place) = folder();
+    dump_to(&server.odbc("PostgreSQL Unicode", "from"), &place, &DumpOptions::default());
+    restore_from(&place, &server.odbc("PostgreSQL Unicode", "to"));
     server.sql("from", "DROP POLICY mine ON public.plain");
     super::same_lines(&stock_dump(&server, "from"), &stock_dump(&server, "to"));
 }

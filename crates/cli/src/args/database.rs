@@ -50,7 +50,7 @@ pub(crate) struct DatabaseDumpArgs {
     #[arg(long)]
     pub(crate) plain: bool,
     /// Read with this many connections at a time
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
     pub(crate) connections: u8,
     /// Have SQL Server back the database up to this file, which is the server's and must not be there
     #[arg(long, value_name = "FILE", conflicts_with_all = ["folder", "plain", "connections"])]

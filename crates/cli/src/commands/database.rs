@@ -110,35 +110,31 @@ fn dump(args: &DatabaseDumpArgs, cancel: Cancel) -> Result<Answer, CommandError>
         report
             .not_covered
             .iter()
-            .map(|what| Finding::new(Gravity::Note, Cause::Database, format!("not in the dump: {what}"))),
+            .map(|what| Finding::new(Gravity::Note, Cause::Database, format!("not in the logical dump: {what}"))),
     );
     let left = |what: &String| Finding::new(Gravity::Warning, Cause::Database, format!("left on the server: {what}"));
     findings.extend(report.left_behind.iter().map(left));
     let moment = &report.manifest.moment;
-    let outside = |table: &String| {
-        let message = format!("table {table} has no part in the moment: it may be older or newer");
-        Finding::new(Gravity::Warning, Cause::Database, message)
-    };
-    findings.extend(moment.exceptions.iter().map(outside));
-    findings.extend(report.lost.iter().map(lost));
+    let weaker = report.weaker();
+    findings.extend(weaker.iter().map(|why| Finding::new(Gravity::Warning, Cause::Database, why.clone())));
     let rows: u64 = report.manifest.tables.iter().map(|table| table.rows).sum();
     let tables = report.manifest.tables.len() as u64;
     let text = format!(
-        "Dumped {} with {} into `{}`, all of one moment: {}.\n",
+        "Dumped {} with {} into `{}`, {} of one moment: {}.\n",
         human::count(tables, "table", "tables"),
         human::count(rows, "row", "rows"),
         folder.display(),
+        if moment.one_snapshot { "all" } else { "not all" },
         moment.pinned_by
     );
     let result = json!({ "folder": folder.display().to_string(), "tables": tables, "rows": rows, "moment": moment.id });
-    let is_whole = moment.exceptions.is_empty() && moment.one_snapshot && report.lost.is_empty();
-    let exit = if is_whole { Exit::DONE } else { Exit::INCOMPLETE };
+    let exit = if weaker.is_empty() { Exit::DONE } else { Exit::INCOMPLETE };
     Ok(Answer::new(text, result).with(findings).exit(exit))
 }
 
 /// Data that a dump does not hold.
 fn lost(what: &String) -> Finding {
-    Finding::new(Gravity::Warning, Cause::Database, format!("not in the dump: {what}"))
+    Finding::new(Gravity::Warning, Cause::Database, format!("not in the logical dump: {what}"))
 }
 
 /// A dump is made in a folder of its own: one that holds something is somebody's.

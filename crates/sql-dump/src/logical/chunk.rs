@@ -1,8 +1,10 @@
 //! Writing rows: counted, hashed, cut into chunks, compressed on a thread of their own.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use xxhash_rust::xxh3::Xxh3;
@@ -37,13 +39,18 @@ impl Compression {
     }
 }
 
-/// Where the chunks of one table go, and how many there are already. Shared by all connections that read it.
+/// Chunks of a table that are still being made durable while rows of the next ones are read.
+const ENDING: usize = 4;
+
+/// Where the chunks of one table go, and those that are there already. Shared by all connections that read it.
 #[derive(Debug)]
 pub(crate) struct TableFiles<'a> {
     sink: Option<&'a dyn DumpSink>,
     compression: Compression,
     stem: String,
     next: AtomicU32,
+    ending: Mutex<VecDeque<EndingChunk>>,
+    chunks: Mutex<Vec<Chunk>>,
     stop: &'a Stop<'a>,
 }
 
@@ -59,12 +66,45 @@ impl<'a> TableFiles<'a> {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' };
         let name: String = title.chars().map(plain).take(60).collect();
         let stem = format!("data/{place:05}-{name}");
-        Self { sink: Some(sink), compression, stem, next: AtomicU32::new(0), stop }
+        Self { sink: Some(sink), compression, stem, ..Self::none(stop) }
     }
 
     /// No files: rows are only counted and hashed.
     pub(crate) fn none(stop: &'a Stop<'a>) -> Self {
-        Self { sink: None, compression: Compression::None, stem: String::new(), next: AtomicU32::new(0), stop }
+        Self {
+            sink: None,
+            compression: Compression::None,
+            stem: String::new(),
+            next: AtomicU32::new(0),
+            ending: Mutex::default(),
+            chunks: Mutex::default(),
+            stop,
+        }
+    }
+
+    /// All chunks, durable.
+    pub(crate) fn finish(self) -> Result<Vec<Chunk>, LogicalError> {
+        self.settle(0)?;
+        let mut chunks = self.chunks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        chunks.sort_by(|a, b| a.file.cmp(&b.file));
+        Ok(chunks)
+    }
+
+    fn end(&self, chunk: EndingChunk) -> Result<(), LogicalError> {
+        lock(&self.ending).push_back(chunk);
+        self.settle(ENDING)
+    }
+
+    /// Waits for the oldest chunks until so many are left.
+    fn settle(&self, most: usize) -> Result<(), LogicalError> {
+        loop {
+            let mut ending = lock(&self.ending);
+            let oldest = if ending.len() > most { ending.pop_front() } else { None };
+            drop(ending);
+            let Some(oldest) = oldest else { return Ok(()) };
+            let chunk = oldest.end()?;
+            lock(&self.chunks).push(chunk);
+        }
     }
 
     fn next_name(&self) -> String {
@@ -84,7 +124,6 @@ pub(crate) struct RowWriter<'a> {
     rows: u64,
     row_hash: RowHash,
     total: Total,
-    chunks: Vec<Chunk>,
 }
 
 /// Rows and their sum.
@@ -112,14 +151,25 @@ impl<'a> RowWriter<'a> {
             rows: 0,
             row_hash: RowHash::default(),
             total: Total::default(),
-            chunks: Vec::new(),
         }
     }
 
     /// Takes one row with its line end.
     pub(crate) fn row(&mut self, line: &[u8]) -> Result<(), LogicalError> {
-        self.row_hash.add_row(&line[..line.len() - 1]);
-        self.block.extend_from_slice(line);
+        self.write_row(|block| {
+            block.extend_from_slice(line);
+            Ok(())
+        })
+    }
+
+    /// Takes one row with its line end, which `write` adds to what it is given.
+    pub(crate) fn write_row(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), LogicalError>,
+    ) -> Result<(), LogicalError> {
+        let begin = self.block.len();
+        write(&mut self.block)?;
+        self.row_hash.add_row(&self.block[begin..self.block.len() - 1]);
         self.rows += 1;
         if self.block.len() < BLOCK { Ok(()) } else { self.pass_on() }
     }
@@ -144,10 +194,10 @@ impl<'a> RowWriter<'a> {
         if self.block.len() < BLOCK { Ok(()) } else { self.pass_on() }
     }
 
-    /// Ends the last chunk; returns all of them with what they hold.
-    pub(crate) fn finish(mut self) -> Result<(Total, Vec<Chunk>), LogicalError> {
+    /// Ends the last chunk; returns what all of them hold.
+    pub(crate) fn finish(mut self) -> Result<Total, LogicalError> {
         self.end_chunk()?;
-        Ok((self.total, self.chunks))
+        Ok(self.total)
     }
 
     /// Between two rows: passes the block on, and begins a new chunk when this one is large.
@@ -178,19 +228,40 @@ impl<'a> RowWriter<'a> {
         }
         self.total.add(Total { rows: self.rows, row_hash: self.row_hash });
         if let Some(open) = self.open.take() {
-            let file = open.file.clone();
-            let (bytes, blake3) = open.end()?;
             let (rows, raw_bytes, row_hash) = (self.rows, self.raw_bytes, self.row_hash);
-            self.chunks.push(Chunk { file, rows, raw_bytes, bytes, blake3, row_hash });
+            self.files.end(EndingChunk { open: open.close(), rows, raw_bytes, row_hash })?;
         }
         (self.rows, self.raw_bytes, self.row_hash) = (0, 0, RowHash::default());
         Ok(())
     }
 }
 
+/// A chunk that has all of its rows.
+#[derive(Debug)]
+struct EndingChunk {
+    open: OpenChunk,
+    rows: u64,
+    raw_bytes: u64,
+    row_hash: RowHash,
+}
+
+impl EndingChunk {
+    /// Waits until it is durable.
+    fn end(mut self) -> Result<Chunk, LogicalError> {
+        let (bytes, blake3) = self.open.join()?;
+        let Self { open, rows, raw_bytes, row_hash } = self;
+        Ok(Chunk { file: open.file, rows, raw_bytes, bytes, blake3, row_hash })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 type Ended = io::Result<(u64, String)>;
 
 /// A chunk that is being compressed and written by a thread of its own, at most two blocks behind.
+#[derive(Debug)]
 struct OpenChunk {
     file: String,
     blocks: Option<SyncSender<Vec<u8>>>,
@@ -225,8 +296,10 @@ impl OpenChunk {
         if sent { Ok(()) } else { self.join().map(|_| ()) }
     }
 
-    fn end(mut self) -> Result<(u64, String), LogicalError> {
-        self.join()
+    /// Nothing more comes.
+    fn close(mut self) -> Self {
+        self.blocks = None;
+        self
     }
 
     fn join(&mut self) -> Result<(u64, String), LogicalError> {

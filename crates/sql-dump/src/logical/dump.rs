@@ -10,7 +10,7 @@ use super::address::Address;
 use super::catalog::{Catalog, Statement, Table};
 use super::chunk::{Compression, RowWriter, TableFiles, Total};
 use super::error::LogicalError;
-use super::format::{CATALOG, Chunk, FORMAT, FileEntry, Manifest, Moment, TableEntry};
+use super::format::{CATALOG, FORMAT, FileEntry, Manifest, Moment, TableEntry};
 use super::seam::{Held, Origin, Part, RowReader};
 use super::store::{DumpSink, MANIFEST};
 use super::work::{Stop, in_parallel};
@@ -31,7 +31,8 @@ pub struct DumpOptions {
 
 impl Default for DumpOptions {
     fn default() -> Self {
-        Self { connections: 2, cancel: Cancel::default(), compression: Compression::Zstd(3), shared_snapshot: true }
+        // While one waits for the server's disk, or the driver for a page, another one is at work.
+        Self { connections: 4, cancel: Cancel::default(), compression: Compression::Zstd(3), shared_snapshot: true }
     }
 }
 
@@ -46,6 +47,25 @@ pub struct DumpReport {
     pub lost: Vec<String>,
     /// What the dump could not remove from the server, one line each.
     pub left_behind: Vec<String>,
+}
+
+impl DumpReport {
+    /// Why the dump is weaker than a whole one of one moment, a line each; none where it is not.
+    pub fn weaker(&self) -> Vec<String> {
+        let moment = &self.manifest.moment;
+        weaker(&moment.exceptions, moment.one_snapshot, &self.lost)
+    }
+}
+
+/// Why a dump is weaker than asked for: its moment does not hold for some tables, or it lacks data.
+pub(crate) fn weaker(exceptions: &[String], one_snapshot: bool, lost: &[String]) -> Vec<String> {
+    let outside = |table: &String| format!("table {table} has no part in the moment: it may be older or newer");
+    let without = |data: &String| format!("not in the logical dump: {data}");
+    let mut weaker: Vec<String> = exceptions.iter().map(outside).chain(lost.iter().map(without)).collect();
+    if !one_snapshot {
+        weaker.push("the database cannot hold one moment for all its tables".to_owned());
+    }
+    weaker
 }
 
 /// A dump whose connections stand.
@@ -180,22 +200,18 @@ fn read_all(
     let stop = Stop::new(cancel);
     let files = |(place, table): (usize, &Table)| TableFiles::new(sink, compression, place, &table.title(), &stop);
     let files: Vec<TableFiles<'_>> = tables.iter().enumerate().map(files).collect();
-    let read: Vec<Mutex<(Total, Vec<Chunk>)>> = tables.iter().map(|_| Mutex::default()).collect();
+    let totals: Vec<Mutex<Total>> = tables.iter().map(|_| Mutex::default()).collect();
     in_parallel(readers, work, &stop, |reader, (place, part)| {
         let mut rows = RowWriter::new(&files[place]);
         reader.read(&tables[place], part, &mut rows)?;
-        let (total, chunks) = rows.finish()?;
-        let mut sum = read[place].lock().expect("no thread panics while it adds up");
-        sum.0.add(total);
-        sum.1.extend(chunks);
+        totals[place].lock().expect("no thread panics while it adds up").add(rows.finish()?);
         Ok(())
     })?;
-    let entry = |(table, sum): (&Table, Mutex<(Total, Vec<Chunk>)>)| {
-        let (total, mut chunks) = sum.into_inner().expect("no thread panics while it adds up");
-        chunks.sort_by(|a, b| a.file.cmp(&b.file));
-        TableEntry { name: table.title(), rows: total.rows, row_hash: total.row_hash, chunks }
+    let entry = |((table, total), files): ((&Table, Mutex<Total>), TableFiles<'_>)| {
+        let total = total.into_inner().expect("no thread panics while it adds up");
+        Ok(TableEntry { name: table.title(), rows: total.rows, row_hash: total.row_hash, chunks: files.finish()? })
     };
-    Ok(tables.iter().zip(read).map(entry).collect())
+    tables.iter().zip(totals).zip(files).map(entry).collect()
 }
 
 /// The catalog as data, which a restore reads, and as two scripts, for people and native tools.

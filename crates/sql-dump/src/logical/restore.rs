@@ -204,7 +204,7 @@ fn compare(
     in_parallel(loaders, work, &stop, |loader, (place, part)| {
         let mut rows = RowWriter::new(&files);
         loader.read(&tables[place], part, &mut rows)?;
-        let (total, _) = rows.finish()?;
+        let total = rows.finish()?;
         sums[place].lock().expect("no thread panics while it adds up").add(total);
         Ok(())
     })?;

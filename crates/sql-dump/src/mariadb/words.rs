@@ -9,9 +9,6 @@ use crate::text::{KeyPart, LongValue, Row, Shown, TextSession, Words, too_long};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
-/// Units (characters or bytes) of a long value that are read at once.
-const PIECE: u64 = 128 * 1024;
-
 pub(super) struct MariaDbWords;
 
 pub(super) fn quoted(name: &str) -> String {
@@ -109,11 +106,11 @@ impl Words for MariaDbWords {
         rows: &mut RowWriter<'_>,
     ) -> Result<()> {
         let (name, is_binary) = (quoted(&column.name), column.encoding == Encoding::Binary);
-        let piece = |from: u64| {
-            let piece = format!("SUBSTRING({name}, {from}, {PIECE})");
+        let piece = |from: u64, units: u64| {
+            let piece = format!("SUBSTRING({name}, {from}, {units})");
             if is_binary { format!("HEX({piece})") } else { piece }
         };
-        LongValue { is_binary, length: length(column), piece: &piece, units: PIECE }.read(session, row, rows)
+        LongValue { is_binary, length: length(column), piece: &piece }.read(session, row, rows)
     }
 
     fn literal(&self, column: &Column, field: &[u8], sql: &mut Vec<u8>) {

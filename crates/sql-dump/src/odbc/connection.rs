@@ -17,15 +17,19 @@ type Result<T> = std::result::Result<T, LogicalError>;
 const ROW_SET: usize = 2 << 20;
 const LOGIN_SECONDS: u32 = 15;
 
+type RowSet = ColumnarBuffer<CharColumn>;
+
 pub(super) struct OdbcConnection {
     link: ByteLink,
+    /// The buffer of the last query with the widths that it was made for: pages come by the hundred, and a new one is cleared each time.
+    spare: Option<(Vec<usize>, RowSet)>,
     refusal: fn(&str, i32) -> Refusal,
 }
 
 impl OdbcConnection {
     pub(super) fn open(string: &ConnectionString, refusal: fn(&str, i32) -> Refusal) -> Result<Self> {
         let link = ByteLink::open(string, LOGIN_SECONDS).map_err(|why| no_connection(string, why))?;
-        Ok(Self { link, refusal })
+        Ok(Self { link, spare: None, refusal })
     }
 
     fn connection(&self) -> &Connection<'static> {
@@ -49,6 +53,40 @@ impl OdbcConnection {
             Refusal::Other => LogicalError::Failed { action, source },
         }
     }
+
+    /// Returns the buffer that it used, which is the one that it was given, if any.
+    fn fetch_with(
+        &self,
+        buffer: Option<RowSet>,
+        action: &str,
+        sql: &str,
+        widths: &[usize],
+        take: &mut dyn FnMut(&Cells<'_>) -> Result<()>,
+    ) -> Result<Option<RowSet>> {
+        let failed = |error: Error| self.failed(action, &error);
+        let Some(mut cursor) = self.connection().execute(sql, (), None).map_err(failed)? else { return Ok(None) };
+        let columns = cursor.num_result_cols().map_err(failed)?;
+        if usize::try_from(columns).ok() != Some(widths.len()) {
+            let source = format!("the driver delivers {columns} columns, not {}", widths.len()).into();
+            return Err(LogicalError::Failed { action: action.to_owned(), source });
+        }
+        let mut cursor = cursor.bind_buffer(buffer.unwrap_or_else(|| row_set(widths))).map_err(failed)?;
+        while let Some(batch) = cursor.fetch().map_err(failed)? {
+            let columns: Vec<_> = (0..widths.len()).map(|n| batch.column(n)).collect();
+            // Some drivers cut a value and return success, so the lengths are looked at whatever the return code was.
+            if let Some(n) = columns.iter().position(|column| column.has_truncated_values().is_some()) {
+                let (table, column) = (action.to_owned(), format!("column {} of the result", n + 1));
+                return Err(LogicalError::Cut { table, column });
+            }
+            let mut cells: Vec<Option<&[u8]>> = Vec::with_capacity(widths.len());
+            for row in 0..batch.num_rows() {
+                cells.clear();
+                cells.extend(columns.iter().map(|column| column.get(row)));
+                take(&cells)?;
+            }
+        }
+        cursor.unbind().map(|(_, buffer)| Some(buffer)).map_err(failed)
+    }
 }
 
 impl TextSession for OdbcConnection {
@@ -70,35 +108,18 @@ impl TextSession for OdbcConnection {
         widths: &[usize],
         take: &mut dyn FnMut(&Cells<'_>) -> Result<()>,
     ) -> Result<()> {
-        let cursor = self.connection().execute(sql, (), None).map_err(|error| self.failed(action, &error))?;
-        let Some(mut cursor) = cursor else { return Ok(()) };
-        let columns = cursor.num_result_cols().map_err(|error| self.failed(action, &error))?;
-        if usize::try_from(columns).ok() != Some(widths.len()) {
-            let source = format!("the driver delivers {columns} columns, not {}", widths.len()).into();
-            return Err(LogicalError::Failed { action: action.to_owned(), source });
-        }
-        let row: usize = widths.iter().map(|width| width + 9).sum();
-        let rows = (ROW_SET / row).clamp(1, 2000);
-        let bound =
-            |(n, width): (usize, &usize)| (u16::try_from(n + 1).unwrap_or(u16::MAX), CharColumn::new(rows, *width));
-        let buffer = ColumnarBuffer::new(widths.iter().enumerate().map(bound).collect());
-        let mut cursor = cursor.bind_buffer(buffer).map_err(|error| self.failed(action, &error))?;
-        while let Some(batch) = cursor.fetch().map_err(|error| self.failed(action, &error))? {
-            let columns: Vec<_> = (0..widths.len()).map(|n| batch.column(n)).collect();
-            // Some drivers cut a value and return success, so the lengths are looked at whatever the return code was.
-            if let Some(n) = columns.iter().position(|column| column.has_truncated_values().is_some()) {
-                let (table, column) = (action.to_owned(), format!("column {} of the result", n + 1));
-                return Err(LogicalError::Cut { table, column });
-            }
-            let mut cells: Vec<Option<&[u8]>> = Vec::with_capacity(widths.len());
-            for row in 0..batch.num_rows() {
-                cells.clear();
-                cells.extend(columns.iter().map(|column| column.get(row)));
-                take(&cells)?;
-            }
-        }
+        let spare = self.spare.take().filter(|(made_for, _)| made_for == widths);
+        let buffer = self.fetch_with(spare.map(|(_, buffer)| buffer), action, sql, widths, take)?;
+        self.spare = buffer.map(|buffer| (widths.to_vec(), buffer));
         Ok(())
     }
+}
+
+fn row_set(widths: &[usize]) -> RowSet {
+    let row: usize = widths.iter().map(|width| width + 9).sum();
+    let rows = (ROW_SET / row).clamp(1, 2000);
+    let bound = |(n, width): (usize, &usize)| (u16::try_from(n + 1).unwrap_or(u16::MAX), CharColumn::new(rows, *width));
+    ColumnarBuffer::new(widths.iter().enumerate().map(bound).collect())
 }
 
 fn no_connection(string: &ConnectionString, why: NoLink) -> LogicalError {

@@ -3,24 +3,59 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use odbc_api::{DriverInfo, Environment, environment};
+use odbc_api::handles::{SqlChar, slice_to_cow_utf8};
+use odbc_api::sys::FetchOrientation;
 
 use super::connection_string::ConnectionString;
+use super::wide::{new_environment, success};
 
 /// Folders below which each machine type has a folder: `/usr/lib/x86_64-linux-gnu/odbc` on Debian.
 const ROOTS: [&str; 4] = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/homebrew/lib"];
 
+/// A driver that the manager knows.
+struct Driver {
+    name: String,
+    /// Its library, as it is registered.
+    library: Option<String>,
+}
+
 /// The names of the installed drivers.
 pub(super) fn installed() -> Vec<String> {
-    let mut names: Vec<String> = known().into_iter().map(|driver| driver.description).collect();
+    let mut names: Vec<String> = known().into_iter().map(|driver| driver.name).collect();
     names.sort();
     names.dedup();
     names
 }
 
+/// Characters of a name, and of all that is registered of a driver.
+const ROOM: (usize, usize) = (512, 8192);
+
 /// A list that cannot be read registers nothing; connecting says then that the driver is not there.
-fn known() -> Vec<DriverInfo> {
-    environment().and_then(Environment::drivers).unwrap_or_default()
+#[expect(
+    unsafe_code,
+    reason = "odbc-api's own list has no room for the last zero of unixODBC, which then lies in somebody else's memory"
+)]
+fn known() -> Vec<Driver> {
+    let (mut drivers, mut direction) = (Vec::new(), FetchOrientation::First);
+    let Some(environment) = new_environment() else { return drivers };
+    loop {
+        let (mut name, mut attributes): (Vec<SqlChar>, Vec<SqlChar>) = (vec![0; ROOM.0], vec![0; ROOM.1]);
+        // SAFETY: the environment is this call's own. The manager writes a zero behind as many characters as it is told of.
+        let filled = unsafe {
+            environment.drivers_buffer_fill(direction, &mut name[..ROOM.0 - 1], &mut attributes[..ROOM.1 - 1])
+        };
+        if success(filled).is_none() {
+            return drivers;
+        }
+        let text = |characters: &[SqlChar]| slice_to_cow_utf8(characters).into_owned();
+        let name = text(name.split(|c| *c == 0).next().unwrap_or_default());
+        let library = attributes.split(|c| *c == 0).map(text).find_map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            (key == "Driver").then(|| value.to_owned())
+        });
+        drivers.push(Driver { name, library });
+        direction = FetchOrientation::Next;
+    }
 }
 
 /// The string with the path of the driver's library in place of its name, where the name is registered with a library without a path.
@@ -29,8 +64,8 @@ fn known() -> Vec<DriverInfo> {
 /// does not know that folder. Windows registers whole paths.
 pub(super) fn located(string: &ConnectionString) -> ConnectionString {
     let found = string.get("driver").filter(|name| cfg!(unix) && !name.contains('/')).and_then(|name| {
-        let driver = known().into_iter().find(|driver| driver.description.eq_ignore_ascii_case(name))?;
-        find(driver.attributes.get("Driver")?, &folders(&ROOTS.map(Path::new)))
+        let driver = known().into_iter().find(|driver| driver.name.eq_ignore_ascii_case(name))?;
+        find(&driver.library?, &folders(&ROOTS.map(Path::new)))
     });
     match found.as_deref().and_then(Path::to_str) {
         Some(path) => string.clone().with("Driver", path),

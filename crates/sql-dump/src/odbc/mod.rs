@@ -96,8 +96,8 @@ pub(crate) fn target(string: &ConnectionString) -> Result<Box<dyn Target>> {
             mariadb::target(opener(string, mariadb::refusal), facts)
         }
         Dialect::Postgres => {
-            let what = "rows are restored into PostgreSQL by COPY: give its address as `postgresql://…`".to_owned();
-            Err(LogicalError::Unsupported(what))
+            let facts = facts(&string, "postgresql");
+            postgres::odbc_target(opener(string, postgres::refusal), facts)
         }
         Dialect::Sqlite => {
             let facts = facts(&string, "sqlite");

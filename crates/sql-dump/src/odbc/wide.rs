@@ -26,7 +26,7 @@ impl Wide {
     /// Connects by a string that ends with a zero. The secrets are still in what was said.
     #[expect(unsafe_code, reason = "odbc-api connects in one kind of text only")]
     pub(super) fn connect(with_zero: &str, login_seconds: u32) -> Result<Self, Said> {
-        let environment = ENVIRONMENT.get_or_init(new_environment);
+        let environment = ENVIRONMENT.get_or_init(|| new_environment().map(Shared));
         let connection = environment.as_ref().and_then(|shared| success(shared.0.allocate_connection()));
         let connection = connection.ok_or_else(|| silent("the driver manager gives no connection"))?;
         // A driver that knows no limit has one of its own.
@@ -65,13 +65,13 @@ impl Drop for Wide {
     }
 }
 
-fn new_environment() -> Option<Shared> {
+pub(super) fn new_environment() -> Option<handles::Environment> {
     let environment = success(handles::Environment::new())?;
     success(environment.declare_version(AttrOdbcVersion::Odbc3_80))?;
-    Some(Shared(environment))
+    Some(environment)
 }
 
-fn success<T>(result: SqlResult<T>) -> Option<T> {
+pub(super) fn success<T>(result: SqlResult<T>) -> Option<T> {
     match result {
         SqlResult::Success(value) | SqlResult::SuccessWithInfo(value) => Some(value),
         _ => None,

@@ -1,23 +1,25 @@
-//! Dumping from PostgreSQL through an ODBC driver: the same snapshot and the same rows, in pages by place of storage.
+//! PostgreSQL through an ODBC driver: the same snapshot and the same rows, read in pages by place of storage and loaded by INSERT.
 
 use std::sync::Arc;
 
 use super::catalog::{self, literal, quoted};
 use super::origin::{LOCK_LIMIT, name, not_replaced, parts};
 use super::session::{Asks, SETTINGS};
+use super::target::{PostgresTarget, Restores, note};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Catalog, Column, Encoding, Table};
 use crate::logical::chunk::RowWriter;
 use crate::logical::dump::DumpOptions;
 use crate::logical::format::Moment;
+use crate::logical::row_text::unescape;
 use crate::logical::rows::ChunkReader;
-use crate::logical::seam::{Facts, Origin, Part, RowReader};
-use crate::text::{KeyPart, LongValue, Open, PagedReader, Refusal, Row, Shown, TextSession, Words};
+use crate::logical::seam::{Facts, Origin, Part, RowLoader, RowReader, Target};
+use crate::text::{
+    InsertLoader, KeyPart, LongValue, Open, PagedReader, Refusal, Row, Shown, TextSession, Words, insert_whole,
+};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
-/// Units (characters or bytes) of a long value that are read at once.
-const PIECE: u64 = 128 * 1024;
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
 struct DriverOrigin {
@@ -42,17 +44,11 @@ pub(crate) fn refusal(state: &str, _native: i32) -> Refusal {
 pub(crate) fn origin(open: &Open, mut facts: Facts, options: &DumpOptions) -> Result<Box<dyn Origin>> {
     let mut sessions = Vec::new();
     for _ in 0..options.connections.clamp(1, 4) {
-        let mut session = open()?;
-        for setting in SETTINGS.split(';') {
-            session.run("set up the session", setting)?;
-        }
-        // With a condition on the place of storage a scan of a range is then the only plan.
-        session.run("set up the session", "SET enable_seqscan = off")?;
+        let mut session = session(open)?;
         session.run("limit the wait for locks", LOCK_LIMIT)?;
-        same_text(&mut *session)?;
         sessions.push(session);
     }
-    facts.server = format!("PostgreSQL {}", Asks::value(&mut sessions[0], "read the version", "SHOW server_version")?);
+    facts.server = server(&mut sessions[0])?;
     let mut origin = DriverOrigin { facts, sessions, shared_snapshot: options.shared_snapshot };
     let tables = catalog::tables(&mut origin.sessions[0])?;
     if origin.shared_snapshot {
@@ -60,6 +56,42 @@ pub(crate) fn origin(open: &Open, mut facts: Facts, options: &DumpOptions) -> Re
         origin.lock(&tables)?;
     }
     Ok(Box::new(origin))
+}
+
+fn session(open: &Open) -> Result<Box<dyn TextSession>> {
+    let mut session = open()?;
+    for setting in SETTINGS.split(';') {
+        session.run("set up the session", setting)?;
+    }
+    // With a condition on the place of storage a scan of a range is then the only plan.
+    session.run("set up the session", "SET enable_seqscan = off")?;
+    same_text(&mut *session)?;
+    Ok(session)
+}
+
+fn server(session: &mut Box<dyn TextSession>) -> Result<String> {
+    Ok(format!("PostgreSQL {}", Asks::value(session, "read the version", "SHOW server_version")?))
+}
+
+/// The same database, to be restored into: rows by INSERT, which takes several times as long as COPY.
+pub(crate) fn target(open: Open, mut facts: Facts) -> Result<Box<dyn Target>> {
+    let mut first = session(&open)?;
+    facts.server = server(&mut first)?;
+    let loader = move || {
+        let connection = PagedReader { session: session(&open)?, words: Arc::new(PostgresWords) };
+        Ok(Box::new(InsertLoader { connection, note, longest: usize::MAX }) as Box<dyn RowLoader>)
+    };
+    Ok(Box::new(PostgresTarget { facts, session: Box::new(first), loader: Box::new(loader) }))
+}
+
+impl Restores for Box<dyn TextSession> {
+    fn execute(&mut self, action: &str, statement: &str, rows_of: Option<&str>) -> Result<()> {
+        let done = self.run(action, statement);
+        done.map_err(|error| match rows_of {
+            Some(name) => error.about(name),
+            None => error,
+        })
+    }
 }
 
 /// Text of all planes must arrive, and come back, as it is, whatever the locale.
@@ -176,19 +208,36 @@ impl Words for PostgresWords {
     ) -> Result<()> {
         let (name, is_binary) = (quoted(&column.name), column.encoding == Encoding::Binary);
         let length = if is_binary { format!("octet_length({name})") } else { format!("length({})", text(column)) };
-        let piece = |from: u64| match is_binary {
-            true => format!("encode(substring({name} from {from} for {PIECE}), 'hex')"),
-            false => format!("substring({} from {from} for {PIECE})", text(column)),
+        let piece = |from: u64, units: u64| match is_binary {
+            true => format!("encode(substring({name} from {from} for {units}), 'hex')"),
+            false => format!("substring({} from {from} for {units})", text(column)),
         };
-        LongValue { is_binary, length, piece: &piece, units: PIECE }.read(session, row, rows)
+        LongValue { is_binary, length, piece: &piece }.read(session, row, rows)
     }
 
+    /// Values of identity columns are the dump's, whatever their column says, as with COPY.
+    fn insert(&self, table: &Table) -> String {
+        let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+        match names.as_slice() {
+            [] => format!("INSERT INTO {} DEFAULT VALUES", name(table)),
+            names => format!("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ", name(table), names.join(", ")),
+        }
+    }
+
+    /// A literal of no type, which the column's type reads as COPY would.
     fn literal(&self, _column: &Column, field: &[u8], sql: &mut Vec<u8>) {
-        sql.extend_from_slice(literal(&String::from_utf8_lossy(field)).as_bytes());
+        sql.push(b'\'');
+        for byte in unescape(field).unwrap_or_default() {
+            if byte == b'\'' {
+                sql.push(b'\'');
+            }
+            sql.push(byte);
+        }
+        sql.push(b'\'');
     }
 
-    fn load_long(&self, _session: &mut dyn TextSession, table: &Table, _chunk: &mut ChunkReader<'_>) -> Result<()> {
-        Err(LogicalError::Unsupported(format!("rows of `{}` are restored by COPY", table.title())))
+    fn load_long(&self, session: &mut dyn TextSession, table: &Table, chunk: &mut ChunkReader<'_>) -> Result<()> {
+        insert_whole(self, session, table, chunk)
     }
 
     fn begin(&self) -> &'static str {

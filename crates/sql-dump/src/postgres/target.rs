@@ -16,16 +16,52 @@ type Result<T> = std::result::Result<T, LogicalError>;
 /// What an unfinished restore has done so far; it has a schema of its own, for the database may have none yet.
 const PROGRESS: &str = "sitebackup_restore.progress";
 
-struct PostgresTarget {
-    address: PostgresAddress,
-    facts: Facts,
-    session: Session,
+/// Who executes statements of a catalog: a connection of the protocol, or one through a driver.
+pub(super) trait Restores: Asks + Send {
+    /// Executes one statement. Where it judges rows, an error is about this name.
+    fn execute(&mut self, action: &str, statement: &str, rows_of: Option<&str>) -> Result<()>;
+}
+
+impl Restores for Session {
+    fn execute(&mut self, action: &str, statement: &str, rows_of: Option<&str>) -> Result<()> {
+        self.wire.query(statement).map(drop).map_err(|error| match rows_of {
+            Some(name) => judge_load(error, name),
+            None => judge(error, action, None),
+        })
+    }
+}
+
+pub(super) struct PostgresTarget {
+    pub(super) facts: Facts,
+    pub(super) session: Box<dyn Restores>,
+    /// Opens a connection for rows.
+    pub(super) loader: Box<dyn Fn() -> Result<Box<dyn RowLoader>> + Send>,
 }
 
 pub(crate) fn target(address: &PostgresAddress) -> Result<Box<dyn Target>> {
     let mut session = Session::open(address)?;
-    let facts = facts(&mut session, address)?;
-    Ok(Box::new(PostgresTarget { address: address.clone(), facts, session }))
+    let (facts, address) = (facts(&mut session, address)?, address.clone());
+    let loader = move || Session::open(&address).map(|session| Box::new(session) as Box<dyn RowLoader>);
+    Ok(Box::new(PostgresTarget { facts, session: Box::new(session), loader: Box::new(loader) }))
+}
+
+/// The statement that notes a step as done.
+pub(super) fn note(step: &str) -> String {
+    format!("INSERT INTO {PROGRESS} VALUES ({})", literal(step))
+}
+
+impl PostgresTarget {
+    /// Executes statements in one transaction.
+    fn together(&mut self, action: &str, statements: &[&str], rows_of: Option<&str>) -> Result<()> {
+        self.session.execute(action, "BEGIN", None)?;
+        let mut all = statements.iter().chain(&["COMMIT"]);
+        let done = all.try_for_each(|statement| self.session.execute(action, statement, rows_of));
+        if done.is_err() {
+            // On a lost connection the first error counts.
+            let _ = self.session.execute(action, "ROLLBACK", None);
+        }
+        done
+    }
 }
 
 impl Target for PostgresTarget {
@@ -36,51 +72,40 @@ impl Target for PostgresTarget {
     fn standing(&mut self, dump: &str) -> Result<Found> {
         let there = format!("SELECT to_regclass('{PROGRESS}')");
         if self.session.value("look for an unfinished restore", &there)?.is_empty() {
-            return contents(&mut self.session).map(Found::by_contents);
+            return contents(&mut *self.session).map(Found::by_contents);
         }
         let steps = self.session.rows("read what is done", &format!("SELECT step FROM {PROGRESS}"), 1)?;
         Ok(Found::by_steps(steps.into_iter().map(|row| row.text(0)).collect(), &mark(dump)))
     }
 
     fn begin(&mut self, dump: &str) -> Result<()> {
-        let sql = format!(
-            "BEGIN; CREATE SCHEMA sitebackup_restore; CREATE TABLE {PROGRESS} (step text PRIMARY KEY);
-             INSERT INTO {PROGRESS} VALUES ({}); COMMIT",
-            literal(&mark(dump))
-        );
-        self.session.run("begin the restore", &sql)
+        let table = format!("CREATE TABLE {PROGRESS} (step text PRIMARY KEY)");
+        let statements = ["CREATE SCHEMA sitebackup_restore", &table, &note(&mark(dump))];
+        self.together("begin the restore", &statements, None)
     }
 
     fn run(&mut self, statement: &Statement, step: &str) -> Result<()> {
         let action = format!("restore `{}`", statement.name);
-        let sql = format!("BEGIN; {}; INSERT INTO {PROGRESS} VALUES ({}); COMMIT", statement.sql, literal(step));
-        let done = self.session.wire.query(&sql);
-        if done.is_err() {
-            // Outside a transaction this is a warning; on a lost connection the first error counts.
-            let _ = self.session.wire.query("ROLLBACK");
-        }
-        done.map(drop).map_err(|error| match statement.kind {
-            Kind::Constraint | Kind::Index => judge_load(error, &statement.name),
-            _ => judge(error, &action, None),
-        })
+        let judges_rows = matches!(statement.kind, Kind::Constraint | Kind::Index);
+        self.together(&action, &[&statement.sql, &note(step)], judges_rows.then_some(&*statement.name))
     }
 
     fn parts(&mut self, table: &Table, wanted: usize) -> Result<Vec<Part>> {
-        parts(&mut self.session, table, wanted)
+        parts(&mut *self.session, table, wanted)
     }
 
     fn loaders(&mut self, wanted: usize) -> Result<Vec<Box<dyn RowLoader>>> {
-        let open = |_| Session::open(&self.address).map(|session| Box::new(session) as Box<dyn RowLoader>);
-        (0..wanted.clamp(1, 4)).map(open).collect()
+        (0..wanted.clamp(1, 4)).map(|_| (self.loader)()).collect()
     }
 
     fn end(&mut self) -> Result<()> {
-        self.session.run("end the restore", "DROP SCHEMA sitebackup_restore CASCADE; ANALYZE")
+        self.session.execute("end the restore", "DROP SCHEMA sitebackup_restore CASCADE", None)?;
+        self.session.execute("end the restore", "ANALYZE", None)
     }
 }
 
 /// Something that the database holds, or nothing.
-fn contents(session: &mut Session) -> Result<String> {
+fn contents(session: &mut dyn Asks) -> Result<String> {
     let sql = "SELECT what FROM (
           SELECT format('table, view or sequence `%s.%s`', n.nspname, c.relname) AS what, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
@@ -99,9 +124,7 @@ impl RowLoader for Session {
         let title = table.title();
         self.run("begin", "BEGIN")?;
         let loaded = copy(self, table, &mut chunk).and_then(|()| chunk.finish());
-        let done = loaded.and_then(|()| {
-            self.run("note a chunk", &format!("INSERT INTO {PROGRESS} VALUES ({}); COMMIT", literal(step)))
-        });
+        let done = loaded.and_then(|()| self.run("note a chunk", &format!("{}; COMMIT", note(step))));
         if done.is_err() {
             // A lost connection rolls back by itself.
             let _ = self.run(&format!("take back rows of `{title}`"), "ROLLBACK");

@@ -16,6 +16,7 @@ use super::part::{StagedDump, StoredDump};
 use super::sql_server::LEARNED;
 use crate::SqliteDatabase;
 use crate::blocking::{Stopper, blocking};
+use crate::logical::dump::weaker;
 use crate::logical::{
     self, Address, DumpOptions, Inspection, LogicalError, PinnedDump, PreparedDump, RestoreOptions, Standing,
     scratch_name,
@@ -226,17 +227,6 @@ fn changed(before: &[(String, String)], after: &[(String, String)]) -> Vec<Chang
     before.iter().filter(of_rows).filter_map(differs).collect()
 }
 
-/// Why a dump is weaker than asked for: its moment does not hold for some tables, or it lacks data.
-fn weaker(exceptions: &[String], one_snapshot: bool, lost: &[String]) -> Vec<String> {
-    let outside = |table: &String| format!("table {table} has no part in the moment: it may be older or newer");
-    let without = |data: &String| format!("not in the logical dump: {data}");
-    let mut weaker: Vec<String> = exceptions.iter().map(outside).chain(lost.iter().map(without)).collect();
-    if !one_snapshot {
-        weaker.push("the database cannot hold one moment for all its tables".to_owned());
-    }
-    weaker
-}
-
 #[derive(Debug)]
 enum State {
     Prepared(PreparedDump),
@@ -290,7 +280,7 @@ impl DatabaseCopy for LogicalCopy {
         };
         let (report, files) = blocking("dump", &name, write).await?;
         let moment = &report.manifest.moment;
-        let weaker = weaker(&moment.exceptions, moment.one_snapshot, &report.lost);
+        let weaker = report.weaker();
         let fact = |name: &str, value: String| (name.to_owned(), value);
         let missing = report.not_covered.iter().map(|what| format!("not in the logical dump: {what}"));
         let left = report.left_behind.iter().map(|what| format!("left on the server: {what}"));

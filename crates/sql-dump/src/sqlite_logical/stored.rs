@@ -101,7 +101,7 @@ impl Walk<'_> {
         let list: Vec<String> = std::iter::once(self.number.to_owned()).chain(names).collect();
         let mut statement = self.query(&list.join(", "), from).map_err(|error| self.failed(error))?;
         let mut found = statement.query([]).map_err(|error| self.failed(error))?;
-        let (mut last, mut line) = (None, Vec::new());
+        let mut last = None;
         loop {
             let row = match found.next() {
                 Ok(Some(row)) => row,
@@ -111,14 +111,13 @@ impl Walk<'_> {
                 }
                 Err(error) => return Err(self.failed(error)),
             };
-            line.clear();
-            for n in 1..list.len() {
-                literal(row.get_ref(n).map_err(|error| self.failed(error))?, &mut line);
-                line.push(b'\t');
-            }
-            line.pop();
-            line.push(b'\n');
-            rows.row(&line)?;
+            rows.write_row(|line| {
+                for n in 1..list.len() {
+                    literal(row.get_ref(n).map_err(|error| self.failed(error))?, line);
+                    line.push(if n + 1 < list.len() { b'\t' } else { b'\n' });
+                }
+                Ok(())
+            })?;
             last = Some(row.get(0).map_err(|error| self.failed(error))?);
         }
     }
@@ -173,9 +172,9 @@ impl Walk<'_> {
         self.pieces(number, column, |piece| {
             field.clear();
             if is_text && !has_zero {
-                escaped(piece, &mut field)
+                escaped(piece, &mut field);
             } else {
-                digits(piece, &mut field)
+                digits(piece, &mut field);
             }
             rows.piece(&field)
         })?;

@@ -6,7 +6,7 @@ use crate::logical::catalog::{Column, Table};
 use crate::logical::chunk::RowWriter;
 use crate::logical::row_text::{escape, unescape};
 use crate::logical::rows::ChunkReader;
-use crate::text::{KeyPart, Row, Shown, TextSession, Words};
+use crate::text::{KeyPart, Row, Shown, TextSession, Words, insert_whole};
 
 /// Bytes of a long value that are read at once.
 const PIECE: u64 = 256 * 1024;
@@ -151,31 +151,8 @@ impl Words for SqliteWords {
         }
     }
 
-    /// One statement with the whole row: SQLite holds a row in memory as well.
     fn load_long(&self, session: &mut dyn TextSession, table: &Table, chunk: &mut ChunkReader<'_>) -> Result<()> {
-        let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
-        let mut sql = format!("INSERT INTO {} ({}) VALUES (", quoted(&table.name), names.join(", ")).into_bytes();
-        let mut begins = true;
-        loop {
-            let piece = chunk.piece()?;
-            let text = chunk.at(&piece.text);
-            if begins && piece.ends_field && text == b"\\N" {
-                sql.extend_from_slice(b"NULL");
-            } else {
-                sql.extend_from_slice(&unescape(text).unwrap_or_default());
-            }
-            begins = piece.ends_field;
-            if piece.ends_row {
-                sql.push(b')');
-                break;
-            }
-            if piece.ends_field {
-                sql.push(b',');
-            }
-        }
-        let text = String::from_utf8(sql)
-            .map_err(|error| LogicalError::DoesNotFit { table: table.title(), source: Box::new(error) })?;
-        session.run(&format!("load rows into `{}`", table.title()), &text)
+        insert_whole(self, session, table, chunk)
     }
 
     fn begin(&self) -> &'static str {

@@ -1,6 +1,7 @@
 //! Loading rows by INSERT statements of many rows each, one transaction a chunk.
 
 use super::paged::PagedReader;
+use super::session::TextSession;
 use super::words::Words;
 use crate::logical::LogicalError;
 use crate::logical::catalog::Table;
@@ -48,11 +49,14 @@ impl RowLoader for InsertLoader {
 
 impl InsertLoader {
     fn insert_all(&mut self, words: &dyn Words, table: &Table, chunk: &mut ChunkReader<'_>) -> Result<()> {
-        let names: Vec<String> = table.columns.iter().map(|column| words.name(&column.name)).collect();
-        let head = format!("INSERT INTO {} ({}) VALUES ", words.table(table), names.join(", ")).into_bytes();
+        let head = words.insert(table).into_bytes();
         let mut sql = head.clone();
         loop {
             match chunk.next()? {
+                Next::Row(_) if table.columns.is_empty() => {
+                    sql.push(b' ');
+                    self.send(table, &mut sql, head.len())?;
+                }
                 Next::Row(place) => {
                     sql.extend_from_slice(if sql.len() == head.len() { b"(" } else { b",(" });
                     values(words, table, chunk.at(&place), &mut sql)?;
@@ -91,6 +95,33 @@ pub(crate) fn too_long(table: &Table, needed: usize, longest: usize) -> LogicalE
     let source =
         format!("max_allowed_packet of the server is {longest}, and has to be {needed} at least for it").into();
     LogicalError::DoesNotFit { table: table.title(), source }
+}
+
+/// Inserts a row that is larger than the reader's buffer, whole, for servers that hold a row in memory as well.
+pub(crate) fn insert_whole(
+    words: &dyn Words,
+    session: &mut dyn TextSession,
+    table: &Table,
+    chunk: &mut ChunkReader<'_>,
+) -> Result<()> {
+    let mut row = Vec::new();
+    loop {
+        let piece = chunk.piece()?;
+        row.extend_from_slice(chunk.at(&piece.text));
+        if piece.ends_row {
+            break;
+        }
+        if piece.ends_field {
+            row.push(b'\t');
+        }
+    }
+    let mut sql = words.insert(table).into_bytes();
+    sql.push(b'(');
+    values(words, table, &row, &mut sql)?;
+    sql.push(b')');
+    drop(row);
+    let text = std::str::from_utf8(&sql).map_err(|error| not_text(table, error))?;
+    session.run(&format!("load rows into `{}`", table.title()), text)
 }
 
 fn not_text(table: &Table, error: std::str::Utf8Error) -> LogicalError {

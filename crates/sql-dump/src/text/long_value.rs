@@ -12,11 +12,14 @@ pub(crate) struct LongValue<'a> {
     pub(crate) is_binary: bool,
     /// The expression for its length, in the units of which a piece has so many.
     pub(crate) length: String,
-    /// The expression for the piece that begins at a unit, counted from 1.
-    pub(crate) piece: &'a dyn Fn(u64) -> String,
-    /// Units of a piece; one has at most four bytes of text.
-    pub(crate) units: u64,
+    /// The expression for a piece: the unit at which it begins, counted from 1, and its units, of which one has at most four bytes of text.
+    pub(crate) piece: &'a dyn Fn(u64, u64) -> String,
 }
+
+/// The fewest and the most units of a piece.
+const UNITS: (u64, u64) = (128 * 1024, 2 * 1024 * 1024);
+/// A server reads all of a value for a piece of it, so that a longer value is read in longer pieces: in so many, until they are the longest.
+const PIECES: u64 = 32;
 
 impl LongValue<'_> {
     /// Reads the value of a row and writes it as a field.
@@ -32,10 +35,11 @@ impl LongValue<'_> {
         if self.is_binary {
             rows.piece(HEX_MARK)?;
         }
-        let width = usize::try_from(self.units * 4).unwrap_or(0);
-        for from in (1..=length).step_by(usize::try_from(self.units).unwrap_or(1)) {
+        let units = (length / PIECES).clamp(UNITS.0, UNITS.1);
+        let width = usize::try_from(units * 4).unwrap_or(0);
+        for from in (1..=length).step_by(usize::try_from(units).unwrap_or(1)) {
             let mut field = Vec::new();
-            session.fetch("read a piece of a value", &of_row(&(self.piece)(from)), &[width], &mut |cells| {
+            session.fetch("read a piece of a value", &of_row(&(self.piece)(from, units)), &[width], &mut |cells| {
                 let cell = cells.first().copied().flatten().unwrap_or_default();
                 match self.is_binary {
                     true => field.extend_from_slice(cell),

@@ -6,7 +6,7 @@ mod paged;
 mod session;
 mod words;
 
-pub(crate) use insert::{InsertLoader, too_long};
+pub(crate) use insert::{InsertLoader, insert_whole, too_long};
 pub(crate) use long_value::LongValue;
 pub(crate) use paged::{PagedReader, Row};
 pub(crate) use session::{Cells, Open, Refusal, TextSession};

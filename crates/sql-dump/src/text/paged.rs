@@ -102,7 +102,7 @@ impl Walk<'_> {
         let (columns, keys) = (&self.table.columns, &self.key);
         let shown = self.shown().count();
         let mut page = Page { rows: 0, asked, last: None };
-        let (mut line, mut long) = (Vec::new(), Vec::new());
+        let mut long = Vec::new();
         let action = format!("read the rows of `{}`", self.title);
         let fetched = session.fetch(&action, &sql, &widths, &mut |cells| {
             page.rows += 1;
@@ -123,9 +123,10 @@ impl Walk<'_> {
                 long.push(LongRow { at, cells: columns.iter().zip(values).map(cell).collect() });
                 return Ok(());
             }
-            line.clear();
-            encode(columns, values, &mut line);
-            rows.row(&line)
+            rows.write_row(|line| {
+                encode(columns, values, line);
+                Ok(())
+            })
         });
         fetched.map_err(|error| error.about(&self.title))?;
         if long.len() * 16 > page.rows && self.units < MOST_UNITS {

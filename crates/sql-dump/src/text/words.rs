@@ -69,6 +69,11 @@ pub(crate) trait Words: Send + Sync {
         column: &Column,
         rows: &mut RowWriter<'_>,
     ) -> Result<()>;
+    /// The beginning of a statement that inserts rows, up to the first row's parenthesis.
+    fn insert(&self, table: &Table) -> String {
+        let names: Vec<String> = table.columns.iter().map(|column| self.name(&column.name)).collect();
+        format!("INSERT INTO {} ({}) VALUES ", self.table(table), names.join(", "))
+    }
     /// Adds the literal for a field of a dump.
     fn literal(&self, column: &Column, field: &[u8], sql: &mut Vec<u8>);
     /// Inserts a row that is larger than the reader's buffer.

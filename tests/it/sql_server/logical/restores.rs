@@ -30,7 +30,7 @@ fn a_dump_is_restored_and_compared() {
         let numbers: Vec<&String> = state.statements.iter().filter(|sql| sql.contains("IDENTITY_INSERT")).collect();
         let switched = |n: usize, to: &str| *numbers[n] == format!("SET IDENTITY_INSERT [dbo].[Sites ]]'] {to}");
         assert!(
-            numbers.len() == 16 && (0..8).all(|n| switched(2 * n, "ON") && switched(2 * n + 1, "OFF")),
+            numbers.len() == 32 && (0..16).all(|n| switched(2 * n, "ON") && switched(2 * n + 1, "OFF")),
             "{numbers:?}"
         );
     }
