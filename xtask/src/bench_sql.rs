@@ -31,9 +31,12 @@ pub(crate) fn run(args: &[String]) -> Chore {
     let program = shell::root().join("target/release/examples/logical");
     let place = fresh(&shell::root().join("target/bench"))?;
     println!("one table of {rows} rows with 11 mixed columns, medians of {rounds} alternating rounds");
-    postgres(&program, &place, rounds, rows)?;
-    mariadb(&program, &place, rounds, rows)?;
-    sqlite(&program, &place, rounds, rows)?;
+    type Measure = fn(&Path, &Path, usize, usize) -> Measured<()>;
+    let all: [(&str, Measure); 3] = [("postgresql", postgres), ("mariadb", mariadb), ("sqlite", sqlite)];
+    let asked: Vec<_> = all.iter().filter(|(name, _)| args.iter().any(|arg| arg == name)).collect();
+    for (_, measure) in if asked.is_empty() { all.iter().collect() } else { asked } {
+        measure(&program, &place, rounds, rows)?;
+    }
     Ok(fs::remove_dir_all(&place)?)
 }
 

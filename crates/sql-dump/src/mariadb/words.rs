@@ -80,11 +80,11 @@ impl Words for MariaDbWords {
         match (column.encoding, word(column)) {
             (Encoding::Binary, _) => format!("HEX({name})"),
             // As text a float has six digits; as a double it has all that tell it apart.
-            (_, "float") => format!("CAST(CAST({name} AS DOUBLE) AS CHAR)"),
+            (_, "float") => format!("CONCAT(CAST({name} AS DOUBLE))"),
             (_, "bit") => format!("CAST({name} AS UNSIGNED)"),
             // A driver turns dates that do not exist, which the server may hold, into NULL.
             (_, "double" | "date" | "datetime" | "timestamp" | "time" | "year" | "uuid" | "inet6" | "inet4") => {
-                format!("CAST({name} AS CHAR)")
+                format!("CONCAT({name})")
             }
             _ => name,
         }

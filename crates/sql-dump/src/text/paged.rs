@@ -17,7 +17,7 @@ type Result<T> = std::result::Result<T, LogicalError>;
 
 /// The most bytes that a page can have.
 const PAGE: usize = 32 << 20;
-const MOST_ROWS: usize = 4096;
+const MOST_ROWS: usize = 8192;
 /// Values up to this many units are in the page at first; more when many are longer.
 const FIRST_UNITS: usize = 1024;
 const MOST_UNITS: usize = 256 * 1024;
