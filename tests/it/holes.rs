@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backup_core::cancel::Cancel;
-use backup_core::config::ProviderChoice;
 use backup_core::copy::{Previous, RACY_SECONDS};
 use backup_core::event::{Event, EventSink};
 use backup_core::path::{RelPath, SitePath};
@@ -137,7 +136,7 @@ impl Ground {
             cancel: Cancel::default(),
             events: Arc::new(Deaf),
         };
-        let coordinator = InProcessCoordinator::new(clock, vss::choose(ProviderChoice::PreCopy));
+        let coordinator = InProcessCoordinator::new(clock, Arc::new(vss::PreCopy));
         let set = coordinator.prepare(request).await.expect("it is prepared").commit().await.expect("it is held");
         let staged = fs::read_dir(self.scratch.path().join("backup")).expect("the destination is there");
         let staged = staged.map(|entry| entry.expect("an entry").path().join("files")).find(|path| path.exists());

@@ -9,6 +9,8 @@ mod database;
 mod hives;
 #[cfg(unix)]
 mod holes;
+#[cfg(all(target_os = "linux", feature = "servers"))]
+mod images;
 #[cfg(feature = "servers")]
 mod judges;
 mod kills;

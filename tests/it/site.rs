@@ -55,7 +55,11 @@ impl TestSite {
 
     /// The site that `options` describe, with its workload running.
     pub(crate) fn with(options: SampleSiteOptions) -> Self {
-        let scratch = TempDir::new().expect("a scratch folder");
+        Self::within(TempDir::new().expect("a scratch folder"), options)
+    }
+
+    /// The same in a scratch folder of the caller's.
+    pub(crate) fn within(scratch: TempDir, options: SampleSiteOptions) -> Self {
         let site = SampleSite::build(scratch.path(), &options).expect("the site is built");
         let workload = Workload::start(&site, &options.workload, options.extra_files).expect("the workload starts");
         Self { site, program: Program::build(), workload, scratch }

@@ -16,6 +16,8 @@ pub mod program;
 pub mod servers;
 mod site;
 mod tree_hash;
+#[cfg(target_os = "linux")]
+pub mod volume;
 mod workload;
 
 pub use counters::{Counters, read_counters, read_live_counters};

@@ -85,6 +85,8 @@ pub struct SampleSiteOptions {
     pub nasty: bool,
     /// The server that has the site database, instead of the file.
     pub served: Option<ServedDatabase>,
+    /// More lines of site.toml's `[task]`.
+    pub task: String,
 }
 
 /// A site database on a server: a table `workload` with the number in its only column, `counter`.
@@ -111,6 +113,7 @@ impl Default for SampleSiteOptions {
             start_sleep: 0,
             nasty: true,
             served: None,
+            task: String::new(),
         }
     }
 }

@@ -37,6 +37,9 @@ pub(crate) const ODBC: &[Package] = &[
     package("libltdl7", "libltdl.so.7", 1),
 ];
 
+/// What makes the file systems on which the suites take images.
+pub(crate) const FILE_SYSTEMS: &[Package] = &[package("btrfs-progs", "btrfs", 5)];
+
 /// Database servers that the suites start for themselves, their tools, and their ODBC drivers.
 pub(crate) const SERVERS: &[Package] = &[
     package("postgresql", "/usr/lib/postgresql", 60),

@@ -27,6 +27,7 @@ pub(crate) fn run(args: &[String]) -> Chore {
     let yes = args.iter().any(|arg| arg == "--yes");
     packages::ensure("A suite", packages::JUDGES, yes)?;
     packages::ensure("A suite", packages::SERVERS, yes)?;
+    packages::ensure("A suite", packages::FILE_SYSTEMS, yes)?;
     packages::ensure("A suite", packages::ODBC, yes)?;
     mssql_odbc::ensure(&shell::target()?, yes)?;
     packages::ensure("The Windows build", packages::WINDOWS, yes)?;

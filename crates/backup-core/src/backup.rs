@@ -286,7 +286,8 @@ impl Run<'_> {
         let mut writers: Vec<Arc<dyn Writer>> = vec![Arc::clone(&self.site_writer) as _];
         writers.extend(database.iter().map(|writer| Arc::clone(writer) as Arc<dyn Writer>));
         let notes = Arc::new(NoteKeeper::new(Arc::clone(&self.ports.events)));
-        let id = ShadowCopySetId(self.ports.clock.new_id());
+        // The run names its set, so that a repair knows which one to release.
+        let id = ShadowCopySetId(self.run.0);
         self.set = Some(id);
         let request = ShadowCopyRequest {
             id,

@@ -61,6 +61,7 @@ impl SiteConfig {
                 destination,
                 schedule: Schedule::default(),
                 shadow_copy: ProviderChoice::Auto,
+                work_dir: None,
                 alert_on_failure: true,
                 after_backup: AfterBackupConfig::default(),
             },
@@ -283,6 +284,8 @@ pub enum ProviderChoice {
     Auto,
     /// Copies while the site works, and what changed since inside the window.
     PreCopy,
+    /// Snapshots of btrfs subvolumes, in the working folder.
+    Btrfs,
 }
 
 /// The Backup Site Server task.
@@ -296,6 +299,8 @@ pub struct TaskConfig {
     pub schedule: Schedule,
     /// Which provider it uses.
     pub shadow_copy: ProviderChoice,
+    /// Where a provider keeps images while a run reads them, on the file system of the sources.
+    pub work_dir: Option<SitePath>,
     /// Whether a failure runs the alert command.
     pub alert_on_failure: bool,
     /// How AfterBackup is judged.

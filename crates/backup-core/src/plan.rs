@@ -217,6 +217,7 @@ impl BackupPlan {
 fn image_source(config: &SiteConfig, root: SitePath, target: RelPath) -> ImageSource {
     // What this program itself writes while it runs is no part of the site.
     let mut skip = vec![config.state_dir.clone(), config.task.destination.site_folder().clone()];
+    skip.extend(config.task.work_dir.clone());
     // A password is no part of it either.
     skip.extend(config.database.as_ref().and_then(|database| database.place.password_file().cloned()));
     skip.retain(|path| path.starts_with(&root));

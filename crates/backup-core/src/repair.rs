@@ -5,6 +5,7 @@ use crate::ports::Ports;
 use crate::ports::destination::{DestinationError, Holder};
 use crate::ports::journal::{JournalError, JournalRecord, UnendedRecovery, unfinished_runs};
 use crate::ports::services::{ServiceError, ServiceState};
+use crate::ports::shadow_copies::ShadowCopySetId;
 use crate::recover::half_recovered;
 use crate::report::{Cause, Finding, Gravity, RepairReport, has_errors};
 use crate::snapshot::RunId;
@@ -36,6 +37,12 @@ pub(crate) async fn repair_locked(
     if half_recovered.is_none() {
         for name in to_start(&records, &report.unfinished) {
             start(ports, &name, &mut report).await;
+        }
+    }
+    for run in &report.unfinished {
+        if let Err(error) = ports.shadow_copies.release(ShadowCopySetId(run.0)).await {
+            let message = format!("an image of a run that did not end is left: {}", chain(&error));
+            report.findings.push(Finding::new(Gravity::Warning, Cause::ShadowCopy, message));
         }
     }
     match refused {

@@ -40,7 +40,7 @@ pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
     let config = &site.config;
     let clock = Arc::new(SystemClock);
     let state_dir = local(&config.state_dir);
-    let provider = vss::choose(config.task.shadow_copy);
+    let provider = vss::choose(&config.task);
     Ports {
         clock: Arc::clone(&clock) as _,
         files: Arc::new(LocalSiteFiles::new()),

@@ -8,7 +8,6 @@
 //! use std::sync::Arc;
 //!
 //! use backup_core::cancel::Cancel;
-//! use backup_core::config::ProviderChoice;
 //! use backup_core::copy::Previous;
 //! use backup_core::memory::World;
 //! use backup_core::path::{RelPath, SitePath};
@@ -38,7 +37,7 @@
 //!     cancel: Cancel::default(),
 //!     events: ports.events.clone(),
 //! };
-//! let coordinator = InProcessCoordinator::new(ports.clock.clone(), vss::choose(ProviderChoice::Auto));
+//! let coordinator = InProcessCoordinator::new(ports.clock.clone(), Arc::new(vss::PreCopy));
 //! let set = coordinator.prepare(request).await?.commit().await?;
 //! assert_eq!(set.consistency, Consistency::Crash, "there was no writer to freeze");
 //! assert!(coordinator.complete(set.id, true).await.is_empty());
@@ -56,5 +55,7 @@ mod session;
 mod tests;
 
 pub use coordinator::InProcessCoordinator;
-pub use provider::{ImageRequest, PreCopy, Preparation, Provider, Taken, choose, providers};
+#[cfg(target_os = "linux")]
+pub use provider::{Best, Btrfs};
+pub use provider::{ImageRequest, PreCopy, Preparation, Provider, Taken, choose};
 pub use session::{Session, Step, WriterState, WriterStatus};

@@ -5,21 +5,31 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_core::cancel::Cancel;
-use backup_core::config::ProviderChoice;
+use backup_core::config::{ProviderChoice, TaskConfig};
 use backup_core::copy::Previous;
 use backup_core::event::EventSink;
 use backup_core::ports::clock::Clock;
 use backup_core::ports::destination::Staging;
-use backup_core::ports::shadow_copies::{Consistency, Image, ImageSource, ShadowCopyError};
+use backup_core::ports::shadow_copies::{Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId};
 use backup_core::ports::site_files::SiteFiles;
 
+#[cfg(target_os = "linux")]
+mod best;
+#[cfg(target_os = "linux")]
+mod btrfs;
 mod precopy;
 
+#[cfg(target_os = "linux")]
+pub use best::Best;
+#[cfg(target_os = "linux")]
+pub use btrfs::Btrfs;
 pub use precopy::PreCopy;
 
 /// What a provider is asked for: a shadow copy request without its writers.
 #[derive(Debug, Clone)]
 pub struct ImageRequest {
+    /// The set that the image belongs to.
+    pub set: ShadowCopySetId,
     /// What to image.
     pub sources: Vec<ImageSource>,
     /// Reads the live files.
@@ -57,11 +67,18 @@ pub trait Provider: Debug + Send + Sync {
     /// # Errors
     /// [`ShadowCopyError`]; nothing of the site was touched.
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError>;
+    /// Removes the image of a set, also one that a process which died had made. Idempotent: an unknown or released set is `Ok`.
+    ///
+    /// # Errors
+    /// [`ShadowCopyError::Provider`] when something of it is left.
+    async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError>;
 }
 
-/// An image in preparation; dropped when the session fails.
+/// An image in preparation; dropped when the session fails, after which the set is [released](Provider::release).
 #[async_trait]
 pub trait Preparation: Debug + Send + Sync {
+    /// Who makes the image.
+    fn provider(&self) -> &'static str;
     /// Does what can be done when the site is at rest, so that the freeze window need not hold it.
     ///
     /// # Errors
@@ -74,14 +91,13 @@ pub trait Preparation: Debug + Send + Sync {
     async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError>;
 }
 
-/// All providers that work on this machine, best first.
-pub fn providers() -> Vec<Arc<dyn Provider>> {
-    vec![Arc::new(PreCopy)]
-}
-
-/// The provider that a configuration asks for.
-pub fn choose(choice: ProviderChoice) -> Arc<dyn Provider> {
-    match choice {
-        ProviderChoice::Auto | ProviderChoice::PreCopy => Arc::new(PreCopy),
+/// The provider that a task asks for.
+pub fn choose(task: &TaskConfig) -> Arc<dyn Provider> {
+    match (task.shadow_copy, &task.work_dir) {
+        #[cfg(target_os = "linux")]
+        (ProviderChoice::Btrfs, Some(work_dir)) => Arc::new(Btrfs::new(work_dir.clone())),
+        #[cfg(target_os = "linux")]
+        (ProviderChoice::Auto, Some(work_dir)) => Arc::new(Best::new(Btrfs::new(work_dir.clone()))),
+        (ProviderChoice::Auto | ProviderChoice::PreCopy | ProviderChoice::Btrfs, _) => Arc::new(PreCopy),
     }
 }

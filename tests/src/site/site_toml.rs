@@ -48,11 +48,12 @@ days = ["sun", "wed"]
 begin = "02:00"
 latest-begin = "05:00"
 time-zone = "utc"
-"#,
+{task}"#,
         state_dir = quoted(&site.state_dir())?,
         database = database(site, options)?,
         destination = quoted(&site.destination())?,
         services = services(site, options)?,
+        task = options.task,
     ))
 }
 

@@ -72,7 +72,10 @@ impl Run<'_> {
                 draft.records.extend(records);
                 self.file_problems(&problems);
             }
-            Image::Borrowed(roots) => self.copy_borrowed(&mut draft, &roots, Arc::clone(&previous)).await?,
+            Image::Borrowed(roots) => {
+                let facts = database.as_ref().map(|(facts, _)| facts);
+                self.copy_borrowed(&mut draft, self.image_sources(facts), &roots, Arc::clone(&previous)).await?;
+            }
         }
         self.altered_before(&previous);
         let origin = |file: &ImageSource| path_origin(Part::Files, &file.source.root, file.target.clone());
@@ -100,6 +103,7 @@ impl Run<'_> {
     async fn copy_borrowed(
         &mut self,
         draft: &mut Draft,
+        sources: Vec<ImageSource>,
         roots: &[SitePath],
         previous: Arc<Previous>,
     ) -> Result<(), Stop> {
@@ -109,8 +113,7 @@ impl Run<'_> {
             previous,
             events: Arc::clone(&self.ports.events),
         };
-        let plan = Arc::clone(&self.plan);
-        for (file, root) in plan.files.iter().zip(roots) {
+        for (file, root) in sources.iter().zip(roots) {
             self.check_cancel()?;
             let on_image = |path: &SitePath| path.strip_prefix(&file.source.root).map(|below| root.join(&below));
             let source = FileSource {

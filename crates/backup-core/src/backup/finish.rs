@@ -208,12 +208,13 @@ impl Run<'_> {
     }
 
     async fn complete_set(&mut self, succeeded: bool) {
-        let Some(set) = self.set.take() else { return };
+        let Some(set) = self.set else { return };
         for fault in self.ports.shadow_copies.complete(set, succeeded).await {
             self.log.finding(Finding::new(Gravity::Warning, Cause::ShadowCopy, chain(&fault)));
         }
-        if let Err(error) = self.ports.shadow_copies.release(set).await {
-            self.log.finding(Finding::new(Gravity::Warning, Cause::ShadowCopy, chain(&error)));
+        match self.ports.shadow_copies.release(set).await {
+            Ok(()) => self.set = None,
+            Err(error) => self.log.finding(Finding::new(Gravity::Warning, Cause::ShadowCopy, chain(&error))),
         }
     }
 
@@ -228,6 +229,8 @@ impl Run<'_> {
             }
         }
         let going = !self.log.findings.iter().any(|finding| finding.cause == Cause::ServiceStart);
+        // An image that could not be released is the next repair's.
+        let going = going && self.set.is_none();
         let record = JournalRecord::RunEnded { run: self.run, at: self.ports.clock.now(), published };
         if going && let Err(error) = self.ports.journal.append(&record).await {
             self.log.finding(Finding::new(Gravity::Warning, Cause::State, chain(&error)));

@@ -254,6 +254,11 @@ impl World {
         self.lock().services.values().all(|state| *state == ServiceState::Running)
     }
 
+    /// Whether an image is left.
+    pub fn has_images(&self) -> bool {
+        !self.lock().images.is_empty()
+    }
+
     /// The process dies: its locks go with it.
     pub fn kill(&self) {
         let mut state = self.lock();

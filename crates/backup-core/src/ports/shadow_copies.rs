@@ -251,6 +251,6 @@ pub trait ShadowCopies: Debug + Send + Sync {
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError>;
     /// Tells the writers of the set how the backup ended (BackupComplete). Their faults are returned, and change nothing.
     async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError>;
-    /// Releases the image. Idempotent: an unknown or released set is `Ok`.
+    /// Releases the image, also one that a process which died had made. Idempotent: an unknown or released set is `Ok`.
     async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError>;
 }

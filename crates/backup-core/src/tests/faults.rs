@@ -72,6 +72,7 @@ fn assert_rules(site: Site, world: &World, when: &str) {
     assert_eq!(next.outcome, Outcome::Done, "{when}: the next run: {:?}", next.findings);
     assert_all_good(world, when);
     assert_eq!(snapshots(&world.ports()).len(), 1, "{when}: leftovers");
+    assert!(!world.has_images(), "{when}: an image is left");
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn text(report: &BackupReport, zone: &TimeZone) -> String {
     let took = report.ended.duration_since(report.started).unsigned_abs();
     let mut rows = vec![
         ("snapshot", format!("{} at `{}`", short(snapshot.run, &[snapshot.run]), snapshot.folder)),
-        ("moment", format!("{}, {consistency}", human::time(manifest.moment, zone))),
+        ("moment", format!("{}, {consistency}, by {}", human::time(manifest.moment, zone), manifest.provider)),
         ("content", format!("{}, {}", human::entries(report.totals.entries), human::bytes(report.totals.bytes))),
         ("freeze window", human::duration(report.freeze_window)),
         ("outage", outage(report)),

@@ -348,13 +348,21 @@ fn task(section: Section<'_>, folder: &SitePath) -> Option<TaskConfig> {
     let shadow_copy = section.get("shadow-copy").map_or(Some(ProviderChoice::Auto), |value| provider(&value));
     let after_backup =
         section.get("after-backup").map_or_else(|| Some(AfterBackupConfig::default()), |value| after_backup(&value));
-    section.not_yet(&["work-dir"], "remove it; pre-copy works in the destination");
+    let work_dir = match shadow_copy {
+        Some(ProviderChoice::Btrfs) => section.require("work-dir", "work-dir = \"/srv/.sitebackup\""),
+        _ => section.get("work-dir"),
+    };
+    let work_dir = work_dir.map(|value| path(&value, folder));
     section.finish(elsewhere);
     Some(TaskConfig {
         enabled: enabled?,
         destination: destination?,
         schedule: schedule?,
         shadow_copy: shadow_copy?,
+        work_dir: match work_dir {
+            Some(given) => Some(given?),
+            None => None,
+        },
         alert_on_failure: alert_on_failure?,
         after_backup: after_backup?,
     })
@@ -414,13 +422,15 @@ fn zone(text: &Text<'_>) -> ScheduleZone {
 }
 
 fn provider(value: &Value<'_>) -> Option<ProviderChoice> {
-    let text = value.text("\"auto\" or \"pre-copy\"")?;
-    if matches!(text.text, "vss" | "btrfs" | "reflink") {
-        let remedy = "write \"auto\" or \"pre-copy\"".to_owned();
+    let text = value.text("\"auto\", \"btrfs\" or \"pre-copy\"")?;
+    if matches!(text.text, "vss" | "reflink") {
+        let remedy = "write \"auto\", \"btrfs\" or \"pre-copy\"".to_owned();
         text.report(format!("the shadow copy provider `{}` is not in this version", text.text), Some(remedy));
         return None;
     }
-    text.choose("shadow copy provider", &[("auto", ProviderChoice::Auto), ("pre-copy", ProviderChoice::PreCopy)])
+    let choices =
+        [("auto", ProviderChoice::Auto), ("btrfs", ProviderChoice::Btrfs), ("pre-copy", ProviderChoice::PreCopy)];
+    text.choose("shadow copy provider", &choices)
 }
 
 fn after_backup(value: &Value<'_>) -> Option<AfterBackupConfig> {

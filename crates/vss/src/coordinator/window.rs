@@ -38,15 +38,12 @@ impl Window {
 
 impl Making {
     /// Freeze, the image, Thaw, PostSnapshot; after an error Abort instead of PostSnapshot.
-    pub(super) async fn hold(
-        mut self,
-        preparation: Box<dyn Preparation>,
-        provider: &'static str,
-    ) -> Result<(ShadowCopySet, Making), ShadowCopyError> {
+    pub(super) async fn hold(&mut self, preparation: Box<dyn Preparation>) -> Result<ShadowCopySet, ShadowCopyError> {
+        let provider = preparation.provider();
         let frozen_at = self.clock.now();
         let window = Window { start: Instant::now(), limit: self.limits.freeze };
         self.tell(&Event::Phase(Phase::Frozen));
-        let taken = self.freeze_and_take(window, preparation, provider).await;
+        let taken = self.freeze_and_take(window, preparation).await;
         let thaw_faults = self.carry_out(Step::Thaw, false, |_, waiting| window.share(waiting)).await;
         let freeze_window = window.start.elapsed();
         self.tell(&Event::Thawed(freeze_window));
@@ -72,15 +69,15 @@ impl Making {
             documents: vec![(documents::NAME.to_owned(), document)],
         };
         self.made();
-        Ok((set, self))
+        Ok(set)
     }
 
     async fn freeze_and_take(
         &mut self,
         window: Window,
         preparation: Box<dyn Preparation>,
-        provider: &'static str,
     ) -> Result<Taken, ShadowCopyError> {
+        let provider = preparation.provider();
         self.advance(Step::Freeze, |_| window.allowance()).await?;
         self.go_on()?;
         self.session.begin(Step::Commit)?;

@@ -19,7 +19,7 @@ use backup_core::copy::RACY_SECONDS;
 use backup_core::event::Event;
 use backup_core::path::SitePath;
 use backup_core::ports::Source;
-use backup_core::ports::shadow_copies::{Consistency, Image, ShadowCopyError};
+use backup_core::ports::shadow_copies::{Consistency, Image, ShadowCopyError, ShadowCopySetId};
 use backup_core::ports::site_files::{FileProblem, FileSource, SiteFilesError, Walk};
 use tokio::time::Instant;
 
@@ -62,6 +62,11 @@ impl Provider for PreCopy {
         let mut copy = Copying::new(request)?;
         copy.passes().await?;
         Ok(Box::new(copy))
+    }
+
+    /// What it made lies in the staging folder, which is the run's.
+    async fn release(&self, _set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
+        Ok(())
     }
 }
 
@@ -209,6 +214,10 @@ fn summary(changed: &[SitePath]) -> String {
 
 #[async_trait]
 impl Preparation for Copying {
+    fn provider(&self) -> &'static str {
+        NAME
+    }
+
     async fn settle(&mut self) -> Result<(), ShadowCopyError> {
         if self.last_pass.elapsed() > LONG_REST {
             return self.pass().await.map(drop);

@@ -176,10 +176,18 @@ impl Provider for ScriptedProvider {
         self.step("prepare").await?;
         Ok(Box::new(self.clone()))
     }
+
+    async fn release(&self, _set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
+        self.step("release").await
+    }
 }
 
 #[async_trait]
 impl Preparation for ScriptedProvider {
+    fn provider(&self) -> &'static str {
+        self.name()
+    }
+
     async fn settle(&mut self) -> Result<(), ShadowCopyError> {
         self.step("settle").await
     }

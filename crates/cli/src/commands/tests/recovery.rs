@@ -101,10 +101,10 @@ fn rehearse_judges_and_says_how_long() {
         "bytes": 12,
         "end": "whole",
         "places": [
-          "/site/db/CM_P01.db -> /.scratch-3/site/db/CM_P01.db",
-          "/site/inboxes -> /.scratch-3/site/inboxes",
-          "/site/data -> /.scratch-3/site/data",
-          "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\SMS -> /.scratch-3/registry/SMSbkSiteRegSMS.dat"
+          "/site/db/CM_P01.db -> /.scratch-2/site/db/CM_P01.db",
+          "/site/inboxes -> /.scratch-2/site/inboxes",
+          "/site/data -> /.scratch-2/site/data",
+          "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\SMS -> /.scratch-2/registry/SMSbkSiteRegSMS.dat"
         ],
         "registry_changes": [],
         "run": "00000000-0001-7000-8000-000000000000",

@@ -89,7 +89,7 @@ fn backup_tells_the_snapshot_and_the_outage() {
     note: pipes, sockets and devices have no content and are left out: 1, such as `/site/data/pipe`
     Site P01 is backed up.
       snapshot       000000000001 at `/backup/P01Backup`
-      moment         2026-03-01 03:00:[s] +00:00, application consistency
+      moment         2026-03-01 03:00:[s] +00:00, application consistency, by memory
       content        12 entries, 29 B
       freeze window  [n] s
       outage         [n] s
@@ -154,10 +154,10 @@ fn an_unreadable_file_makes_a_backup_incomplete() {
     insta::assert_snapshot!(Printer::shown("backup", &back_up(&world)), @"
     $ sitebackup backup
     note: pipes, sockets and devices have no content and are left out: 1, such as `/site/data/pipe`
-    error: `/site/inboxes/a.box`: failed to open `/.image/00000000-0002-7000-8000-000000000000/site/inboxes/a.box`: permission denied
+    error: `/site/inboxes/a.box`: failed to open `/.image/00000000-0001-7000-8000-000000000000/site/inboxes/a.box`: permission denied
     Site P01 is backed up, but the snapshot is incomplete or weaker than asked for.
       snapshot       000000000001 at `/backup/P01Backup`
-      moment         2026-03-01 03:00:[s] +00:00, application consistency
+      moment         2026-03-01 03:00:[s] +00:00, application consistency, by memory
       content        11 entries, 28 B
       freeze window  [n] s
       outage         [n] s
@@ -191,7 +191,7 @@ fn a_hook_that_fails_changes_no_result() {
     warning: AfterBackup failed with exit code 8
     Site P01 is backed up.
       snapshot       000000000001 at `/backup/P01Backup`
-      moment         2026-03-01 03:00:[s] +00:00, application consistency
+      moment         2026-03-01 03:00:[s] +00:00, application consistency, by memory
       content        12 entries, 29 B
       freeze window  [n] s
       outage         [n] s

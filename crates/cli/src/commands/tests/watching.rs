@@ -240,7 +240,7 @@ fn a_snapshot_weaker_than_asked_for_names_the_last_good_one() {
         Finding {
             gravity: Warning,
             cause: Snapshot,
-            message: "snapshot 000000000003 is weaker than asked for: `/site/inboxes/new.box`: failed to open `/.image/00000000-0004-7000-8000-000000000000/site/inboxes/new.box`: permission denied",
+            message: "snapshot 000000000002 is weaker than asked for: `/site/inboxes/new.box`: failed to open `/.image/00000000-0002-7000-8000-000000000000/site/inboxes/new.box`: permission denied",
             hint: Some(
                 "the last good one is 000000000001",
             ),
@@ -249,11 +249,11 @@ fn a_snapshot_weaker_than_asked_for_names_the_last_good_one() {
     "#);
     insta::assert_snapshot!(Printer::shown("status", &status_of(&world, &alone(), None)), @"
     $ sitebackup status
-    warning: the last run was incomplete: 5044 E a snapshot was published, but it is incomplete or weaker than asked for: `/site/inboxes/new.box`: failed to open `/.image/00000000-0004-7000-8000-000000000000/site/inboxes/new.box`: permission denied
+    warning: the last run was incomplete: 5044 E a snapshot was published, but it is incomplete or weaker than asked for: `/site/inboxes/new.box`: failed to open `/.image/00000000-0002-7000-8000-000000000000/site/inboxes/new.box`: permission denied
     hint: `sitebackup log` tells more, smsbkup.log at the destination all of it
     Site P01
       last good snapshot  000000000001, [n] s old (2026-03-01 03:00:[s] +00:00)
-      newest snapshot     000000000003, weaker than asked for (2026-03-01 03:00:[s] +00:00)
+      newest snapshot     000000000002, weaker than asked for (2026-03-01 03:00:[s] +00:00)
       last run            incomplete, began 2026-03-01 03:00:[s] +00:00
       next window         open until 2026-03-01 05:00:[s] +00:00
     [incomplete]
@@ -292,7 +292,7 @@ fn a_damaged_snapshot_is_told_and_counts_for_nothing() {
     $ sitebackup snapshots
     warning: snapshot 000000000001 at `/backup/.sitebackup-00000000000170008000000000000000` is damaged: the list of files does not have the hash in the manifest
     hint: it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it
-    000000000003  2026-03-01 03:00:[s] +00:00  12 entries  32 B  application consistency  /backup/P01Backup
+    000000000002  2026-03-01 03:00:[s] +00:00  12 entries  32 B  application consistency  /backup/P01Backup
     [incomplete]
     ");
     assert_documented("snapshots", &listed.result);
@@ -310,7 +310,7 @@ fn a_damaged_snapshot_is_told_and_counts_for_nothing() {
     $ sitebackup verify --read-data
     warning: snapshot 000000000001 at `/backup/.sitebackup-00000000000170008000000000000000` is damaged: the list of files does not have the hash in the manifest
     hint: it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it
-    Snapshot 000000000003 is whole: 12 entries, 32 B read and hashed.
+    Snapshot 000000000002 is whole: 12 entries, 32 B read and hashed.
     [incomplete]
     ");
     let checked = block_on(check::judge(&ports, &alone(), &plan(&alone())));

@@ -1,0 +1,46 @@
+//! The best provider that the sources allow: images where they can be made, else copies.
+
+use async_trait::async_trait;
+use backup_core::copy::chain;
+use backup_core::event::Event;
+use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
+
+use super::{Btrfs, ImageRequest, PreCopy, Preparation, Provider};
+
+/// Takes the image that is asked of it where the sources allow one, and says why not where they do not.
+#[derive(Debug)]
+pub struct Best {
+    image: Btrfs,
+}
+
+impl Best {
+    /// Prefers `image` to copies.
+    pub fn new(image: Btrfs) -> Self {
+        Self { image }
+    }
+}
+
+#[async_trait]
+impl Provider for Best {
+    fn name(&self) -> &'static str {
+        "auto"
+    }
+
+    async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {
+        match self.image.prepare(request.clone()).await {
+            Err(ShadowCopyError::Cancelled) => Err(ShadowCopyError::Cancelled),
+            Err(error) => {
+                request
+                    .events
+                    .event(&Event::Note(format!("files are copied while the site works, for {}", chain(&error))));
+                self.image.release(request.set).await?;
+                PreCopy.prepare(request).await
+            }
+            prepared => prepared,
+        }
+    }
+
+    async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
+        self.image.release(set).await
+    }
+}

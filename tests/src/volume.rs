@@ -1,0 +1,58 @@
+//! A file system of its own, in a file that is mounted.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A mounted file system; it goes with its file when it is dropped.
+#[derive(Debug)]
+pub struct Volume {
+    scratch: TempDir,
+}
+
+impl Volume {
+    /// An empty btrfs of 600 MB.
+    ///
+    /// # Panics
+    /// When it cannot be made: root may, where `mkfs.btrfs` and loop devices are.
+    pub fn btrfs() -> Self {
+        let volume = Self { scratch: tempfile::tempdir().expect("a scratch folder") };
+        let file = std::fs::File::create(volume.file()).expect("a file");
+        file.set_len(600 << 20).expect("a sparse file");
+        std::fs::create_dir(volume.path()).expect("a folder");
+        run(Command::new("mkfs.btrfs").arg("-q").arg(volume.file()), "apt-get install btrfs-progs");
+        run(Command::new("mount").args(["-o", "loop"]).arg(volume.file()).arg(volume.path()), "run the suites as root");
+        volume
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> PathBuf {
+        self.scratch.path().join("mounted")
+    }
+
+    fn file(&self) -> PathBuf {
+        self.scratch.path().join("volume")
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        // Lazily: a process of a test that failed may still be there, and the folder must not be emptied through the mount.
+        let gone = Command::new("umount").arg("-l").arg(self.path()).status();
+        assert!(gone.is_ok_and(|status| status.success()) || std::thread::panicking(), "the volume stays mounted");
+    }
+}
+
+/// A new subvolume of btrfs.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn subvolume(path: &Path) {
+    run(Command::new("btrfs").args(["subvolume", "create"]).arg(path), "apt-get install btrfs-progs");
+}
+
+fn run(command: &mut Command, remedy: &str) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; {remedy}"));
+    assert!(output.status.success(), "{command:?}: {}; {remedy}", String::from_utf8_lossy(&output.stderr));
+}
