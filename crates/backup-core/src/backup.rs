@@ -6,13 +6,15 @@ mod collect;
 mod database;
 mod finish;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use crate::cancel::Cancel;
 use crate::check::{Preflight, preflight, sources};
-use crate::config::MomentChoice;
+use crate::config::{MomentChoice, RetryConfig};
 use crate::copy::{Previous, chain};
 use crate::event::{Event, Phase};
+use crate::patience::{sleep, unless_cancelled};
 use crate::plan::BackupPlan;
 use crate::ports::Ports;
 use crate::ports::database::{DatabaseFacts, DatabaseFolder, DatabaseMoment};
@@ -300,13 +302,31 @@ impl Run<'_> {
             cancel: self.context.cancel.clone(),
             events: Arc::clone(&notes) as _,
         };
-        let set = async { self.ports.shadow_copies.prepare(request).await?.commit().await };
-        let set = set.await;
+        let set = self.hold_moment(request).await;
         for note in notes.take() {
             self.log.line(&note);
         }
         let set = set.map_err(|error| self.shadow_copy_stop(error, database.as_deref()))?;
         Ok((set, database))
+    }
+
+    /// Makes the set. Another backup program at the same hour is the most frequent reason why that is refused, and it ends.
+    async fn hold_moment(&mut self, request: ShadowCopyRequest) -> Result<ShadowCopySet, ShadowCopyError> {
+        let RetryConfig { times, pause } = self.plan.retry;
+        for again in (0..=times).rev() {
+            match self.ports.shadow_copies.prepare(request.clone()).await {
+                Err(error @ ShadowCopyError::InProgress) if again > 0 => {
+                    let message =
+                        format!("{}; trying again in {} s, {again} more times", chain(&error), pause.as_secs());
+                    self.ports.events.event(&Event::Note(message.clone()));
+                    self.log.line(&message);
+                }
+                prepared => return prepared?.commit().await,
+            }
+            let wait = pin!(sleep(&*self.ports.clock, pause));
+            unless_cancelled(wait, &*self.ports.clock, &self.context.cancel).await.ok_or(ShadowCopyError::Cancelled)?;
+        }
+        Err(ShadowCopyError::InProgress)
     }
 
     /// How long the services may stay stopped for a database whose copy holds the moment of its own end, where they are to.

@@ -62,6 +62,7 @@ impl SiteConfig {
                 schedule: Schedule::default(),
                 shadow_copy: ProviderChoice::Auto,
                 work_dir: None,
+                retry: RetryConfig::default(),
                 alert_on_failure: true,
                 after_backup: AfterBackupConfig::default(),
             },
@@ -301,10 +302,27 @@ pub struct TaskConfig {
     pub shadow_copy: ProviderChoice,
     /// Where a provider keeps images while a run reads them, on the file system of the sources.
     pub work_dir: Option<SitePath>,
+    /// What it does when another shadow copy session is in progress.
+    pub retry: RetryConfig,
     /// Whether a failure runs the alert command.
     pub alert_on_failure: bool,
     /// How AfterBackup is judged.
     pub after_backup: AfterBackupConfig,
+}
+
+/// What a run does when another shadow copy session is in progress on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryConfig {
+    /// How often it tries again.
+    pub times: u32,
+    /// How long it waits before it does.
+    pub pause: Duration,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self { times: 3, pause: Duration::from_secs(600) }
+    }
 }
 
 /// How AfterBackup is judged.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{AfterBackupConfig, MomentChoice, SiteConfig};
+use crate::config::{AfterBackupConfig, MomentChoice, RetryConfig, SiteConfig};
 use crate::destination::InvalidDestination;
 use crate::path::{PathError, RelPath, SitePath};
 use crate::ports::registry::RegistryKey;
@@ -64,6 +64,8 @@ pub struct BackupPlan {
     pub keep: Vec<(RelPath, Vec<u8>)>,
     /// Limits of the session.
     pub limits: SessionLimits,
+    /// What is done when another shadow copy session is in progress.
+    pub retry: RetryConfig,
     /// How AfterBackup is judged.
     pub after_backup: AfterBackupConfig,
     /// What no part of the plan covers, by name.
@@ -207,6 +209,7 @@ impl BackupPlan {
             commands: tasks.commands,
             keep,
             limits: SessionLimits::default(),
+            retry: config.task.retry,
             after_backup: config.task.after_backup.clone(),
             not_covered: not_covered(config),
             change_tracking_retention: config.change_tracking_retention,

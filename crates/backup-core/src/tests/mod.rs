@@ -53,6 +53,7 @@ fn plan() -> BackupPlan {
         commands: Vec::new(),
         keep: vec![(place("sitebackup/site.toml"), b"version = 1\n".to_vec())],
         limits: SessionLimits::default(),
+        retry: crate::config::RetryConfig::default(),
         after_backup: AfterBackupConfig::default(),
         not_covered: Vec::new(),
         change_tracking_retention: None,

@@ -32,9 +32,8 @@ pub(super) async fn run(session: &Session, command: DatabaseCommand) -> Result<A
 
 fn failed(error: LogicalError) -> CommandError {
     let hint = match &error {
-        LogicalError::Address(_) => {
-            return CommandError::usage(error).hint("it is postgresql://…, sqlite:/file or an ODBC connection string");
-        }
+        // It says what it can be.
+        LogicalError::Address(_) => return CommandError::usage(error),
         LogicalError::Stopped => {
             return CommandError::new(Exit::INTERRUPTED, error)
                 .hint("what was written is no dump; a restore goes on when it is repeated");

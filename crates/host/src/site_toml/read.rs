@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use backup_core::config::{
-    AfterBackupConfig, FileSelection, ProviderChoice, RegistryRoot, RegistryStore, ServiceConfig, SiteConfig,
-    TaskConfig,
+    AfterBackupConfig, FileSelection, ProviderChoice, RegistryRoot, RegistryStore, RetryConfig, ServiceConfig,
+    SiteConfig, TaskConfig,
 };
 use backup_core::destination::DestinationOption;
 use backup_core::path::SitePath;
@@ -46,6 +46,7 @@ const PLACES: [(&str, &[&str]); 6] = [
             "time-zone",
             "shadow-copy",
             "work-dir",
+            "retry",
             "alert-on-failure",
             "after-backup",
         ],
@@ -353,6 +354,7 @@ fn task(section: Section<'_>, folder: &SitePath) -> Option<TaskConfig> {
         _ => section.get("work-dir"),
     };
     let work_dir = work_dir.map(|value| path(&value, folder));
+    let retry = section.get("retry").map_or_else(|| Some(RetryConfig::default()), |value| retry(&value));
     section.finish(elsewhere);
     Some(TaskConfig {
         enabled: enabled?,
@@ -363,6 +365,7 @@ fn task(section: Section<'_>, folder: &SitePath) -> Option<TaskConfig> {
             Some(given) => Some(given?),
             None => None,
         },
+        retry: retry?,
         alert_on_failure: alert_on_failure?,
         after_backup: after_backup?,
     })
@@ -431,6 +434,21 @@ fn provider(value: &Value<'_>) -> Option<ProviderChoice> {
     let choices =
         [("auto", ProviderChoice::Auto), ("btrfs", ProviderChoice::Btrfs), ("pre-copy", ProviderChoice::PreCopy)];
     text.choose("shadow copy provider", &choices)
+}
+
+fn retry(value: &Value<'_>) -> Option<RetryConfig> {
+    let usual = RetryConfig::default();
+    let section = value.section("retry", "{ times = 3, pause = \"10m\" }")?;
+    let pause = section.get("pause").map_or(Some(usual.pause), |value| limit(&value));
+    let times = section.get("times").map_or(Some(usual.times), |value| {
+        let times = value.integer();
+        if times.is_none() {
+            value.report("`times` is no number of retries".to_owned(), Some("write times = 3".to_owned()));
+        }
+        times
+    });
+    section.finish(|_| None);
+    Some(RetryConfig { times: times?, pause: pause? })
 }
 
 fn after_backup(value: &Value<'_>) -> Option<AfterBackupConfig> {

@@ -367,3 +367,17 @@ fn a_file_is_loaded_with_its_folder() {
     let error = load(&file).expect_err("it has problems");
     assert!(error.to_string().ends_with("site.toml` has 2 problems"), "{error}");
 }
+
+#[test]
+fn a_task_says_how_it_images_and_how_often_it_tries() {
+    let text = |task: &str| {
+        format!("version = 1\n[site]\ncode='P01'\ninstall-dir='/x'\n[task]\ndestination={{local='/b'}}\n{task}")
+    };
+    let config = parsed(&text("shadow-copy='btrfs'\nwork-dir='/w'\nretry={times=1, pause='30s'}\n"));
+    assert_eq!((config.task.shadow_copy, config.task.work_dir), (ProviderChoice::Btrfs, Some(path("/w"))));
+    assert_eq!((config.task.retry.times, config.task.retry.pause.as_secs()), (1, 30));
+    assert_snapshot!(problems(&text("shadow-copy='btrfs'\nretry={times=-1}\n")), @r#"
+    5:1: `work-dir` is missing in [task]; write work-dir = "/srv/.sitebackup"
+    8:14: `times` is no number of retries; write times = 3
+    "#);
+}
