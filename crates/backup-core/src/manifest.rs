@@ -190,6 +190,13 @@ pub struct DatabasePart {
     pub facts: Vec<(String, String)>,
 }
 
+impl DatabasePart {
+    /// What it says under a name.
+    pub(crate) fn fact(&self, name: &str) -> &str {
+        self.facts.iter().find(|(fact, _)| fact == name).map_or("unknown", |(_, value)| value)
+    }
+}
+
 /// The manifest of a backup snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,6 +8,7 @@ use crate::event::{Event, Phase, Progress};
 use crate::manifest::{FileRecord, Manifest, ManifestError, Part, RecordKind};
 use crate::path::RelPath;
 use crate::ports::Ports;
+use crate::ports::database::DatabaseForm;
 use crate::ports::destination::{DestinationError, SnapshotFiles};
 use crate::ports::registry::{Registry, RegistryKey};
 use crate::ports::site_files::{FileKind, WalkEntry};
@@ -160,6 +161,7 @@ pub async fn verify(
         (wrong, extra.iter().map(|entry| entry.path.to_string()).collect::<Vec<_>>())
     };
     let mut report = VerifyReport { run: manifest.run, entries: records.len() as u64, bytes: 0, findings: Vec::new() };
+    report.findings.extend(database_elsewhere(&manifest, &records));
     report.findings.extend(wrong.into_iter().map(|message| Finding::error(Cause::Snapshot, message)));
     for path in extra {
         let message = format!("`{path}` is in the folder, but not in the list");
@@ -172,6 +174,20 @@ pub async fn verify(
         }
     }
     Ok(report)
+}
+
+/// A database that a snapshot only tells of: nothing here can say whether it is whole.
+fn database_elsewhere(manifest: &Manifest, records: &[FileRecord]) -> Option<Finding> {
+    let part = manifest.database.as_ref()?;
+    let is_backup = |record: &FileRecord| record.path.name().is_some_and(|name| name.ends_with(b".bak"));
+    let whose = match part.form {
+        DatabaseForm::External => "others back it up",
+        DatabaseForm::Native if !records.iter().any(is_backup) => "its backup stays on the server",
+        _ => return None,
+    };
+    let place = part.fact("backup-places");
+    let message = format!("database {} is not in the snapshot, and is not verified: {whose}, at {place}", part.name);
+    Some(Finding::new(Gravity::Note, Cause::Database, message))
 }
 
 async fn hash_all(ports: &Ports, files: &dyn SnapshotFiles, records: &[FileRecord], report: &mut VerifyReport) {

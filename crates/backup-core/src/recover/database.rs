@@ -163,12 +163,11 @@ impl Recovery<'_> {
 
     /// What no snapshot holds does not come back with it.
     pub(super) fn tell_external(&mut self, part: &DatabasePart) {
-        let fact = |name: &str| part.facts.iter().find(|(fact, _)| fact == name).map_or("unknown", |(_, value)| value);
         let message = format!(
             "database {} is not in the snapshot: others back it up, the newest of {} at {}",
             part.name,
-            fact("backup-finished"),
-            fact("backup-places")
+            part.fact("backup-finished"),
+            part.fact("backup-places")
         );
         let finding = Finding::new(Gravity::Warning, Cause::Database, message);
         self.report.findings.push(finding.hint("recover it with their means, to the same moment as near as can be"));

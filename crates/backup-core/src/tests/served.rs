@@ -228,6 +228,13 @@ fn what_others_back_up_is_recorded_and_judged() {
     let manifest = report.snapshot.expect("a snapshot").manifest;
     assert!(manifest.origins.iter().all(|origin| origin.part != Part::Database));
     assert_eq!(manifest.database.map(|part| part.form), Some(DatabaseForm::External));
+    let ports = world.ports();
+    let verified = block_on(crate::verify::verify(&ports, open(&ports, &snapshots(&ports)[0]), None, true));
+    let findings = verified.expect("it is readable").findings;
+    let told = |found: &crate::report::Finding| {
+        found.gravity == Gravity::Note && found.message.contains("not in the snapshot, and is not verified")
+    };
+    assert!(findings.iter().all(told) && findings.len() == 1, "{findings:?}");
     world.lock().database_weaker.push("the newest backup is 9 days old".to_owned());
     assert_eq!(backup(&world).outcome, Outcome::Incomplete);
 }
