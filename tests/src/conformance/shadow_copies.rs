@@ -74,7 +74,7 @@ impl Writer for Scripted {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
         self.step("Identify").await?;
         let id = Uuid::from_u128(self.level as u128 + 1);
-        Ok(WriterMetadata { id, name: self.name.to_owned(), level: self.level, components: Vec::new() })
+        Ok(WriterMetadata { id, name: self.name.to_owned(), level: self.level, ..WriterMetadata::default() })
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {

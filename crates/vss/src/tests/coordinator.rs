@@ -253,7 +253,7 @@ struct Blocking {
 impl Writer for Blocking {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
         let name = "blocking".to_owned();
-        Ok(WriterMetadata { id: Uuid::nil(), name, level: WriterLevel::FrontEnd, components: Vec::new() })
+        Ok(WriterMetadata { id: Uuid::nil(), name, level: WriterLevel::FrontEnd, ..WriterMetadata::default() })
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {

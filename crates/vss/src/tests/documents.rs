@@ -9,13 +9,14 @@ fn metadata(name: &str, components: &[(&str, &str, bool)]) -> WriterMetadata {
         logical_path: (*logical_path).to_owned(),
         name: (*name).to_owned(),
         database: *database,
-        files: Vec::new(),
+        ..Component::default()
     };
     WriterMetadata {
         id: Uuid::from_u128(7),
         name: name.to_owned(),
         level: WriterLevel::FrontEnd,
         components: components.iter().map(component).collect(),
+        ..WriterMetadata::default()
     }
 }
 
