@@ -11,7 +11,9 @@ mod words;
 mod writer_metadata;
 mod xml;
 
-use backup_core::ports::shadow_copies::ShadowCopySetId;
+use std::collections::HashMap;
+
+use backup_core::ports::shadow_copies::{BACKUP_DOCUMENT, ShadowCopySetId, writer_document};
 
 pub use backup_components::{BackupDocument, DocumentComponent, DocumentWriter};
 pub use writer_metadata::WriterDocument;
@@ -21,5 +23,12 @@ pub(crate) use xml::Limits;
 
 /// All documents of a session, by file name.
 pub(crate) fn of_session(set: ShadowCopySetId, writers: &[WriterDocument]) -> Vec<(String, Vec<u8>)> {
-    vec![("BackupDocument.xml".to_owned(), backup_components::write(set, writers))]
+    let mut documents = vec![(BACKUP_DOCUMENT.to_owned(), backup_components::write(set, writers))];
+    let mut of_class = HashMap::new();
+    for writer in writers {
+        let earlier = of_class.entry(writer.metadata.id).or_insert(0);
+        documents.push((writer_document(writer.metadata.id, *earlier), writer.to_xml()));
+        *earlier += 1;
+    }
+    documents
 }

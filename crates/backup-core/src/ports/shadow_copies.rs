@@ -39,6 +39,19 @@ pub enum Consistency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ShadowCopySetId(pub Uuid);
 
+/// The name of the document that tells what was backed up of which writer.
+pub const BACKUP_DOCUMENT: &str = "BackupDocument.xml";
+/// What the names of the documents begin with in which writers say what they own.
+pub(crate) const WRITER_DOCUMENTS: &str = "WriterMetadata-";
+
+/// The name of the document in which a writer of class `id` says what it owns, `earlier` being how many of that class came before it.
+pub fn writer_document(id: Uuid, earlier: usize) -> String {
+    match earlier {
+        0 => format!("{WRITER_DOCUMENTS}{id}.xml"),
+        earlier => format!("{WRITER_DOCUMENTS}{id}-{}.xml", earlier + 1),
+    }
+}
+
 /// Why a writer vetoes, or could not do its part.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -153,7 +166,7 @@ pub struct ShadowCopySet {
     pub freeze_window: Duration,
     /// The files.
     pub image: Image,
-    /// Documents that belong to the snapshot, by file name.
+    /// Documents that belong to the snapshot, by file name: [`BACKUP_DOCUMENT`], and a [`writer_document`] of each writer.
     pub documents: Vec<(String, Vec<u8>)>,
 }
 

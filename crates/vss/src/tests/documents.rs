@@ -1,4 +1,4 @@
-use backup_core::ports::shadow_copies::{Component, ShadowCopySetId, WriterMetadata};
+use backup_core::ports::shadow_copies::{Component, ShadowCopySetId, WriterMetadata, writer_document};
 use proptest::prelude::any;
 use uuid::Uuid;
 
@@ -43,6 +43,28 @@ fn a_document_has_the_shape_of_the_dialect() {
 </BACKUP_COMPONENTS>
 "#;
     assert_eq!(text, expected);
+}
+
+#[test]
+fn each_writer_has_a_document_of_its_own_also_two_of_one_class() {
+    let (class, other) = (Uuid::from_u128(7), Uuid::from_u128(8));
+    let of = |id, name: &str| {
+        let mut writer = writer(name, &[]);
+        writer.metadata.id = id;
+        writer
+    };
+    let documents = of_session(ShadowCopySetId(Uuid::nil()), &[of(class, "a"), of(other, "b"), of(class, "c")]);
+    let names: Vec<&str> = documents.iter().map(|(name, _)| name.as_str()).collect();
+    let expected = [
+        "BackupDocument.xml",
+        "WriterMetadata-00000000-0000-0000-0000-000000000007.xml",
+        "WriterMetadata-00000000-0000-0000-0000-000000000008.xml",
+        "WriterMetadata-00000000-0000-0000-0000-000000000007-2.xml",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(names[3], writer_document(class, 1));
+    let own = |index: usize| WriterDocument::parse(&documents[index].1).expect("our own document").metadata.name;
+    assert_eq!([own(1), own(2), own(3)], ["a", "b", "c"]);
 }
 
 #[test]
