@@ -56,7 +56,7 @@ impl std::fmt::Debug for Editor {
 impl Writer for Editor {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
         let id = uuid::Uuid::from_u128(1);
-        Ok(WriterMetadata { id, name: "Editor".to_owned(), level: WriterLevel::FrontEnd, components: Vec::new() })
+        Ok(WriterMetadata { id, name: "Editor".to_owned(), level: WriterLevel::FrontEnd, ..WriterMetadata::default() })
     }
     async fn prepare_backup(&self) -> Result<(), WriterError> {
         Ok(())

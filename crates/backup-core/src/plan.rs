@@ -6,7 +6,7 @@ use crate::config::{AfterBackupConfig, MomentChoice, RetryConfig, SiteConfig};
 use crate::destination::InvalidDestination;
 use crate::path::{PathError, RelPath, SitePath};
 use crate::ports::registry::RegistryKey;
-use crate::ports::shadow_copies::{ImageSource, SessionLimits};
+use crate::ports::shadow_copies::{BACKUP_DOCUMENT, ImageSource, SessionLimits, WRITER_DOCUMENTS};
 use crate::ports::site_files::FileSource;
 use crate::site::{Refusal, SiteCode};
 
@@ -108,11 +108,17 @@ pub enum PlanError {
 const RESERVED: [&str; 6] = [
     crate::manifest::MANIFEST_NAME,
     crate::manifest::LIST_NAME,
-    "BackupDocument.xml",
+    BACKUP_DOCUMENT,
     "smsbkup.log",
     ".sitebackup",
     "sitebackup",
 ];
+
+fn is_reserved(top: &[u8]) -> bool {
+    let is = |name: &str, top: &[u8]| name.as_bytes().eq_ignore_ascii_case(top);
+    let of_writer = top.get(..WRITER_DOCUMENTS.len()).is_some_and(|start| is(WRITER_DOCUMENTS, start));
+    of_writer || RESERVED.iter().any(|name| is(name, top))
+}
 
 /// Where files go that a site without a control file names itself.
 const OWN_FILES: &str = "SiteServer";
@@ -254,7 +260,7 @@ fn judge_places(tasks: &Tasks) -> Vec<PlanError> {
     let database = tasks.database.iter().map(|place| (place, "the site database".to_owned()));
     for (place, what) in files.chain(registry).chain(outputs) {
         let top = place.components().next().unwrap_or_default();
-        if place.is_root() || RESERVED.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(top)) {
+        if place.is_root() || is_reserved(top) {
             errors.push(PlanError::ReservedPlace(place.clone()));
         }
         push_place(&mut places, &mut errors, place, what);

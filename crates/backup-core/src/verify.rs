@@ -161,7 +161,7 @@ pub async fn verify(
         (wrong, extra.iter().map(|entry| entry.path.to_string()).collect::<Vec<_>>())
     };
     let mut report = VerifyReport { run: manifest.run, entries: records.len() as u64, bytes: 0, findings: Vec::new() };
-    report.findings.extend(database_elsewhere(&manifest, &records));
+    report.findings.extend(database_elsewhere(&manifest));
     report.findings.extend(wrong.into_iter().map(|message| Finding::error(Cause::Snapshot, message)));
     for path in extra {
         let message = format!("`{path}` is in the folder, but not in the list");
@@ -177,16 +177,14 @@ pub async fn verify(
 }
 
 /// A database that a snapshot only tells of: nothing here can say whether it is whole.
-fn database_elsewhere(manifest: &Manifest, records: &[FileRecord]) -> Option<Finding> {
+fn database_elsewhere(manifest: &Manifest) -> Option<Finding> {
     let part = manifest.database.as_ref()?;
-    let is_backup = |record: &FileRecord| record.path.name().is_some_and(|name| name.ends_with(b".bak"));
-    let whose = match part.form {
-        DatabaseForm::External => "others back it up",
-        DatabaseForm::Native if !records.iter().any(is_backup) => "its backup stays on the server",
-        _ => return None,
+    let where_it_is = match (part.form, part.fact("backup-stays-at")) {
+        (DatabaseForm::External, _) => format!("others back it up, at {}", part.fact("backup-places")),
+        (_, "unknown") => return None,
+        (_, place) => format!("its backup stays on the server, at {place}"),
     };
-    let place = part.fact("backup-places");
-    let message = format!("database {} is not in the snapshot, and is not verified: {whose}, at {place}", part.name);
+    let message = format!("database {} is not in the snapshot, and is not verified: {where_it_is}", part.name);
     Some(Finding::new(Gravity::Note, Cause::Database, message))
 }
 

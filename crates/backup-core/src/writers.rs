@@ -16,7 +16,10 @@ use crate::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, Database
 use crate::ports::destination::DestinationError;
 use crate::ports::journal::JournalRecord;
 use crate::ports::services::ServiceState;
-use crate::ports::shadow_copies::{Component, Writer, WriterError, WriterLevel, WriterMetadata};
+use crate::ports::shadow_copies::{
+    Component, DataSource, FileSpec, RestoreMethod, Writer, WriterError, WriterLevel, WriterMetadata,
+};
+use crate::ports::site_files::FileSource;
 use crate::report::{Cause, Finding, Gravity};
 use crate::snapshot::RunId;
 
@@ -261,21 +264,34 @@ impl SiteWriter {
     }
 }
 
+/// What a source leaves out. A pattern that says more than VSS's can stands as it is: nothing reads it but people.
+fn left_out(source: &FileSource) -> impl Iterator<Item = FileSpec> {
+    let pattern = |pattern: &String| {
+        let below = pattern.strip_prefix("**/");
+        let spec = below.unwrap_or(pattern).to_owned();
+        FileSpec { spec, recursive: below.is_some(), ..FileSpec::tree(&source.root) }
+    };
+    source.exclude.iter().map(pattern).chain(source.skip.iter().map(FileSpec::tree))
+}
+
 #[async_trait]
 impl Writer for SiteWriter {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
-        let component = |name: &str, files| Component {
+        let component = Component {
             logical_path: self.plan.site.to_string(),
-            name: name.to_owned(),
-            database: false,
-            files,
+            name: "SiteServer".to_owned(),
+            caption: format!("Files of site {}", self.plan.site),
+            files: self.plan.files.iter().map(|file| FileSpec::tree(&file.source.root)).collect(),
+            ..Component::default()
         };
-        let files = self.plan.files.iter().map(|file| (file.source.root.clone(), true)).collect();
         Ok(WriterMetadata {
             id: SMS_WRITER,
             name: "SMS Writer".to_owned(),
             level: WriterLevel::FrontEnd,
-            components: vec![component("SiteServer", files)],
+            restore: Some(RestoreMethod::default()),
+            components: vec![component],
+            exclude: self.plan.files.iter().flat_map(|file| left_out(&file.source)).collect(),
+            ..WriterMetadata::default()
         })
     }
 
@@ -366,13 +382,22 @@ impl DatabaseWriter {
 #[async_trait]
 impl Writer for DatabaseWriter {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
-        let files = self.facts.file.iter().map(|file| (file.clone(), false)).collect();
-        let component = Component { logical_path: String::new(), name: self.facts.name.clone(), database: true, files };
+        let component = Component {
+            name: self.facts.name.clone(),
+            caption: format!("{} ({})", self.facts.name, self.facts.engine),
+            database: true,
+            selectable: true,
+            files: self.facts.file.iter().map(FileSpec::file).collect(),
+            ..Component::default()
+        };
         Ok(WriterMetadata {
             id: DATABASE_WRITER,
             name: "Site Database Writer".to_owned(),
             level: WriterLevel::BackEnd,
+            source: DataSource::TransactionDatabase,
+            restore: Some(RestoreMethod::default()),
             components: vec![component],
+            ..WriterMetadata::default()
         })
     }
 

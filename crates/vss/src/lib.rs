@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`Session`] is the order of calls that every backend keeps; [`InProcessCoordinator`] takes the writers of this
 //! process through it, each call under its limit, and thaws them whatever happens; a [`Provider`] makes the image, of which
-//! [`PreCopy`] needs nothing from the file system; [`documents`] writes what belongs beside a snapshot.
+//! [`PreCopy`] needs nothing from the file system; [`documents`] writes and reads what belongs beside a snapshot.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -12,8 +12,9 @@ use backup_core::manifest::ContentHash;
 use backup_core::path::RelPath;
 use backup_core::ports::destination::Staging;
 use backup_core::ports::shadow_copies::{
-    Consistency, Image, ImageSource, PreparedSet, SessionLimits, ShadowCopies, ShadowCopyError, ShadowCopyRequest,
-    ShadowCopySet, ShadowCopySetId, Writer, WriterError, WriterLevel, WriterMetadata,
+    BACKUP_DOCUMENT, Consistency, Image, ImageSource, PreparedSet, SessionLimits, ShadowCopies, ShadowCopyError,
+    ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer, WriterError, WriterLevel, WriterMetadata,
+    writer_document,
 };
 use uuid::Uuid;
 
@@ -34,7 +35,7 @@ pub trait ShadowCopiesBench: DestinationBench {
 
 /// Checks shadow copies.
 pub async fn suite<B: ShadowCopiesBench>(make: impl Fn() -> B) {
-    run_checks!(make: writers_are_called_in_their_order, the_image_is_of_the_moment_of_the_freeze, a_veto_before_the_image_aborts_all,
+    run_checks!(make: writers_are_called_in_their_order, the_set_and_each_writer_have_a_document, the_image_is_of_the_moment_of_the_freeze, a_veto_before_the_image_aborts_all,
         a_fault_after_the_image_makes_it_weaker, a_wish_to_stop_aborts, a_late_writer_aborts, an_abort_sets_the_site_going,
         one_set_at_a_time, a_failed_set_leaves_room_for_the_next, without_writers_less_is_promised,
         writers_hear_how_it_ended_once, faults_at_the_end_are_told, releasing_is_idempotent);
@@ -73,8 +74,8 @@ impl Scripted {
 impl Writer for Scripted {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
         self.step("Identify").await?;
-        let id = Uuid::from_u128(self.level as u128 + 1);
-        Ok(WriterMetadata { id, name: self.name.to_owned(), level: self.level, components: Vec::new() })
+        let id = class_of(self.level);
+        Ok(WriterMetadata { id, name: self.name.to_owned(), level: self.level, ..WriterMetadata::default() })
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {
@@ -117,6 +118,10 @@ impl EventSink for Deaf {
 const WRITERS: [(&str, WriterLevel); 3] =
     [("system", WriterLevel::System), ("site", WriterLevel::FrontEnd), ("database", WriterLevel::BackEnd)];
 const ORDER: [&str; 3] = ["site", "database", "system"];
+
+fn class_of(level: WriterLevel) -> Uuid {
+    Uuid::from_u128(level as u128 + 1)
+}
 
 /// Removes what a session has staged, for the next one.
 async fn make_room(bench: &dyn ShadowCopiesBench) {
@@ -235,6 +240,16 @@ async fn writers_are_called_in_their_order(bench: impl ShadowCopiesBench) {
     assert_eq!((set.id, set.consistency), (session.request.id, Consistency::Application));
     assert_eq!(set.weaker, Vec::<String>::new());
     assert!(!set.provider.is_empty() && set.freeze_window <= session.request.limits.freeze);
+}
+
+async fn the_set_and_each_writer_have_a_document(bench: impl ShadowCopiesBench) {
+    let set = Session::quiet(&bench).await.make().await.expect("nothing goes wrong");
+    let mut names: Vec<String> = set.documents.into_iter().map(|(name, _)| name).collect();
+    let mut expected = WRITERS.map(|(_, level)| writer_document(class_of(level), 0)).to_vec();
+    expected.push(BACKUP_DOCUMENT.to_owned());
+    names.sort();
+    expected.sort();
+    assert_eq!(names, expected);
 }
 
 /// A file of the image: its content where the image is read later, its hash where it is staged.

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::site::IMAGE_ROOT;
 use super::world::{World, site_path};
 use crate::event::{Event, Phase};
 use crate::path::RelPath;
 use crate::ports::shadow_copies::{
-    Consistency, Image, PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId,
-    Writer, WriterLevel,
+    BACKUP_DOCUMENT, Consistency, Image, PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet,
+    ShadowCopySetId, Writer, WriterLevel, WriterMetadata, writer_document,
 };
 
 type Writers = Vec<Arc<dyn Writer>>;
@@ -52,6 +53,7 @@ impl Drop for Slot {
 }
 
 struct Named {
+    id: Uuid,
     name: String,
     level: WriterLevel,
     writer: Arc<dyn Writer>,
@@ -78,6 +80,13 @@ async fn abort_all(writers: &[Named]) {
     }
 }
 
+/// Documents of the names that real ones have; no two writers of a test are of one class.
+fn documents(writers: &[Named]) -> Vec<(String, Vec<u8>)> {
+    let of_writer = |named: &Named| (writer_document(named.id, 0), b"<WRITER_METADATA/>".to_vec());
+    let whole = (BACKUP_DOCUMENT.to_owned(), b"<BACKUP_COMPONENTS/>".to_vec());
+    [whole].into_iter().chain(writers.iter().map(of_writer)).collect()
+}
+
 #[async_trait]
 impl ShadowCopies for MemoryShadowCopies {
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
@@ -86,7 +95,8 @@ impl ShadowCopies for MemoryShadowCopies {
         for writer in &request.writers {
             let veto = |source| ShadowCopyError::Writer { writer: "?".to_owned(), step: "Identify", source };
             let metadata = writer.identify().await.map_err(veto)?;
-            writers.push(Named { name: metadata.name, level: metadata.level, writer: Arc::clone(writer), told: false });
+            let WriterMetadata { id, name, level, .. } = metadata;
+            writers.push(Named { id, name, level, writer: Arc::clone(writer), told: false });
         }
         writers.sort_by_key(|named| named.level);
         self.writers.lock().expect("no panic").insert(request.id, request.writers.clone());
@@ -188,7 +198,7 @@ impl PreparedSet for MemoryPrepared {
             frozen_at,
             freeze_window: Duration::from_millis(100),
             image: Image::Borrowed(self.request.sources.iter().map(root).collect()),
-            documents: vec![("BackupDocument.xml".to_owned(), b"<BACKUP_COMPONENTS/>".to_vec())],
+            documents: documents(&self.writers),
         })
     }
 

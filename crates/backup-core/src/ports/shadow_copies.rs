@@ -17,6 +17,12 @@ use crate::event::EventSink;
 use crate::manifest::FileRecord;
 use crate::path::{RelPath, SitePath};
 
+mod metadata;
+
+pub use metadata::{
+    Component, DataSource, FileSpec, RestoreMethod, RestoreWay, WriterLevel, WriterMetadata, WriterRestore, WriterUsage,
+};
+
 /// What an image guarantees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -33,41 +39,17 @@ pub enum Consistency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ShadowCopySetId(pub Uuid);
 
-/// When a writer is frozen: front ends before what they write to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum WriterLevel {
-    /// The site's services.
-    FrontEnd,
-    /// The database.
-    BackEnd,
-    /// The system.
-    System,
-}
+/// The name of the document that tells what was backed up of which writer.
+pub const BACKUP_DOCUMENT: &str = "BackupDocument.xml";
+/// What the names of the documents begin with in which writers say what they own.
+pub(crate) const WRITER_DOCUMENTS: &str = "WriterMetadata-";
 
-/// Something that a writer owns and that is backed up whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Component {
-    /// Where it stands in the writer's tree; may be empty.
-    pub logical_path: String,
-    /// Its name.
-    pub name: String,
-    /// Whether it is a database rather than a group of files.
-    pub database: bool,
-    /// Its files: folder or file, and whether all below it belongs to it.
-    pub files: Vec<(SitePath, bool)>,
-}
-
-/// What a writer says of itself: VSS's writer metadata document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WriterMetadata {
-    /// The writer's class.
-    pub id: Uuid,
-    /// Its name, such as `SMS Writer`.
-    pub name: String,
-    /// When it is frozen.
-    pub level: WriterLevel,
-    /// What it owns.
-    pub components: Vec<Component>,
+/// The name of the document in which a writer of class `id` says what it owns, `earlier` being how many of that class came before it.
+pub fn writer_document(id: Uuid, earlier: usize) -> String {
+    match earlier {
+        0 => format!("{WRITER_DOCUMENTS}{id}.xml"),
+        earlier => format!("{WRITER_DOCUMENTS}{id}-{}.xml", earlier + 1),
+    }
 }
 
 /// Why a writer vetoes, or could not do its part.
@@ -184,7 +166,7 @@ pub struct ShadowCopySet {
     pub freeze_window: Duration,
     /// The files.
     pub image: Image,
-    /// Documents that belong to the snapshot, by file name.
+    /// Documents that belong to the snapshot, by file name: [`BACKUP_DOCUMENT`], and a [`writer_document`] of each writer.
     pub documents: Vec<(String, Vec<u8>)>,
 }
 

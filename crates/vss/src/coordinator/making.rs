@@ -9,30 +9,22 @@ use backup_core::copy::chain;
 use backup_core::event::{Event, EventSink, Phase};
 use backup_core::ports::clock::Clock;
 use backup_core::ports::shadow_copies::{
-    SessionLimits, ShadowCopyError, ShadowCopyRequest, ShadowCopySetId, Writer, WriterError, WriterMetadata,
+    SessionLimits, ShadowCopyError, ShadowCopyRequest, ShadowCopySetId, Writer, WriterError,
 };
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::{Board, Slot, lock};
+use crate::documents::WriterDocument;
 use crate::guard::{Lost, guarded};
 use crate::provider::{ImageRequest, Preparation, Provider};
 use crate::session::{Session, Step};
-
-/// A writer that has said what it owns.
-#[derive(Debug)]
-pub(super) struct Identified {
-    pub(super) metadata: WriterMetadata,
-    /// Names the writer in this session.
-    pub(super) instance: Uuid,
-}
 
 /// A set in the making, and after its commit all that `complete` needs.
 #[derive(Debug)]
 pub(super) struct Making {
     pub(super) id: ShadowCopySetId,
     pub(super) session: Session,
-    pub(super) identified: Vec<Identified>,
+    pub(super) identified: Vec<WriterDocument>,
     pub(super) limits: SessionLimits,
     pub(super) clock: Arc<dyn Clock>,
     slot: Option<Slot>,
@@ -111,7 +103,7 @@ impl Making {
             let work = async move { writer.identify().await };
             let metadata = self.call(index, Allowance::whole(self.limits.callback), work).await?;
             self.session.identified(index, &metadata);
-            self.identified.push(Identified { metadata, instance: self.clock.new_id() });
+            self.identified.push(WriterDocument { instance: self.clock.new_id(), metadata });
         }
         Ok(())
     }

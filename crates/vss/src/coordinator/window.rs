@@ -57,7 +57,6 @@ impl Making {
         taken.weaker.extend(thaw_faults.into_iter().map(|(_, error)| chain(&error)));
         self.set_going(&mut taken.weaker).await;
         let consistency = taken.consistency.min(self.guarantee(&mut taken.weaker));
-        let document = documents::write(self.id, self.identified.iter().map(|one| (&one.metadata, one.instance)));
         let set = ShadowCopySet {
             id: self.id,
             provider: provider.to_owned(),
@@ -66,7 +65,7 @@ impl Making {
             frozen_at,
             freeze_window,
             image: taken.image,
-            documents: vec![(documents::NAME.to_owned(), document)],
+            documents: documents::of_session(self.id, &self.identified),
         };
         self.made();
         Ok(set)

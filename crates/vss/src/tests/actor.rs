@@ -42,7 +42,7 @@ struct Actor {
 impl Writer for Actor {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
         let name = "actor".to_owned();
-        Ok(WriterMetadata { id: Uuid::nil(), name, level: WriterLevel::FrontEnd, components: Vec::new() })
+        Ok(WriterMetadata { id: Uuid::nil(), name, level: WriterLevel::FrontEnd, ..WriterMetadata::default() })
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {

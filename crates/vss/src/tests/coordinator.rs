@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backup_core::ports::shadow_copies::{
-    Consistency, SessionLimits, ShadowCopies, ShadowCopyError, ShadowCopySet, ShadowCopySetId, Writer, WriterError,
-    WriterLevel, WriterMetadata,
+    BACKUP_DOCUMENT, Consistency, SessionLimits, ShadowCopies, ShadowCopyError, ShadowCopySet, ShadowCopySetId, Writer,
+    WriterError, WriterLevel, WriterMetadata, writer_document,
 };
 use proptest::prelude::{Strategy, prop_oneof};
 use proptest::strategy::Just;
 use uuid::Uuid;
 
 use super::scripted::{Bench, Script, Trace, WRITERS, Wrong, writers};
-use crate::documents::BackupDocument;
+use crate::documents::{BackupDocument, WriterDocument};
 
 async fn session(bench: &Bench) -> Result<ShadowCopySet, ShadowCopyError> {
     let request = bench.request(writers(&bench.script)).await;
@@ -81,17 +81,24 @@ async fn a_session_calls_everybody_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_document_names_the_set_and_its_writers() {
+async fn the_documents_name_the_set_and_its_writers() {
     let bench = Bench::new(Script::default());
     let set = session(&bench).await.expect("nothing goes wrong");
-    let [(name, bytes)] = &set.documents[..] else { panic!("one document") };
-    assert_eq!(name, "BackupDocument.xml");
+    let [(name, bytes), of_writers @ ..] = &set.documents[..] else { panic!("no document") };
+    assert_eq!(name, BACKUP_DOCUMENT);
     let document = BackupDocument::parse(bytes).expect("our own document");
     assert_eq!(document.set, Some(set.id.0));
     let names: Vec<_> = document.writers.iter().map(|writer| writer.name.as_deref()).collect();
     assert_eq!(names, [Some("sys"), Some("site"), Some("db")]);
     assert_eq!(document.writers[2].components[0].name, "db <&\"> component");
     assert!(document.writers[2].components[0].database);
+    assert_eq!(of_writers.len(), document.writers.len());
+    for ((name, bytes), writer) in of_writers.iter().zip(&document.writers) {
+        assert_eq!(*name, writer_document(writer.id, 0));
+        let own = WriterDocument::parse(bytes).expect("our own document");
+        assert_eq!((own.instance, own.metadata.id), (writer.instance, writer.id));
+        assert_eq!(own.metadata.components[0].name, writer.components[0].name);
+    }
 }
 
 /// Every way of going wrong at every call before the image is good.
@@ -258,7 +265,7 @@ struct Blocking {
 impl Writer for Blocking {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
         let name = "blocking".to_owned();
-        Ok(WriterMetadata { id: Uuid::nil(), name, level: WriterLevel::FrontEnd, components: Vec::new() })
+        Ok(WriterMetadata { id: Uuid::nil(), name, level: WriterLevel::FrontEnd, ..WriterMetadata::default() })
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {

@@ -9,3 +9,5 @@ mod session;
 mod staging;
 mod tree;
 mod window;
+mod writer_metadata;
+mod written_back;

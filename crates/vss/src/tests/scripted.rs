@@ -117,10 +117,11 @@ impl Writer for ScriptedWriter {
             logical_path: "P01".to_owned(),
             name: format!("{} <&\"> component", self.name),
             database: self.level == WriterLevel::BackEnd,
-            files: Vec::new(),
+            ..Component::default()
         };
-        let id = Uuid::from_u128(self.level as u128 + 1);
-        Ok(WriterMetadata { id, name: self.name.to_owned(), level: self.level, components: vec![component] })
+        let (id, name) = (Uuid::from_u128(self.level as u128 + 1), self.name.to_owned());
+        let components = vec![component];
+        Ok(WriterMetadata { id, name, level: self.level, components, ..WriterMetadata::default() })
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {

@@ -105,7 +105,8 @@ fn writers_are_called_by_level_and_back_in_reverse() {
     let levels = [WriterLevel::System, WriterLevel::FrontEnd, WriterLevel::BackEnd];
     let mut session = Session::new(3);
     for (index, level) in levels.into_iter().enumerate() {
-        let metadata = WriterMetadata { id: Uuid::nil(), name: format!("w{index}"), level, components: Vec::new() };
+        let metadata =
+            WriterMetadata { id: Uuid::nil(), name: format!("w{index}"), level, ..WriterMetadata::default() };
         session.identified(index, &metadata);
     }
     for (step, order) in STEPS.iter().zip([[0, 1, 2], [1, 2, 0], [1, 2, 0], [1, 2, 0]]) {

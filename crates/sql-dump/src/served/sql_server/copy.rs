@@ -87,7 +87,10 @@ impl SqlServerDatabase {
         remarks.extend(previous.map(|previous| {
             format!("nothing removes the backup before it, `{}` on {}", previous.places.join("`, `"), previous.server)
         }));
-        Ok(dump_of(&taken, self.note(&taken, folder)?, remarks))
+        let mut dump = dump_of(&taken, self.note(&taken, folder)?, remarks);
+        // Who looks at the snapshot later is told by it.
+        dump.facts.push((format!("{LEARNED}stays-at"), taken.devices.join(", ")));
+        Ok(dump)
     }
 
     /// Has the server take the backup, and brings it into the snapshot.
