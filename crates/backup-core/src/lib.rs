@@ -52,6 +52,7 @@ pub mod snapshot;
 pub mod status;
 pub mod trace;
 pub mod verify;
+pub mod writer_metadata;
 mod writers;
 pub mod wtf8;
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use crate::copy::chain;
 use crate::event::{Event, Phase};
@@ -16,17 +15,10 @@ use crate::ports::database::{DatabaseCopy, DatabaseDump, DatabaseError, Database
 use crate::ports::destination::DestinationError;
 use crate::ports::journal::JournalRecord;
 use crate::ports::services::ServiceState;
-use crate::ports::shadow_copies::{
-    Component, DataSource, FileSpec, RestoreMethod, Writer, WriterError, WriterLevel, WriterMetadata,
-};
-use crate::ports::site_files::FileSource;
+use crate::ports::shadow_copies::{Writer, WriterError, WriterMetadata};
 use crate::report::{Cause, Finding, Gravity};
 use crate::snapshot::RunId;
-
-/// The id of the product's SMS Writer, whose role the site writer plays.
-const SMS_WRITER: Uuid = Uuid::from_u128(0x03ba67dd_dc6d_4729_a038_251f7018463b);
-/// The id of the writer that pins the database; our own.
-const DATABASE_WRITER: Uuid = Uuid::from_u128(0x6f0c6a5e_52c4_4b53_9d11_2c8f1d1a77b2);
+use crate::writer_metadata::{of_database, of_site};
 
 /// How long a stop that failed may still take effect before its service is started again.
 const LATE_STOP_SECONDS: u32 = 30;
@@ -264,35 +256,10 @@ impl SiteWriter {
     }
 }
 
-/// What a source leaves out. A pattern that says more than VSS's can stands as it is: nothing reads it but people.
-fn left_out(source: &FileSource) -> impl Iterator<Item = FileSpec> {
-    let pattern = |pattern: &String| {
-        let below = pattern.strip_prefix("**/");
-        let spec = below.unwrap_or(pattern).to_owned();
-        FileSpec { spec, recursive: below.is_some(), ..FileSpec::tree(&source.root) }
-    };
-    source.exclude.iter().map(pattern).chain(source.skip.iter().map(FileSpec::tree))
-}
-
 #[async_trait]
 impl Writer for SiteWriter {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
-        let component = Component {
-            logical_path: self.plan.site.to_string(),
-            name: "SiteServer".to_owned(),
-            caption: format!("Files of site {}", self.plan.site),
-            files: self.plan.files.iter().map(|file| FileSpec::tree(&file.source.root)).collect(),
-            ..Component::default()
-        };
-        Ok(WriterMetadata {
-            id: SMS_WRITER,
-            name: "SMS Writer".to_owned(),
-            level: WriterLevel::FrontEnd,
-            restore: Some(RestoreMethod::default()),
-            components: vec![component],
-            exclude: self.plan.files.iter().flat_map(|file| left_out(&file.source)).collect(),
-            ..WriterMetadata::default()
-        })
+        Ok(of_site(&self.plan))
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {
@@ -382,23 +349,7 @@ impl DatabaseWriter {
 #[async_trait]
 impl Writer for DatabaseWriter {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
-        let component = Component {
-            name: self.facts.name.clone(),
-            caption: format!("{} ({})", self.facts.name, self.facts.engine),
-            database: true,
-            selectable: true,
-            files: self.facts.file.iter().map(FileSpec::file).collect(),
-            ..Component::default()
-        };
-        Ok(WriterMetadata {
-            id: DATABASE_WRITER,
-            name: "Site Database Writer".to_owned(),
-            level: WriterLevel::BackEnd,
-            source: DataSource::TransactionDatabase,
-            restore: Some(RestoreMethod::default()),
-            components: vec![component],
-            ..WriterMetadata::default()
-        })
+        Ok(of_database(&self.facts))
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {

@@ -1,6 +1,7 @@
 //! The command line. The doc comments are the help.
 
 mod database;
+mod registry;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,10 +11,12 @@ use backup_core::path::SitePath;
 use backup_core::ports::registry::RegistryKey;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use jiff::civil::{Time, Weekday};
-use registry::{KeyPath, PathError};
 
 pub(crate) use database::{
     DatabaseCommand, DatabaseDumpArgs, DatabaseInspectArgs, DatabaseRestoreArgs, DatabaseVerifyArgs, ReachArgs,
+};
+pub(crate) use registry::{
+    RegistryCommand, RegistryConvertArgs, RegistryDiffArgs, RegistryReadingArgs, RegistryShowArgs,
 };
 
 use crate::output::human;
@@ -95,6 +98,8 @@ pub(crate) enum Command {
     /// Starts the services that it had stopped, removes unfinished folders at the destination and publishes a snapshot that was
     /// complete. With nothing to repair it changes nothing.
     Repair,
+    /// Print what the writers of the site own, as they say it in a shadow copy session
+    Writers(WritersArgs),
     /// Work with backup control files (smsbkup.ctl)
     #[command(subcommand)]
     ControlFile(ControlFileCommand),
@@ -137,6 +142,7 @@ impl Command {
             Self::Status(_) => "status",
             Self::Log(_) => "log",
             Self::Repair => "repair",
+            Self::Writers(_) => "writers",
             Self::ControlFile(ControlFileCommand::Check { .. }) => "control-file check",
             Self::ControlFile(ControlFileCommand::Format { .. }) => "control-file format",
             Self::ControlFile(ControlFileCommand::New { .. }) => "control-file new",
@@ -189,7 +195,7 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) destination: PathBuf,
     /// Back up this registry key, which lives in a .reg file, a hive file or the folder of a Wine prefix
-    #[arg(long, value_name = "KEY=FILE", value_parser = registry)]
+    #[arg(long, value_name = "KEY=FILE", value_parser = registry_root)]
     pub(crate) registry: Vec<(RegistryKey, PathBuf)>,
     /// Run on these days of the week, such as `sun,wed`; daily without it
     #[arg(long, value_name = "DAYS", value_delimiter = ',', value_parser = weekday)]
@@ -328,6 +334,14 @@ pub(crate) struct LogArgs {
     pub(crate) lines: usize,
 }
 
+/// `writers`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WritersArgs {
+    /// Print the writer metadata document of this writer, by its name or id
+    #[arg(long, value_name = "WRITER")]
+    pub(crate) xml: Option<String>,
+}
+
 /// `control-file`
 #[derive(Debug, Subcommand)]
 pub(crate) enum ControlFileCommand {
@@ -354,100 +368,13 @@ pub(crate) enum ControlFileCommand {
     },
 }
 
-/// `registry`
-#[derive(Debug, Subcommand)]
-pub(crate) enum RegistryCommand {
-    /// Print the keys and values of a file
-    Show(RegistryShowArgs),
-    /// Tell what turns the keys of one file into those of another
-    ///
-    /// Exits with 0 when nothing does, and with 3 when the files differ.
-    Diff(RegistryDiffArgs),
-    /// Write a hive as .reg text, or a file of another kind as a hive
-    ///
-    /// Class names, last-write times and security descriptors stand in hives only: .reg text has no place for them.
-    Convert(RegistryConvertArgs),
-}
-
-/// `registry show`
-#[derive(Debug, Clone, Args)]
-pub(crate) struct RegistryShowArgs {
-    /// The file
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
-    /// Show this key and what is below it only
-    #[arg(long, value_name = "KEY", value_parser = key)]
-    pub(crate) key: Option<KeyPath>,
-    /// Show class names, last-write times and security descriptors too
-    #[arg(long)]
-    pub(crate) details: bool,
-    /// How the files are read
-    #[command(flatten)]
-    pub(crate) reading: RegistryReadingArgs,
-}
-
-/// `registry diff`
-#[derive(Debug, Clone, Args)]
-pub(crate) struct RegistryDiffArgs {
-    /// The file with the keys as they were
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) before: PathBuf,
-    /// The file with the keys as they are
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) after: PathBuf,
-    /// How the files are read
-    #[command(flatten)]
-    pub(crate) reading: RegistryReadingArgs,
-}
-
-/// `registry convert`
-#[derive(Debug, Clone, Args)]
-pub(crate) struct RegistryConvertArgs {
-    /// The file to read
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) from: PathBuf,
-    /// The file to write, which must not be there: .reg text when its name ends with .reg, else a hive
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) to: PathBuf,
-    /// Write UTF-8 instead of UTF-16 into a .reg file
-    #[arg(long)]
-    pub(crate) utf8: bool,
-    /// Write a hive of version 1.3, as Windows 2000 had it, instead of 1.5
-    #[arg(long)]
-    pub(crate) old_hive: bool,
-    /// How the file is read
-    #[command(flatten)]
-    pub(crate) reading: RegistryReadingArgs,
-}
-
-/// How files with keys are read.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct RegistryReadingArgs {
-    /// Say which key the root of a hive is, such as HKLM\SOFTWARE\Microsoft\SMS
-    ///
-    /// A hive does not say it itself. Where a hive is written, this key becomes its root.
-    #[arg(long, value_name = "KEY", value_parser = key)]
-    pub(crate) at: Option<KeyPath>,
-    /// Read what can be read of a damaged hive, and list what was lost
-    #[arg(long)]
-    pub(crate) salvage: bool,
-}
-
-/// A key with its root, which may be short, or a key below the root of a hive.
-fn key(text: &str) -> Result<KeyPath, PathError> {
-    match text.get(..2) {
-        Some(root) if root.eq_ignore_ascii_case("HK") => RegistryKey::new(text).as_str().parse(),
-        _ => text.trim_matches('\\').parse(),
-    }
-}
-
 fn map(text: &str) -> Result<(SitePath, SitePath), String> {
     let (from, to) = text.split_once('=').ok_or("write ORIGINAL=HERE, both absolute paths")?;
     let path = |text: &str| SitePath::parse(text).map_err(|error| error.to_string());
     Ok((path(from)?, path(to)?))
 }
 
-fn registry(text: &str) -> Result<(RegistryKey, PathBuf), String> {
+fn registry_root(text: &str) -> Result<(RegistryKey, PathBuf), String> {
     let (key, file) = text.rsplit_once('=').ok_or("write KEY=FILE")?;
     if !key.to_ascii_uppercase().starts_with("HK") || file.is_empty() {
         return Err(r"write KEY=FILE, the key with its root, such as HKLM\SOFTWARE\Microsoft\SMS".to_owned());
@@ -491,8 +418,10 @@ mod tests {
         assert_eq!(time("22:30"), Ok(Time::constant(22, 30, 0, 0)));
         assert!(time("24:00").is_err());
         assert!(time("-1:00").is_err());
-        assert!(registry(r"HKLM\SOFTWARE\A=b.reg=/x/SMS.reg").is_ok_and(|(key, _)| key.as_str().ends_with("b.reg")));
-        assert!(registry("SOFTWARE=x.reg").is_err());
+        assert!(
+            registry_root(r"HKLM\SOFTWARE\A=b.reg=/x/SMS.reg").is_ok_and(|(key, _)| key.as_str().ends_with("b.reg"))
+        );
+        assert!(registry_root("SOFTWARE=x.reg").is_err());
         assert!(map("/a=/b").is_ok());
         assert!(map("a=/b").is_err());
     }

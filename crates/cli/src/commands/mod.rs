@@ -19,6 +19,7 @@ mod status;
 mod tests;
 mod verify;
 mod watchdog;
+mod writers;
 
 use std::sync::Arc;
 
@@ -59,6 +60,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
         Command::Status(args) => status::run(session, &args).await,
         Command::Log(args) => log::run(session, &args).await,
         Command::Repair => repair::run(session).await,
+        Command::Writers(args) => writers::run(session, &args).await,
         Command::ControlFile(ControlFileCommand::Check { file, redact }) => {
             control_file::check(session, file.as_deref(), redact)
         }

@@ -37,6 +37,20 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "writers",
+        &[
+            ("writers[].id", "the writer's class"),
+            ("writers[].name", "its name"),
+            ("writers[].level", "when it is frozen: `front-end` before `back-end` before `system`"),
+            (
+                "writers[].components[].name",
+                "what it owns and is backed up whole; with `logical_path`, `caption`, `database`, `selectable`",
+            ),
+            ("writers[].components[].files[]", "its files"),
+            ("writers[].exclude[]", "what is left out"),
+        ],
+    ),
+    (
         "backup",
         &[
             ("run", "the run, which is the snapshot's id"),

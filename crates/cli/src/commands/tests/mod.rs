@@ -6,6 +6,7 @@ mod recovery;
 mod registry;
 mod runs;
 mod watching;
+mod writers;
 
 use std::sync::Arc;
 use std::time::Duration;
