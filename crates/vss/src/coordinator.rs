@@ -82,11 +82,12 @@ impl ShadowCopies for InProcessCoordinator {
         let mut making = Making::new(&request, Arc::clone(&self.clock), slot, Arc::clone(&self.board));
         match making.come_to_rest(&self.provider, request).await {
             Ok(preparation) => {
-                let (provider, held) = (self.provider.name(), Arc::clone(&self.held));
+                let (provider, held) = (Arc::clone(&self.provider), Arc::clone(&self.held));
                 Ok(Box::new(Prepared { making, preparation, provider, held }))
             }
             Err(error) => {
                 making.abort().await;
+                making.discard(&self.provider).await;
                 Err(error)
             }
         }
@@ -95,7 +96,11 @@ impl ShadowCopies for InProcessCoordinator {
     async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
         let making = lock(&self.held).remove(&set);
         match making {
-            Some(mut making) => making.complete(succeeded).await,
+            Some(mut making) => {
+                let mut faults = making.complete(succeeded).await;
+                faults.extend(self.provider.complete(set, succeeded).await);
+                faults
+            }
             // Aborted, or told already: nobody is left to hear it.
             None => Vec::new(),
         }
@@ -103,7 +108,7 @@ impl ShadowCopies for InProcessCoordinator {
 
     async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
         drop(lock(&self.held).remove(&set));
-        Ok(())
+        self.provider.release(set).await
     }
 }
 
@@ -111,7 +116,7 @@ impl ShadowCopies for InProcessCoordinator {
 struct Prepared {
     making: Making,
     preparation: Box<dyn Preparation>,
-    provider: &'static str,
+    provider: Arc<dyn Provider>,
     held: Arc<Held>,
 }
 
@@ -119,11 +124,19 @@ struct Prepared {
 impl PreparedSet for Prepared {
     async fn commit(self: Box<Self>) -> Result<ShadowCopySet, ShadowCopyError> {
         // A task of its own, which goes on when this future is dropped: a frozen writer is thawed whoever waits for it.
-        let provider = self.provider;
+        let provider = self.provider.name();
         let carried_through = tokio::spawn(async move {
-            let (set, making) = self.making.hold(self.preparation, self.provider).await?;
-            lock(&self.held).insert(set.id, making);
-            Ok(set)
+            let mut making = self.making;
+            match making.hold(self.preparation).await {
+                Ok(set) => {
+                    lock(&self.held).insert(set.id, making);
+                    Ok(set)
+                }
+                Err(error) => {
+                    making.discard(&self.provider).await;
+                    Err(error)
+                }
+            }
         });
         carried_through.await.unwrap_or_else(|error| {
             Err(ShadowCopyError::Provider { provider, action: "hold the moment", source: last_words(error).into() })
@@ -131,9 +144,13 @@ impl PreparedSet for Prepared {
     }
 
     async fn abort(self: Box<Self>) {
-        let Self { mut making, preparation, .. } = *self;
+        let Self { mut making, preparation, provider, .. } = *self;
         drop(preparation);
         // Detached for the same reason; a fault in it was told as an event.
-        drop(tokio::spawn(async move { making.abort().await }).await);
+        let going = tokio::spawn(async move {
+            making.abort().await;
+            making.discard(&provider).await;
+        });
+        drop(going.await);
     }
 }

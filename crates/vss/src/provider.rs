@@ -10,7 +10,7 @@ use backup_core::copy::Previous;
 use backup_core::event::EventSink;
 use backup_core::ports::clock::Clock;
 use backup_core::ports::destination::Staging;
-use backup_core::ports::shadow_copies::{Consistency, Image, ImageSource, ShadowCopyError};
+use backup_core::ports::shadow_copies::{Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId};
 use backup_core::ports::site_files::SiteFiles;
 
 mod precopy;
@@ -20,6 +20,8 @@ pub use precopy::PreCopy;
 /// What a provider is asked for: a shadow copy request without its writers.
 #[derive(Debug, Clone)]
 pub struct ImageRequest {
+    /// The set that the image belongs to.
+    pub set: ShadowCopySetId,
     /// What to image.
     pub sources: Vec<ImageSource>,
     /// Reads the live files.
@@ -45,6 +47,8 @@ pub struct Taken {
     pub weaker: Vec<String>,
     /// The files.
     pub image: Image,
+    /// Documents that belong to the snapshot, by file name.
+    pub documents: Vec<(String, Vec<u8>)>,
 }
 
 /// Makes images.
@@ -57,11 +61,22 @@ pub trait Provider: Debug + Send + Sync {
     /// # Errors
     /// [`ShadowCopyError`]; nothing of the site was touched.
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError>;
+    /// Removes the image of a set, also one that a process which died had made. Idempotent: an unknown or released set is `Ok`.
+    ///
+    /// # Errors
+    /// [`ShadowCopyError::Provider`] when something of it is left.
+    async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError>;
+    /// Hears how the backup ended whose image was taken; comes before `release`. Faults are returned, and change nothing.
+    async fn complete(&self, _set: ShadowCopySetId, _succeeded: bool) -> Vec<ShadowCopyError> {
+        Vec::new()
+    }
 }
 
-/// An image in preparation; dropped when the session fails.
+/// An image in preparation; dropped when the session fails, after which the set is [released](Provider::release).
 #[async_trait]
 pub trait Preparation: Debug + Send + Sync {
+    /// Who makes the image.
+    fn provider(&self) -> &'static str;
     /// Does what can be done when the site is at rest, so that the freeze window need not hold it.
     ///
     /// # Errors

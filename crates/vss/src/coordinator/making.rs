@@ -99,7 +99,7 @@ impl Making {
         let start = Instant::now();
         self.advance(Step::PrepareSnapshot, |making| Allowance::left(making.limits.rest, start).or(callback)).await?;
         self.go_on()?;
-        self.settle(preparation, provider.name()).await
+        self.settle(preparation).await
     }
 
     async fn identify(&mut self) -> Result<(), ShadowCopyError> {
@@ -123,6 +123,7 @@ impl Making {
     ) -> Result<Box<dyn Preparation>, ShadowCopyError> {
         let name = provider.name();
         let image = ImageRequest {
+            set: request.id,
             sources: request.sources,
             files: request.files,
             staging: request.staging,
@@ -136,11 +137,8 @@ impl Making {
         prepared.unwrap_or_else(|lost| Err(lost_provider(name, "copy while the site works", lost)))
     }
 
-    async fn settle(
-        &self,
-        mut preparation: Box<dyn Preparation>,
-        name: &'static str,
-    ) -> Result<Box<dyn Preparation>, ShadowCopyError> {
+    async fn settle(&self, mut preparation: Box<dyn Preparation>) -> Result<Box<dyn Preparation>, ShadowCopyError> {
+        let name = preparation.provider();
         let work = async move { preparation.settle().await.map(|()| preparation) };
         let settled = guarded(Some(self.limits.rest), work).await;
         settled.unwrap_or_else(|lost| Err(lost_provider(name, "get ready", lost)))
@@ -242,6 +240,13 @@ impl Making {
         }
         let callback = Allowance::whole(self.limits.callback);
         drop(self.carry_out(Step::Abort, false, |_, _| callback).await);
+    }
+
+    /// Removes what the provider had begun. What is left is told as an event: a later run does not depend on it.
+    pub(super) async fn discard(&self, provider: &Arc<dyn Provider>) {
+        if let Err(error) = provider.release(self.id).await {
+            self.tell(&Event::Note(chain(&error)));
+        }
     }
 
     pub(super) async fn complete(&mut self, succeeded: bool) -> Vec<ShadowCopyError> {

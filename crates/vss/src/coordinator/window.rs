@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::making::{Allowance, Making, lost_provider};
 use crate::documents;
-use crate::guard::guarded;
+use crate::guard::{Lost, guarded};
 use crate::provider::{Preparation, Taken};
 use crate::session::Step;
 
@@ -38,15 +38,12 @@ impl Window {
 
 impl Making {
     /// Freeze, the image, Thaw, PostSnapshot; after an error Abort instead of PostSnapshot.
-    pub(super) async fn hold(
-        mut self,
-        preparation: Box<dyn Preparation>,
-        provider: &'static str,
-    ) -> Result<(ShadowCopySet, Making), ShadowCopyError> {
+    pub(super) async fn hold(&mut self, preparation: Box<dyn Preparation>) -> Result<ShadowCopySet, ShadowCopyError> {
+        let provider = preparation.provider();
         let frozen_at = self.clock.now();
         let window = Window { start: Instant::now(), limit: self.limits.freeze };
         self.tell(&Event::Phase(Phase::Frozen));
-        let taken = self.freeze_and_take(window, preparation, provider).await;
+        let taken = self.freeze_and_take(window, preparation).await;
         let thaw_faults = self.carry_out(Step::Thaw, false, |_, waiting| window.share(waiting)).await;
         let freeze_window = window.start.elapsed();
         self.tell(&Event::Thawed(freeze_window));
@@ -61,6 +58,7 @@ impl Making {
         self.set_going(&mut taken.weaker).await;
         let consistency = taken.consistency.min(self.guarantee(&mut taken.weaker));
         let document = documents::write(self.id, self.identified.iter().map(|one| (&one.metadata, one.instance)));
+        taken.documents.push((documents::NAME.to_owned(), document));
         let set = ShadowCopySet {
             id: self.id,
             provider: provider.to_owned(),
@@ -69,25 +67,26 @@ impl Making {
             frozen_at,
             freeze_window,
             image: taken.image,
-            documents: vec![(documents::NAME.to_owned(), document)],
+            documents: taken.documents,
         };
         self.made();
-        Ok((set, self))
+        Ok(set)
     }
 
     async fn freeze_and_take(
         &mut self,
         window: Window,
         preparation: Box<dyn Preparation>,
-        provider: &'static str,
     ) -> Result<Taken, ShadowCopyError> {
+        let provider = preparation.provider();
         self.advance(Step::Freeze, |_| window.allowance()).await?;
         self.go_on()?;
         self.session.begin(Step::Commit)?;
         let taken = guarded(Some(window.allowance().time), async move { preparation.commit().await }).await;
-        taken.unwrap_or_else(|lost| Err(lost_provider(provider, "take the image", lost))).map_err(|error| match error {
-            ShadowCopyError::Deadline { step, .. } => ShadowCopyError::Deadline { step, limit: window.limit },
-            error => error,
+        taken.unwrap_or_else(|lost| {
+            // What ended it is the window, of which it had what the writers had left.
+            let lost = if let Lost::Deadline(_) = lost { Lost::Deadline(window.limit) } else { lost };
+            Err(lost_provider(provider, "take the image", lost))
         })
     }
 

@@ -19,7 +19,7 @@ use backup_core::copy::RACY_SECONDS;
 use backup_core::event::Event;
 use backup_core::path::SitePath;
 use backup_core::ports::Source;
-use backup_core::ports::shadow_copies::{Consistency, Image, ShadowCopyError};
+use backup_core::ports::shadow_copies::{Consistency, Image, ShadowCopyError, ShadowCopySetId};
 use backup_core::ports::site_files::{FileProblem, FileSource, SiteFilesError, Walk};
 use tokio::time::Instant;
 
@@ -62,6 +62,11 @@ impl Provider for PreCopy {
         let mut copy = Copying::new(request)?;
         copy.passes().await?;
         Ok(Box::new(copy))
+    }
+
+    /// What it made lies in the staging folder, which is the run's.
+    async fn release(&self, _set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
+        Ok(())
     }
 }
 
@@ -182,8 +187,12 @@ impl Copying {
     fn taken(self, mut problems: Vec<FileProblem>, new: Vec<SitePath>) -> Taken {
         let mut changed: Vec<SitePath> = self.branches.iter().flat_map(Branch::changed).chain(new).collect();
         changed.sort();
-        let mut taken =
-            Taken { consistency: Consistency::Application, weaker: Vec::new(), image: Image::Borrowed(Vec::new()) };
+        let mut taken = Taken {
+            consistency: Consistency::Application,
+            weaker: Vec::new(),
+            image: Image::Borrowed(Vec::new()),
+            documents: Vec::new(),
+        };
         if !changed.is_empty() {
             taken.consistency = Consistency::None;
             taken.weaker.push(summary(&changed));
@@ -209,6 +218,10 @@ fn summary(changed: &[SitePath]) -> String {
 
 #[async_trait]
 impl Preparation for Copying {
+    fn provider(&self) -> &'static str {
+        NAME
+    }
+
     async fn settle(&mut self) -> Result<(), ShadowCopyError> {
         if self.last_pass.elapsed() > LONG_REST {
             return self.pass().await.map(drop);

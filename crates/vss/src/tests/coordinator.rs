@@ -74,7 +74,7 @@ async fn a_session_calls_everybody_in_order() {
 
     bench.script.trace.clear();
     assert!(bench.coordinator.complete(set.id, true).await.is_empty());
-    assert_eq!(bench.script.trace.lines(), back("BackupComplete"));
+    assert_eq!(bench.script.trace.lines(), [back("BackupComplete"), line("provider complete")].concat());
     bench.script.trace.clear();
     assert!(bench.coordinator.complete(set.id, true).await.is_empty());
     assert_eq!(bench.script.trace.lines(), [""; 0], "nobody hears it twice");
@@ -109,6 +109,11 @@ async fn whatever_goes_wrong_everybody_is_thawed_and_set_going() {
             let bench = Bench::new(Script::default().at(call.clone(), wrong));
             let error = session(&bench).await.expect_err("one veto aborts all");
             assert_all_let_go(&bench.script.trace);
+            assert_eq!(
+                bench.script.trace.count("provider release"),
+                1,
+                "{call} {wrong:?}: what was imaged is let go of"
+            );
             let at = format!("{call} {wrong:?}: {error}");
             match wrong {
                 Wrong::Cancel => assert!(matches!(error, ShadowCopyError::Cancelled), "{at}"),
