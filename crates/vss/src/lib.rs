@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`Session`] is the order of calls that every backend keeps; [`InProcessCoordinator`] takes the writers of this
 //! process through it, each call under its limit, and thaws them whatever happens; a [`Provider`] makes the image, of which
-//! [`PreCopy`] needs nothing from the file system; [`documents`] writes what belongs beside a snapshot.
+//! [`PreCopy`] needs nothing from the file system and, on Windows, `VssProvider` asks the system's own service; [`documents`] writes what belongs beside a snapshot.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -54,7 +54,11 @@ mod provider;
 mod session;
 #[cfg(test)]
 mod tests;
+#[cfg(windows)]
+mod windows;
 
 pub use coordinator::InProcessCoordinator;
 pub use provider::{ImageRequest, PreCopy, Preparation, Provider, Taken, choose, providers};
 pub use session::{Session, Step, WriterState, WriterStatus};
+#[cfg(windows)]
+pub use windows::{ComponentSelection, SMS_WRITER, VssOptions, VssProvider};
