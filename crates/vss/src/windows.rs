@@ -22,6 +22,7 @@ mod tests;
 mod volume;
 mod vssapi;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -80,9 +81,8 @@ impl VssProvider {
         Self { requestor: Requestor::new(options, None) }
     }
 
-    /// A requestor of the service that this library, at a whole path, stands for.
-    #[cfg(test)]
-    pub(crate) fn with_library(options: VssOptions, library: std::path::PathBuf) -> Self {
+    /// A requestor of whatever the library at this whole path stands for: for tests. [`new`](Self::new) looks into the system's folder only.
+    pub fn with_library(options: VssOptions, library: PathBuf) -> Self {
         Self { requestor: Requestor::new(options, Some(library)) }
     }
 }

@@ -208,9 +208,8 @@ impl Worker {
         roots: &[SitePath],
         patience: &Patience<'_>,
     ) -> Result<String, ShadowCopyError> {
-        if self.backups.contains_key(&set) {
-            return Err(ShadowCopyError::BadState("a second backup of the same set"));
-        }
+        // Who makes a set anew has given it up before.
+        drop(self.backups.remove(&set));
         let mounts = mounts(roots)?;
         let mut backup = Backup::begin(&self.library()?)?;
         backup.gather(patience)?;

@@ -11,7 +11,8 @@
 //   never <operation>                    the operation never ends by itself
 //   writer <0|1> <state> <hresult> <operation>    once the operation has ended the SMS Writer or the System Writer is in this state
 //   no-sms-writer                        there is only the System Writer
-//   device <prefix>                      what the number of a snapshot is appended to
+//   image <folder> <prefix>              DoSnapshotSet copies the folder; the device of snapshot 1 is the prefix with a 1, and below it
+//                                        the folder lies as on its volume, until the backup is released
 // When a backup is released for the last time, the log says how many other objects, component infos and snapshot properties are still out.
 
 #include <windows.h>
@@ -117,6 +118,49 @@ template <class Base> struct Object : Base {
     }
 };
 
+// Calls of the system and not std::filesystem, whose copy fails here where folders lie in folders.
+template <class Visit> static void each_entry(const std::string &folder, Visit visit) {
+    WIN32_FIND_DATAA entry;
+    HANDLE search = FindFirstFileA((folder + "\\*").c_str(), &entry);
+    if (search == INVALID_HANDLE_VALUE) return;
+    do {
+        std::string name = entry.cFileName;
+        if (name != "." && name != "..") visit(name, (entry.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0);
+    } while (FindNextFileA(search, &entry));
+    FindClose(search);
+}
+
+static void copy_below(const std::string &from, const std::string &to) {
+    CreateDirectoryA(to.c_str(), nullptr);
+    each_entry(from, [&](const std::string &name, bool is_folder) {
+        std::string source = from + "\\" + name, target = to + "\\" + name;
+        if (is_folder) {
+            copy_below(source, target);
+        } else if (!CopyFileA(source.c_str(), target.c_str(), TRUE)) {
+            say("%s is not in the image: error %lu", source.c_str(), GetLastError());
+        }
+    });
+}
+
+static void remove_whole(const std::string &folder) {
+    each_entry(folder, [&](const std::string &name, bool is_folder) {
+        std::string place = folder + "\\" + name;
+        if (is_folder) remove_whole(place); else DeleteFileA(place.c_str());
+    });
+    RemoveDirectoryA(folder.c_str());
+}
+
+static void take_image() {
+    const auto *image = wish("image");
+    if (!image) return;
+    const std::string &from = (*image)[1];
+    std::string to = (*image)[2] + "1";
+    // The folders above it, each as it lies on the volume behind `C:`.
+    for (size_t end = 2; end != std::string::npos; end = from.find('\\', end + 1))
+        CreateDirectoryA((to + from.substr(2, end - 2)).c_str(), nullptr);
+    copy_below(from, to + from.substr(2));
+}
+
 struct Operation : Object<IVssAsync> {
     const char *name;
     long looks = 0;
@@ -144,6 +188,7 @@ struct Operation : Object<IVssAsync> {
             if (!told) {
                 told = true;
                 ended.push_back(name);
+                if (!strcmp(name, "DoSnapshotSet")) take_image();
                 say("%s ended", name);
             }
         }
@@ -237,7 +282,18 @@ static const GUID SET = {0x11111111, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}};
 
 struct Backup : Object<IVssBackupComponents> {
     ULONG snapshots = 0;
-    ~Backup() override { say("Release, %ld left", outstanding - 1); }
+    std::string prefix = "\\\\?\\GLOBALROOT\\Device\\HarddiskVolumeShadowCopy";
+    bool is_copied = false;
+    Backup() {
+        if (const auto *image = wish("image")) {
+            prefix = (*image)[2];
+            is_copied = true;
+        }
+    }
+    ~Backup() override {
+        if (is_copied) remove_whole(prefix + "1");
+        say("Release, %ld left", outstanding - 1);
+    }
     UNUSED(GetWriterComponentsCount, UINT *)
     UNUSED(GetWriterComponents, UINT, IVssWriterComponentsExt **)
     HRESULT STDMETHODCALLTYPE InitializeForBackup(BSTR xml) override {
@@ -338,9 +394,7 @@ struct Backup : Object<IVssBackupComponents> {
     UNUSED(BreakSnapshotSet, VSS_ID)
     HRESULT STDMETHODCALLTYPE GetSnapshotProperties(VSS_ID id, VSS_SNAPSHOT_PROP *properties) override {
         LOGGED("GetSnapshotProperties %s", shown(id).c_str());
-        const auto *device = wish("device");
-        std::string name = device ? (*device)[1] : "\\\\?\\GLOBALROOT\\Device\\HarddiskVolumeShadowCopy";
-        name += std::to_string(id.Data1 - 0x22222220);
+        std::string name = prefix + std::to_string(id.Data1 - 0x22222220);
         memset(properties, 0x5a, sizeof *properties);
         properties->m_SnapshotId = id;
         properties->m_SnapshotSetId = SET;
