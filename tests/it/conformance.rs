@@ -38,6 +38,11 @@ conforms! {
     watched_services: services on Services::watched;
 }
 
+#[cfg(windows)]
+conforms! {
+    vss_shadow_copies: shadow_copies on Local::with_vss;
+}
+
 conforms! {
     memory_clock: clock on Memory::new;
     memory_commands: commands on Memory::new;

@@ -58,6 +58,7 @@ pub(crate) const WINDOWS: &[Package] = &[
     package("rust-web-src", "/usr/lib/rustlib/src/rust/library/Cargo.lock", 350),
     package("rust-web-clippy", "/usr/bin/cargo-clippy", 16),
     package("gcc-mingw-w64-x86-64-win32", "/usr/bin/x86_64-w64-mingw32-gcc", 290),
+    package("g++-mingw-w64-x86-64-win32", "/usr/bin/x86_64-w64-mingw32-g++", 60),
     package("wine64", "/usr/lib/wine/wine64", 690),
     package("wine", "/usr/bin/wineserver", 1),
 ];

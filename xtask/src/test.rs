@@ -14,7 +14,10 @@ const NOT_YET: &[(&str, &str)] = &[
         "SQL Server itself",
         "a connection string of a real one in SITEBACKUP_MSSQL; the client is proven with its real driver and a scripted server",
     ),
-    ("Windows VSS and the SMS Writer", "a Windows machine with the product"),
+    (
+        "Windows VSS itself and the SMS Writer",
+        "a Windows machine with the product; the calls of our requestor are proven against a stand-in for its library",
+    ),
     (
         "hives restored by Windows, NTFS itself",
         "a Windows machine; Wine restores no hives, and keeps files on this system's disks",

@@ -24,8 +24,9 @@ const OWNERS: &[(&str, &str)] = &[
     ("rustix", "host"),
 ];
 
-/// Outside systems that several crates know, each in modules of its own: Windows' calls on files and processes, on the registry.
-const SHARED: &[(&str, &[&str])] = &[("windows-sys", &["host", "registry"]), ("winapi-util", &["sql-dump"])];
+/// Outside systems that several crates know, each in modules of its own: Windows' calls on files and processes, on the registry, and on
+/// shadow copies.
+const SHARED: &[(&str, &[&str])] = &[("windows-sys", &["host", "registry", "vss"]), ("winapi-util", &["sql-dump"])];
 
 /// Crates that see more than one outside system, because they test or run all of them.
 const ABOVE_ALL: &[&str] = &["tds-server", "tests", "xtask"];

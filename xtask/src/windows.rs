@@ -20,6 +20,9 @@ const RUST_SOURCE: &str = "/usr/lib/rustlib/src/rust";
 /// Called directly: the wrapper `wine` complains of a missing 32-bit half on every start.
 const WINE: &str = "/usr/lib/wine/wine64";
 const MINGW_GCC: &str = "/usr/bin/x86_64-w64-mingw32-gcc";
+const MINGW_GXX: &str = "/usr/bin/x86_64-w64-mingw32-g++";
+/// Tells the tests of `vss` where the library is that stands in for Windows' shadow copy service. Programs know nothing of it.
+const STAND_IN: &str = "SITEBACKUP_FAKE_VSSAPI";
 
 /// Environment variables of the calling Cargo and rustup that say nothing about this build. What names registries, the network and the
 /// terminal stays.
@@ -32,6 +35,7 @@ pub(crate) fn run(args: &[String]) -> Chore {
     same_version()?;
     let began = Instant::now();
     let wine = Wine::set_up()?;
+    build_stand_in()?;
     let lint = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
     shell::run(cargo(&wine).args(lint))?;
     println!("windows: clippy is content after {} s", began.elapsed().as_secs());
@@ -121,10 +125,31 @@ fn cargo(wine: &Wine) -> Command {
     command.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", WINE);
     // A snapshot that differs is told, and nothing is written beside the sources.
     command.env("INSTA_UPDATE", "no");
+    command.env(STAND_IN, format!("Z:{}", stand_in().display()));
     // With debug information every program is tens of megabytes.
     command.env("CARGO_PROFILE_DEV_DEBUG", "0");
     command.current_dir(shell::root());
     command
+}
+
+fn stand_in() -> PathBuf {
+    target_folder().join("fake/vssapi.dll")
+}
+
+/// Builds the stand-in, unless it is newer than its source.
+fn build_stand_in() -> Result<(), String> {
+    let folder = shell::root().join("crates/vss/src/windows/fake");
+    let sources = ["vssapi.cpp", "vssapi.def"].map(|name| folder.join(name));
+    let library = stand_in();
+    let changed = |path: &PathBuf| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    if sources.iter().all(|source| changed(&library).is_some_and(|built| changed(source) < Some(built))) {
+        return Ok(());
+    }
+    fs::create_dir_all(target_folder().join("fake")).map_err(|error| error.to_string())?;
+    let mut compiler = Command::new(MINGW_GXX);
+    compiler.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]);
+    compiler.args(["-shared", "-static", "-s", "-o"]).arg(library).args(sources);
+    shell::run(compiler.args(["-loleaut32", "-lole32", "-luuid"]))
 }
 
 fn target_folder() -> PathBuf {

@@ -156,10 +156,19 @@ impl fmt::Debug for RelPath {
 enum Anchor {
     Unix,
     Drive(u8),
-    Share { server: String, share: String },
+    Share {
+        server: String,
+        share: String,
+    },
+    /// A device that has no drive letter: the volume of a shadow copy.
+    Device(String),
 }
 
-/// An absolute path: `/srv/site`, `C:\site` or `\\server\share\site`.
+/// What stands before the name of a device.
+const DEVICES: &str = r"\\?\GLOBALROOT\Device\";
+
+/// An absolute path: `/srv/site`, `C:\site`, `\\server\share\site`, or on a shadow copy
+/// `\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy1\site`.
 ///
 /// Windows paths compare without regard to case, as Windows does.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -181,6 +190,7 @@ impl SitePath {
                 Self::parse_share(bytes, rest)
             }
             [b'\\', b'\\', b'?', b'\\', drive, b':', ..] if drive.is_ascii_alphabetic() => Self::parse(&bytes[4..]),
+            _ if has_prefix(bytes, DEVICES.as_bytes()) => Self::parse_device(bytes),
             [b'\\', b'\\', b'?' | b'.', b'\\', ..] => {
                 Err(PathError::NotAbsolute(String::from_utf8_lossy(bytes).into_owned()))
             }
@@ -208,6 +218,16 @@ impl SitePath {
             path = path.try_join(component)?;
         }
         Ok(Self { anchor: Anchor::Share { server, share }, below: path })
+    }
+
+    fn parse_device(whole: &[u8]) -> Result<Self, PathError> {
+        let below = windows_rel(&whole[DEVICES.len()..])?;
+        let mut components = below.components().filter(|part| !part.is_empty());
+        let Some(device) = components.next() else {
+            return Err(PathError::NotAbsolute(String::from_utf8_lossy(whole).into_owned()));
+        };
+        let anchor = Anchor::Device(String::from_utf8_lossy(device).into_owned());
+        Ok(Self { anchor, below: RelPath { joined: components.collect::<Vec<_>>().join(&b'/') } })
     }
 
     /// This path with a relative one below it.
@@ -256,7 +276,7 @@ impl SitePath {
         &self.below
     }
 
-    /// Whether this is `/`, a drive's root or a share's root.
+    /// Whether this is `/`, or the root of a drive, a share or a device.
     pub fn is_root(&self) -> bool {
         self.below.is_root()
     }
@@ -272,6 +292,8 @@ impl SitePath {
             Anchor::Unix => return [b"/", self.below.as_bytes()].concat(),
             Anchor::Drive(drive) => format!("{}:\\", char::from(*drive)),
             Anchor::Share { server, share } => format!("\\\\{server}\\{share}\\"),
+            // With the separator it is the root folder, without it the volume as one stream of bytes.
+            Anchor::Device(device) => format!("{DEVICES}{device}\\"),
         };
         let below: Vec<u8> =
             self.below.as_bytes().iter().map(|byte| if *byte == b'/' { b'\\' } else { *byte }).collect();
@@ -282,7 +304,7 @@ impl SitePath {
     pub fn to_verbatim_bytes(&self) -> Vec<u8> {
         let plain = self.to_bytes();
         match &self.anchor {
-            Anchor::Unix => plain,
+            Anchor::Unix | Anchor::Device(_) => plain,
             Anchor::Drive(_) => [br"\\?\".as_slice(), &plain].concat(),
             Anchor::Share { .. } => [br"\\?\UNC\".as_slice(), &plain[2..]].concat(),
         }
@@ -309,8 +331,13 @@ fn same_windows_anchor(a: &Anchor, b: &Anchor) -> bool {
         (Anchor::Share { server: s1, share: h1 }, Anchor::Share { server: s2, share: h2 }) => {
             same_windows_name(s1.as_bytes(), s2.as_bytes()) && same_windows_name(h1.as_bytes(), h2.as_bytes())
         }
+        (Anchor::Device(a), Anchor::Device(b)) => same_windows_name(a.as_bytes(), b.as_bytes()),
         _ => a == b,
     }
+}
+
+fn has_prefix(bytes: &[u8], prefix: &[u8]) -> bool {
+    bytes.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 impl fmt::Display for SitePath {
@@ -376,6 +403,24 @@ mod tests {
         assert!(SitePath::parse(r"\\?\Volume{1}\a").is_err());
         assert!(SitePath::parse(r"\\.\pipe\a").is_err());
         assert_eq!(SitePath::parse("/a").expect("absolute").to_verbatim_bytes(), b"/a");
+    }
+
+    #[test]
+    fn a_shadow_copy_has_a_root() {
+        let root = SitePath::parse(r"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy7").expect("absolute");
+        assert!(root.is_root() && root.is_windows());
+        assert_eq!(root.to_string(), r"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy7\");
+        let file = root.join(&rel("SMS/inboxes"));
+        assert_eq!(file.to_verbatim_bytes(), br"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy7\SMS\inboxes");
+        let other =
+            SitePath::parse(r"\\?\globalroot\device\harddiskvolumeshadowcopy7\sms\inboxes\x").expect("absolute");
+        assert_eq!(other.strip_prefix(&file), Some(rel("x")));
+        assert!(
+            !other.starts_with(&SitePath::parse(r"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy8").expect("absolute"))
+        );
+        for text in [r"\\?\GLOBALROOT\Device", r"\\?\GLOBALROOT\Device\", r"\\?\GLOBALROOT\Device\a\..\b"] {
+            assert!(SitePath::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

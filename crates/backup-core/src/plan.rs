@@ -105,10 +105,11 @@ pub enum PlanError {
 }
 
 /// Names at the top of a snapshot that no task may write.
-const RESERVED: [&str; 6] = [
+const RESERVED: [&str; 7] = [
     crate::manifest::MANIFEST_NAME,
     crate::manifest::LIST_NAME,
     BACKUP_DOCUMENT,
+    "BCDocument.xml",
     "smsbkup.log",
     ".sitebackup",
     "sitebackup",

@@ -96,7 +96,11 @@ impl ShadowCopies for InProcessCoordinator {
     async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
         let making = lock(&self.held).remove(&set);
         match making {
-            Some(mut making) => making.complete(succeeded).await,
+            Some(mut making) => {
+                let mut faults = making.complete(succeeded).await;
+                faults.extend(self.provider.complete(set, succeeded).await);
+                faults
+            }
             // Aborted, or told already: nobody is left to hear it.
             None => Vec::new(),
         }

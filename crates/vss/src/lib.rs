@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`Session`] is the order of calls that every backend keeps; [`InProcessCoordinator`] takes the writers of this
 //! process through it, each call under its limit, and thaws them whatever happens; a [`Provider`] makes the image, of which
-//! [`PreCopy`] needs nothing from the file system; [`documents`] writes and reads what belongs beside a snapshot.
+//! [`PreCopy`] needs nothing from the file system and, on Windows, `VssProvider` asks the system's own service; [`documents`] writes and reads
+//! what belongs beside a snapshot.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -53,9 +54,13 @@ mod provider;
 mod session;
 #[cfg(test)]
 mod tests;
+#[cfg(windows)]
+mod windows;
 
 pub use coordinator::InProcessCoordinator;
 #[cfg(target_os = "linux")]
 pub use provider::{Best, Btrfs};
 pub use provider::{ImageRequest, PreCopy, Preparation, Provider, Taken, choose};
 pub use session::{Session, Step, WriterState, WriterStatus};
+#[cfg(windows)]
+pub use windows::{ComponentSelection, SMS_WRITER, VssOptions, VssProvider};

@@ -55,6 +55,8 @@ pub struct Taken {
     pub weaker: Vec<String>,
     /// The files.
     pub image: Image,
+    /// Documents that belong to the snapshot, by file name.
+    pub documents: Vec<(String, Vec<u8>)>,
 }
 
 /// Makes images.
@@ -72,6 +74,10 @@ pub trait Provider: Debug + Send + Sync {
     /// # Errors
     /// [`ShadowCopyError::Provider`] when something of it is left.
     async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError>;
+    /// Hears how the backup ended whose image was taken; comes before `release`. Faults are returned, and change nothing.
+    async fn complete(&self, _set: ShadowCopySetId, _succeeded: bool) -> Vec<ShadowCopyError> {
+        Vec::new()
+    }
 }
 
 /// An image in preparation; dropped when the session fails, after which the set is [released](Provider::release).

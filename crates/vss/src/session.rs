@@ -57,7 +57,8 @@ impl Step {
             | (Some(Freeze), Commit | Thaw)
             | (Some(Commit), Thaw)
             | (Some(Thaw), PostSnapshot | Abort)
-            | (Some(PostSnapshot), BackupComplete) => true,
+            // The image is good, and what is made of it may still fail.
+            | (Some(PostSnapshot), BackupComplete | Abort) => true,
             _ => false,
         }
     }
@@ -189,6 +190,14 @@ impl Session {
         }
         self.step = Some(step);
         Ok(())
+    }
+
+    /// Lets a call pass that belongs to `step` and is none of its own.
+    ///
+    /// # Errors
+    /// [`ShadowCopyError::BadState`] with the name of the call when another step was begun last.
+    pub fn within(&self, step: Step, call: &'static str) -> Result<(), ShadowCopyError> {
+        if self.step == Some(step) { Ok(()) } else { Err(ShadowCopyError::BadState(call)) }
     }
 
     /// The step that was begun last.

@@ -3,6 +3,8 @@
 #[cfg(unix)]
 pub(super) mod unix;
 #[cfg(windows)]
+mod vss_stand_in;
+#[cfg(windows)]
 pub(super) mod windows;
 
 use std::fs;
@@ -24,7 +26,7 @@ use tests::conformance::destination::DestinationBench;
 use tests::conformance::recovery_target::RecoveryBench;
 use tests::conformance::shadow_copies::ShadowCopiesBench;
 use tests::conformance::{Models, SITE, SiteBench};
-use vss::{InProcessCoordinator, PreCopy};
+use vss::{InProcessCoordinator, PreCopy, Provider};
 
 #[cfg(unix)]
 pub(super) use self::unix as machine;
@@ -40,11 +42,12 @@ const FOREIGN: &[u8] = b"the product's own";
 #[derive(Debug)]
 pub(super) struct Local {
     scratch: TempDir,
+    provider: Arc<dyn Provider>,
 }
 
 impl Local {
     pub(super) fn new() -> Self {
-        let local = Self { scratch: tempfile::tempdir().expect("a scratch folder") };
+        let local = Self { scratch: tempfile::tempdir().expect("a scratch folder"), provider: Arc::new(PreCopy) };
         fs::create_dir(local.site()).expect("made");
         fs::create_dir(local.backup()).expect("made");
         local
@@ -162,7 +165,7 @@ impl RecoveryBench for Local {
 
 impl ShadowCopiesBench for Local {
     fn shadow_copies(&self) -> Arc<dyn ShadowCopies> {
-        Arc::new(InProcessCoordinator::new(Arc::new(SystemClock), Arc::new(PreCopy)))
+        Arc::new(InProcessCoordinator::new(Arc::new(SystemClock), Arc::clone(&self.provider)))
     }
 
     fn keeps_limits(&self) -> bool {

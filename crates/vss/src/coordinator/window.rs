@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::making::{Allowance, Making, lost_provider};
 use crate::documents;
-use crate::guard::guarded;
+use crate::guard::{Lost, guarded};
 use crate::provider::{Preparation, Taken};
 use crate::session::Step;
 
@@ -57,6 +57,8 @@ impl Making {
         taken.weaker.extend(thaw_faults.into_iter().map(|(_, error)| chain(&error)));
         self.set_going(&mut taken.weaker).await;
         let consistency = taken.consistency.min(self.guarantee(&mut taken.weaker));
+        let mut documents = documents::of_session(self.id, &self.identified);
+        documents.extend(taken.documents);
         let set = ShadowCopySet {
             id: self.id,
             provider: provider.to_owned(),
@@ -65,7 +67,7 @@ impl Making {
             frozen_at,
             freeze_window,
             image: taken.image,
-            documents: documents::of_session(self.id, &self.identified),
+            documents,
         };
         self.made();
         Ok(set)
@@ -81,9 +83,10 @@ impl Making {
         self.go_on()?;
         self.session.begin(Step::Commit)?;
         let taken = guarded(Some(window.allowance().time), async move { preparation.commit().await }).await;
-        taken.unwrap_or_else(|lost| Err(lost_provider(provider, "take the image", lost))).map_err(|error| match error {
-            ShadowCopyError::Deadline { step, .. } => ShadowCopyError::Deadline { step, limit: window.limit },
-            error => error,
+        taken.unwrap_or_else(|lost| {
+            // What ended it is the window, of which it had what the writers had left.
+            let lost = if let Lost::Deadline(_) = lost { Lost::Deadline(window.limit) } else { lost };
+            Err(lost_provider(provider, "take the image", lost))
         })
     }
 

@@ -40,6 +40,10 @@ impl Provider for Best {
         }
     }
 
+    async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
+        self.image.complete(set, succeeded).await
+    }
+
     async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
         self.image.release(set).await
     }

@@ -214,6 +214,11 @@ impl Preparation for Snapshots {
     async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
         let Images { snapshots, roots } = self.images;
         blocking(move || snapshots.iter().try_for_each(Snapshot::take)).await?;
-        Ok(Taken { consistency: Consistency::Application, weaker: Vec::new(), image: Image::Borrowed(roots) })
+        Ok(Taken {
+            consistency: Consistency::Application,
+            weaker: Vec::new(),
+            image: Image::Borrowed(roots),
+            documents: Vec::new(),
+        })
     }
 }

@@ -187,8 +187,12 @@ impl Copying {
     fn taken(self, mut problems: Vec<FileProblem>, new: Vec<SitePath>) -> Taken {
         let mut changed: Vec<SitePath> = self.branches.iter().flat_map(Branch::changed).chain(new).collect();
         changed.sort();
-        let mut taken =
-            Taken { consistency: Consistency::Application, weaker: Vec::new(), image: Image::Borrowed(Vec::new()) };
+        let mut taken = Taken {
+            consistency: Consistency::Application,
+            weaker: Vec::new(),
+            image: Image::Borrowed(Vec::new()),
+            documents: Vec::new(),
+        };
         if !changed.is_empty() {
             taken.consistency = Consistency::None;
             taken.weaker.push(summary(&changed));

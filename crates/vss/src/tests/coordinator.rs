@@ -74,7 +74,7 @@ async fn a_session_calls_everybody_in_order() {
 
     bench.script.trace.clear();
     assert!(bench.coordinator.complete(set.id, true).await.is_empty());
-    assert_eq!(bench.script.trace.lines(), back("BackupComplete"));
+    assert_eq!(bench.script.trace.lines(), [back("BackupComplete"), line("provider complete")].concat());
     bench.script.trace.clear();
     assert!(bench.coordinator.complete(set.id, true).await.is_empty());
     assert_eq!(bench.script.trace.lines(), [""; 0], "nobody hears it twice");

@@ -4,7 +4,7 @@ mod actor;
 mod coordinator;
 mod documents;
 mod precopy;
-mod scripted;
+pub(crate) mod scripted;
 mod session;
 mod staging;
 mod tree;

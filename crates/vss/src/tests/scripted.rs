@@ -23,7 +23,7 @@ use crate::provider::{ImageRequest, Preparation, Provider, Taken};
 
 /// All that happened, in its order.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trace(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Trace(Arc<Mutex<Vec<String>>>);
 
 impl Trace {
     pub(super) fn add(&self, line: impl Into<String>) {
@@ -49,7 +49,7 @@ impl Trace {
 
 /// What goes wrong at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(crate) enum Wrong {
     Veto,
     Hang,
     Panic,
@@ -58,7 +58,7 @@ pub(super) enum Wrong {
 
 /// What goes wrong where: by `writer step`, such as `db Freeze`.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Script {
+pub(crate) struct Script {
     pub(super) trace: Trace,
     pub(super) cancel: Cancel,
     wrongs: Arc<Mutex<HashMap<String, Wrong>>>,
@@ -97,7 +97,7 @@ impl EventSink for Script {
 }
 
 #[derive(Debug)]
-pub(super) struct ScriptedWriter {
+pub(crate) struct ScriptedWriter {
     pub(super) name: &'static str,
     pub(super) level: WriterLevel,
     pub(super) script: Script,
@@ -181,6 +181,11 @@ impl Provider for ScriptedProvider {
     async fn release(&self, _set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
         self.step("release").await
     }
+
+    async fn complete(&self, _set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
+        let step = if succeeded { "complete" } else { "fail" };
+        self.step(step).await.err().into_iter().collect()
+    }
 }
 
 #[async_trait]
@@ -196,7 +201,7 @@ impl Preparation for ScriptedProvider {
     async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
         self.step("commit").await?;
         let image = Image::Borrowed(Vec::new());
-        Ok(Taken { consistency: Consistency::Application, weaker: Vec::new(), image })
+        Ok(Taken { consistency: Consistency::Application, weaker: Vec::new(), image, documents: Vec::new() })
     }
 }
 
@@ -211,21 +216,26 @@ pub(super) fn writers(script: &Script) -> Vec<Arc<dyn Writer>> {
 
 /// A coordinator, with requests for it.
 #[derive(Debug)]
-pub(super) struct Bench {
+pub(crate) struct Bench {
     pub(super) script: Script,
-    pub(super) coordinator: InProcessCoordinator,
+    pub(crate) coordinator: InProcessCoordinator,
     world: World,
 }
 
 impl Bench {
     pub(super) fn new(script: Script) -> Self {
-        let world = World::new();
         let provider = Arc::new(ScriptedProvider(script.clone()));
+        Self::with(script, provider)
+    }
+
+    /// One whose images another provider makes.
+    pub(crate) fn with(script: Script, provider: Arc<dyn Provider>) -> Self {
+        let world = World::new();
         let coordinator = InProcessCoordinator::new(Arc::new(world.clone()), provider);
         Self { script, coordinator, world }
     }
 
-    pub(super) async fn request(&self, writers: Vec<Arc<dyn Writer>>) -> ShadowCopyRequest {
+    pub(crate) async fn request(&self, writers: Vec<Arc<dyn Writer>>) -> ShadowCopyRequest {
         let ports = self.world.ports();
         let id = ports.clock.new_id();
         let _held = ports.destination.hold(Holder::Run(RunId(id))).await.expect("nobody else holds it");

@@ -38,7 +38,7 @@ fn each_step_has_its_successors() {
     assert_eq!(next(&path[..4]), ["Commit", "Thaw"]);
     assert_eq!(next(&path[..5]), ["Thaw"]);
     assert_eq!(next(&path[..6]), ["PostSnapshot", "Abort"]);
-    assert_eq!(next(&path[..7]), ["BackupComplete"]);
+    assert_eq!(next(&path[..7]), ["BackupComplete", "Abort"]);
     assert_eq!(next(&path[..8]), [""; 0]);
     assert_eq!(next(&[Identify, Abort]), [""; 0]);
     assert_eq!(next(&[Identify, PrepareBackup, PrepareSnapshot, Freeze, Thaw]), ["PostSnapshot", "Abort"]);
@@ -49,6 +49,15 @@ fn a_wrong_step_leaves_the_session_where_it_was() {
     let mut session = session_at(&[Step::Identify]);
     assert_eq!(session.begin(Step::Thaw).unwrap_err().to_string(), "Thaw is not possible now");
     assert_eq!(session.step(), Some(Step::Identify));
+}
+
+#[test]
+fn a_call_belongs_to_its_step() {
+    let session = session_at(&[Step::Identify]);
+    session.within(Step::Identify, "AddComponent").expect("its step");
+    let error = session.within(Step::PostSnapshot, "SetBackupSucceeded").unwrap_err();
+    assert_eq!(error.to_string(), "SetBackupSucceeded is not possible now");
+    Session::new(0).within(Step::Identify, "AddComponent").expect_err("nothing was begun");
 }
 
 #[test]

@@ -125,6 +125,8 @@ mod tests {
         check(Path::new(r"\\?\C:\a"), Some(r"\??\C:\a"));
         check(Path::new(r"\\server\share\a"), Some(r"\??\UNC\server\share\a"));
         check(Path::new(r"\\?\UNC\server\share\a"), Some(r"\??\UNC\server\share\a"));
+        let on_image = r"GLOBALROOT\Device\HarddiskVolumeShadowCopy7\a";
+        check(Path::new(&format!(r"\\?\{on_image}")), Some(&format!(r"\??\{on_image}")));
         check(Path::new(r"a\b"), None);
     }
 }

@@ -1,0 +1,431 @@
+// A vssapi.dll for tests: it answers as a script tells it, and logs each call with its arguments.
+//
+// Compiled against mingw-w64's public-domain headers, so its tables of methods are not ours: a call of ours that arrives under its own
+// name with its own arguments has taken the right slot. It proves nothing of what Windows accepts.
+//
+// Beside the library, whatever its name, lie `<library>.script`, read when a backup is created, and `<library>.log`, which grows. A script
+// has a line for each wish:
+//   fail <method> <hresult>              the method returns it
+//   end <operation> <hresult>            the operation ends with it
+//   pending <count>                      every operation is pending for so many looks at it
+//   never <operation>                    the operation never ends by itself
+//   writer <0|1> <state> <hresult> <operation>    once the operation has ended the SMS Writer or the System Writer is in this state
+//   no-sms-writer                        there is only the System Writer
+//   image <folder> <prefix>              DoSnapshotSet copies the folder; the device of snapshot 1 is the prefix with a 1, and below it
+//                                        the folder lies as on its volume, until the backup is released
+// When a backup is released for the last time, the log says how many other objects, component infos and snapshot properties are still out.
+
+#include <windows.h>
+#include <vss.h>
+#include <vswriter.h>
+#include <vsbackup.h>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+static std::string library_path() {
+    HMODULE self = nullptr;
+    char path[1024];
+    GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
+                       reinterpret_cast<LPCSTR>(&library_path), &self);
+    GetModuleFileNameA(self, path, sizeof path);
+    return path;
+}
+
+// Others write to the log as well, under the same lock.
+static void append(const std::string &line) {
+    HANDLE file = CreateFileA((library_path() + ".log").c_str(), GENERIC_READ | GENERIC_WRITE,
+                              FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, nullptr, OPEN_ALWAYS, 0, nullptr);
+    if (file == INVALID_HANDLE_VALUE) return;
+    OVERLAPPED whole = {};
+    LockFileEx(file, LOCKFILE_EXCLUSIVE_LOCK, 0, MAXDWORD, MAXDWORD, &whole);
+    SetFilePointer(file, 0, nullptr, FILE_END);
+    DWORD written;
+    WriteFile(file, line.data(), static_cast<DWORD>(line.size()), &written, nullptr);
+    CloseHandle(file);
+}
+
+static void say(const char *format, ...) {
+    char line[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    append(std::string(line) + "\n");
+}
+
+static std::string narrow(const WCHAR *text) {
+    if (!text) return "-";
+    char narrowed[1024];
+    WideCharToMultiByte(CP_UTF8, 0, text, -1, narrowed, sizeof narrowed, nullptr, nullptr);
+    return narrowed;
+}
+
+static std::string shown(const GUID &id) {
+    char text[16];
+    snprintf(text, sizeof text, "%08lx", static_cast<unsigned long>(id.Data1));
+    return text;
+}
+
+// The script, with a reading of it for each question.
+static std::vector<std::vector<std::string>> script;
+
+static void read_script() {
+    script.clear();
+    std::ifstream file(library_path() + ".script");
+    for (std::string line; std::getline(file, line);) {
+        std::istringstream words(line);
+        std::vector<std::string> parts;
+        for (std::string word; words >> word;) parts.push_back(word);
+        if (!parts.empty()) script.push_back(parts);
+    }
+}
+
+static const std::vector<std::string> *wish(const char *kind, const char *of = nullptr) {
+    for (const auto &line : script)
+        if (line[0] == kind && (!of || line[1] == of)) return &line;
+    return nullptr;
+}
+
+static HRESULT number(const std::string &text) { return static_cast<HRESULT>(std::stoul(text, nullptr, 16)); }
+
+static HRESULT result_of(const char *method) {
+    const auto *line = wish("fail", method);
+    return line ? number((*line)[2]) : S_OK;
+}
+
+// What the caller still has to give back, apart from the backup itself.
+static long outstanding = 0;
+static std::vector<std::string> ended;
+
+template <class Base> struct Object : Base {
+    LONG references = 1;
+    Object() { ++outstanding; }
+    virtual ~Object() { --outstanding; }
+    HRESULT STDMETHODCALLTYPE QueryInterface(REFIID, void **object) override {
+        *object = nullptr;
+        return E_NOINTERFACE;
+    }
+    ULONG STDMETHODCALLTYPE AddRef() override { return ++references; }
+    ULONG STDMETHODCALLTYPE Release() override {
+        ULONG left = --references;
+        if (!left) delete this;
+        return left;
+    }
+};
+
+// Calls of the system and not std::filesystem, whose copy fails here where folders lie in folders.
+template <class Visit> static void each_entry(const std::string &folder, Visit visit) {
+    WIN32_FIND_DATAA entry;
+    HANDLE search = FindFirstFileA((folder + "\\*").c_str(), &entry);
+    if (search == INVALID_HANDLE_VALUE) return;
+    do {
+        std::string name = entry.cFileName;
+        if (name != "." && name != "..") visit(name, (entry.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) != 0);
+    } while (FindNextFileA(search, &entry));
+    FindClose(search);
+}
+
+static void copy_below(const std::string &from, const std::string &to) {
+    CreateDirectoryA(to.c_str(), nullptr);
+    each_entry(from, [&](const std::string &name, bool is_folder) {
+        std::string source = from + "\\" + name, target = to + "\\" + name;
+        if (is_folder) {
+            copy_below(source, target);
+        } else if (!CopyFileA(source.c_str(), target.c_str(), TRUE)) {
+            say("%s is not in the image: error %lu", source.c_str(), GetLastError());
+        }
+    });
+}
+
+static void remove_whole(const std::string &folder) {
+    each_entry(folder, [&](const std::string &name, bool is_folder) {
+        std::string place = folder + "\\" + name;
+        if (is_folder) remove_whole(place); else DeleteFileA(place.c_str());
+    });
+    RemoveDirectoryA(folder.c_str());
+}
+
+static void take_image() {
+    const auto *image = wish("image");
+    if (!image) return;
+    const std::string &from = (*image)[1];
+    std::string to = (*image)[2] + "1";
+    // The folders above it, each as it lies on the volume behind `C:`.
+    for (size_t end = 2; end != std::string::npos; end = from.find('\\', end + 1))
+        CreateDirectoryA((to + from.substr(2, end - 2)).c_str(), nullptr);
+    copy_below(from, to + from.substr(2));
+}
+
+struct Operation : Object<IVssAsync> {
+    const char *name;
+    long looks = 0;
+    bool cancelled = false, told = false;
+    explicit Operation(const char *name) : name(name) {}
+    HRESULT STDMETHODCALLTYPE Cancel() override {
+        say("Cancel %s", name);
+        cancelled = true;
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE Wait(DWORD milliseconds) override {
+        // Long enough to let others run, short enough for a test.
+        Sleep(milliseconds < 5 ? milliseconds : 5);
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE QueryStatus(HRESULT *result, INT *reserved) override {
+        const auto *pending = wish("pending");
+        if (cancelled) {
+            *result = VSS_S_ASYNC_CANCELLED;
+        } else if (wish("never", name) || (pending && looks++ < atol((*pending)[1].c_str()))) {
+            *result = VSS_S_ASYNC_PENDING;
+        } else {
+            const auto *end = wish("end", name);
+            *result = end ? number((*end)[2]) : VSS_S_ASYNC_FINISHED;
+            if (!told) {
+                told = true;
+                ended.push_back(name);
+                if (!strcmp(name, "DoSnapshotSet")) take_image();
+                say("%s ended", name);
+            }
+        }
+        return S_OK;
+    }
+};
+
+struct Writer {
+    GUID id, instance;
+    const WCHAR *name;
+};
+
+static const Writer WRITERS[] = {
+    {{0x03ba67dd, 0xdc6d, 0x4729, {0xa0, 0x38, 0x25, 0x1f, 0x70, 0x18, 0x46, 0x3b}}, {0xaaaa0000, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}}, L"SMS Writer"},
+    {{0xe8132975, 0x6f93, 0x4464, {0xa5, 0x3e, 0x10, 0x50, 0x25, 0x3a, 0xe2, 0x20}}, {0xbbbb0000, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}}, L"System Writer"},
+};
+
+static UINT first_writer() { return wish("no-sms-writer") ? 1 : 0; }
+
+struct Component : Object<IVssWMComponent> {
+    UINT index;
+    explicit Component(UINT index) : index(index) {}
+    HRESULT STDMETHODCALLTYPE GetComponentInfo(PVSSCOMPONENTINFO *info) override {
+        auto *made = new VSS_COMPONENTINFO();
+        made->type = index == 1 ? VSS_CT_DATABASE : VSS_CT_FILEGROUP;
+        made->bstrLogicalPath = index == 0 ? nullptr : SysAllocString(L"SMS");
+        made->bstrComponentName = SysAllocString(index == 0 ? L"Site" : index == 1 ? L"CM_P01" : L"Hidden");
+        made->bRestoreMetadata = made->bNotifyOnBackupComplete = made->bSelectableForRestore = true;
+        made->bSelectable = index != 2;
+        *info = made;
+        ++outstanding;
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE FreeComponentInfo(PVSSCOMPONENTINFO info) override {
+        SysFreeString(info->bstrLogicalPath);
+        SysFreeString(info->bstrComponentName);
+        delete info;
+        --outstanding;
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE GetFile(UINT, IVssWMFiledesc **) override { return E_NOTIMPL; }
+    HRESULT STDMETHODCALLTYPE GetDatabaseFile(UINT, IVssWMFiledesc **) override { return E_NOTIMPL; }
+    HRESULT STDMETHODCALLTYPE GetDatabaseLogFile(UINT, IVssWMFiledesc **) override { return E_NOTIMPL; }
+    HRESULT STDMETHODCALLTYPE GetDependency(UINT, IVssWMDependency **) override { return E_NOTIMPL; }
+};
+
+struct Metadata : Object<IVssExamineWriterMetadata> {
+    const Writer &writer;
+    explicit Metadata(const Writer &writer) : writer(writer) {}
+    HRESULT STDMETHODCALLTYPE GetIdentity(VSS_ID *instance, VSS_ID *id, BSTR *name, VSS_USAGE_TYPE *usage, VSS_SOURCE_TYPE *source) override {
+        *instance = writer.instance;
+        *id = writer.id;
+        *name = SysAllocString(writer.name);
+        *usage = VSS_UT_USERDATA;
+        *source = VSS_ST_OTHER;
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE GetFileCounts(UINT *included, UINT *excluded, UINT *components) override {
+        *included = *excluded = 0;
+        *components = 3;
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE GetIncludeFile(UINT, IVssWMFiledesc **) override { return E_NOTIMPL; }
+    HRESULT STDMETHODCALLTYPE GetExcludeFile(UINT, IVssWMFiledesc **) override { return E_NOTIMPL; }
+    HRESULT STDMETHODCALLTYPE GetComponent(UINT index, IVssWMComponent **component) override {
+        HRESULT result = result_of("GetComponent");
+        if (SUCCEEDED(result)) *component = new Component(index);
+        return result;
+    }
+    HRESULT STDMETHODCALLTYPE GetRestoreMethod(VSS_RESTOREMETHOD_ENUM *, BSTR *, BSTR *, VSS_WRITERRESTORE_ENUM *, boolean *, UINT *) override { return E_NOTIMPL; }
+    HRESULT STDMETHODCALLTYPE GetAlternateLocationMapping(UINT, IVssWMFiledesc **) override { return E_NOTIMPL; }
+    HRESULT STDMETHODCALLTYPE GetBackupSchema(DWORD *) override { return E_NOTIMPL; }
+    HRESULT STDMETHODCALLTYPE GetDocument(IXMLDOMDocument **) override { return E_NOTIMPL; }
+    HRESULT STDMETHODCALLTYPE SaveAsXML(BSTR *document) override {
+        std::wstring text = std::wstring(L"<WRITER_METADATA friendlyName=\"") + writer.name + L"\" site=\"\x00fc\"/>";
+        *document = SysAllocString(text.c_str());
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE LoadFromXML(BSTR) override { return E_NOTIMPL; }
+};
+
+static const GUID SET = {0x11111111, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}};
+
+// A method that a requestor of backups has no business with.
+#define UNUSED(name, ...) \
+    HRESULT STDMETHODCALLTYPE name(__VA_ARGS__) override { say(#name); return E_NOTIMPL; }
+#define LOGGED(...) \
+    do { say(__VA_ARGS__); HRESULT result = result_of(__func__); if (FAILED(result)) return result; } while (0)
+#define STARTS(name) \
+    HRESULT STDMETHODCALLTYPE name(IVssAsync **operation) override { LOGGED(#name); *operation = new Operation(#name); return S_OK; }
+
+struct Backup : Object<IVssBackupComponents> {
+    ULONG snapshots = 0;
+    std::string prefix = "\\\\?\\GLOBALROOT\\Device\\HarddiskVolumeShadowCopy";
+    bool is_copied = false;
+    Backup() {
+        if (const auto *image = wish("image")) {
+            prefix = (*image)[2];
+            is_copied = true;
+        }
+    }
+    ~Backup() override {
+        if (is_copied) remove_whole(prefix + "1");
+        say("Release, %ld left", outstanding - 1);
+    }
+    UNUSED(GetWriterComponentsCount, UINT *)
+    UNUSED(GetWriterComponents, UINT, IVssWriterComponentsExt **)
+    HRESULT STDMETHODCALLTYPE InitializeForBackup(BSTR xml) override {
+        LOGGED("InitializeForBackup %s", narrow(xml).c_str());
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE SetBackupState(boolean select, boolean bootable, VSS_BACKUP_TYPE type, boolean partial) override {
+        LOGGED("SetBackupState %d %d %d %d", select, bootable, static_cast<int>(type), partial);
+        return S_OK;
+    }
+    UNUSED(InitializeForRestore, BSTR)
+    UNUSED(SetRestoreState, VSS_RESTORE_TYPE)
+    STARTS(GatherWriterMetadata)
+    HRESULT STDMETHODCALLTYPE GetWriterMetadataCount(UINT *count) override {
+        *count = 2 - first_writer();
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE GetWriterMetadata(UINT index, VSS_ID *instance, IVssExamineWriterMetadata **metadata) override {
+        const Writer &writer = WRITERS[index + first_writer()];
+        LOGGED("GetWriterMetadata %u", index);
+        *instance = writer.instance;
+        *metadata = new Metadata(writer);
+        return S_OK;
+    }
+    UNUSED(FreeWriterMetadata)
+    HRESULT STDMETHODCALLTYPE AddComponent(VSS_ID instance, VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path, LPCWSTR name) override {
+        LOGGED("AddComponent %s %s %d %s %s", shown(instance).c_str(), shown(writer).c_str(), static_cast<int>(type), narrow(path).c_str(), narrow(name).c_str());
+        return S_OK;
+    }
+    STARTS(PrepareForBackup)
+    HRESULT STDMETHODCALLTYPE AbortBackup() override {
+        LOGGED("AbortBackup");
+        return S_OK;
+    }
+    STARTS(GatherWriterStatus)
+    HRESULT STDMETHODCALLTYPE GetWriterStatusCount(UINT *count) override { return GetWriterMetadataCount(count); }
+    HRESULT STDMETHODCALLTYPE FreeWriterStatus() override { return S_OK; }
+    HRESULT STDMETHODCALLTYPE GetWriterStatus(UINT index, VSS_ID *instance, VSS_ID *id, BSTR *name, VSS_WRITER_STATE *state, HRESULT *failure) override {
+        UINT number_of_writer = index + first_writer();
+        const Writer &writer = WRITERS[number_of_writer];
+        *instance = writer.instance;
+        *id = writer.id;
+        *name = SysAllocString(writer.name);
+        *state = VSS_WS_STABLE;
+        *failure = S_OK;
+        const auto *line = wish("writer", std::to_string(number_of_writer).c_str());
+        for (const auto &operation : ended)
+            if (line && (*line)[4] == operation) {
+                *state = static_cast<VSS_WRITER_STATE>(std::stol((*line)[2]));
+                *failure = number((*line)[3]);
+            }
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE SetBackupSucceeded(VSS_ID instance, VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path, LPCWSTR name, boolean succeeded) override {
+        LOGGED("SetBackupSucceeded %s %s %d %s %s %d", shown(instance).c_str(), shown(writer).c_str(), static_cast<int>(type), narrow(path).c_str(), narrow(name).c_str(), succeeded);
+        return S_OK;
+    }
+    UNUSED(SetBackupOptions, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, LPCWSTR)
+    UNUSED(SetSelectedForRestore, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, boolean)
+    UNUSED(SetRestoreOptions, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, LPCWSTR)
+    UNUSED(SetAdditionalRestores, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, boolean)
+    UNUSED(SetPreviousBackupStamp, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, LPCWSTR)
+    HRESULT STDMETHODCALLTYPE SaveAsXML(BSTR *document) override {
+        LOGGED("SaveAsXML");
+        *document = SysAllocString(L"<BACKUP_COMPONENTS/>");
+        return S_OK;
+    }
+    STARTS(BackupComplete)
+    UNUSED(AddAlternativeLocationMapping, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, LPCWSTR, LPCWSTR, boolean, LPCWSTR)
+    UNUSED(AddRestoreSubcomponent, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, LPCWSTR, LPCWSTR, boolean)
+    UNUSED(SetFileRestoreStatus, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, VSS_FILE_RESTORE_STATUS)
+    UNUSED(AddNewTarget, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, LPCWSTR, LPCWSTR, boolean, LPCWSTR)
+    UNUSED(SetRangesFilePath, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, UINT, LPCWSTR)
+    UNUSED(PreRestore, IVssAsync **)
+    UNUSED(PostRestore, IVssAsync **)
+    HRESULT STDMETHODCALLTYPE SetContext(LONG context) override {
+        LOGGED("SetContext %ld", context);
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE StartSnapshotSet(VSS_ID *set) override {
+        LOGGED("StartSnapshotSet");
+        *set = SET;
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE AddToSnapshotSet(VSS_PWSZ volume, VSS_ID provider, VSS_ID *snapshot) override {
+        LOGGED("AddToSnapshotSet %s %s", narrow(volume).c_str(), shown(provider).c_str());
+        *snapshot = GUID{0x22222220 + ++snapshots, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}};
+        return S_OK;
+    }
+    STARTS(DoSnapshotSet)
+    HRESULT STDMETHODCALLTYPE DeleteSnapshots(VSS_ID id, VSS_OBJECT_TYPE type, WINBOOL force, LONG *deleted, VSS_ID *stubborn) override {
+        LOGGED("DeleteSnapshots %s %d %d", shown(id).c_str(), static_cast<int>(type), force);
+        *deleted = snapshots;
+        *stubborn = GUID{};
+        return S_OK;
+    }
+    UNUSED(ImportSnapshots, IVssAsync **)
+    UNUSED(BreakSnapshotSet, VSS_ID)
+    HRESULT STDMETHODCALLTYPE GetSnapshotProperties(VSS_ID id, VSS_SNAPSHOT_PROP *properties) override {
+        LOGGED("GetSnapshotProperties %s", shown(id).c_str());
+        std::string name = prefix + std::to_string(id.Data1 - 0x22222220);
+        memset(properties, 0x5a, sizeof *properties);
+        properties->m_SnapshotId = id;
+        properties->m_SnapshotSetId = SET;
+        properties->m_lSnapshotsCount = snapshots;
+        auto *wide = new WCHAR[name.size() + 1];
+        MultiByteToWideChar(CP_UTF8, 0, name.c_str(), -1, wide, name.size() + 1);
+        properties->m_pwszSnapshotDeviceObject = wide;
+        properties->m_eStatus = VSS_SS_CREATED;
+        ++outstanding;
+        return S_OK;
+    }
+    UNUSED(Query, VSS_ID, VSS_OBJECT_TYPE, VSS_OBJECT_TYPE, IVssEnumObject **)
+    UNUSED(IsVolumeSupported, VSS_ID, VSS_PWSZ, WINBOOL *)
+    UNUSED(DisableWriterClasses, const VSS_ID *, UINT)
+    UNUSED(EnableWriterClasses, const VSS_ID *, UINT)
+    UNUSED(DisableWriterInstances, const VSS_ID *, UINT)
+    UNUSED(ExposeSnapshot, VSS_ID, VSS_PWSZ, LONG, VSS_PWSZ, VSS_PWSZ *)
+    UNUSED(RevertToSnapshot, VSS_ID, WINBOOL)
+    UNUSED(QueryRevertStatus, VSS_PWSZ, IVssAsync **)
+};
+
+extern "C" HRESULT WINAPI FakeCreate(IVssBackupComponents **backup) {
+    read_script();
+    ended.clear();
+    say("Create");
+    HRESULT result = result_of("Create");
+    if (SUCCEEDED(result)) *backup = new Backup;
+    return result;
+}
+
+extern "C" void WINAPI FakeFreeProperties(VSS_SNAPSHOT_PROP *properties) {
+    delete[] properties->m_pwszSnapshotDeviceObject;
+    --outstanding;
+}

@@ -1,0 +1,255 @@
+//! The thread that talks to VSS, and what it is told.
+//!
+//! COM wants its objects used where they were made, and each call may block for minutes: so one thread has them all, and everybody else
+//! sends it commands. Who stops waiting for an answer cancels what is going on.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use backup_core::cancel::Cancel;
+use backup_core::path::SitePath;
+use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
+use tokio::sync::oneshot;
+
+use super::apartment::Apartment;
+use super::backup::{Backup, Patience, failed};
+use super::vssapi::Library;
+use super::{VssOptions, volume};
+use crate::provider::Taken;
+
+/// An answer that somebody waits for.
+type Answer<T> = oneshot::Sender<Result<T, ShadowCopyError>>;
+
+/// What the thread can be told.
+enum Command {
+    /// Initialize, GatherWriterMetadata, StartSnapshotSet, AddToSnapshotSet, AddComponent, PrepareForBackup.
+    Prepare { pledge: Pledge, roots: Vec<SitePath>, cancel: Cancel, answer: Answer<(String, Pledge)> },
+    /// DoSnapshotSet, and where the image is.
+    Take { pledge: Pledge, roots: Vec<SitePath>, cancel: Cancel, answer: Answer<(Taken, Pledge)> },
+    /// SetBackupSucceeded, BackupComplete.
+    Complete { set: ShadowCopySetId, succeeded: bool, answer: Answer<Vec<ShadowCopyError>> },
+    /// DeleteSnapshots; before BackupComplete AbortBackup.
+    Release { set: ShadowCopySetId, answer: Option<Answer<()>> },
+}
+
+/// A set that is released when nobody holds this any more, wherever it was on its way.
+#[derive(Debug)]
+pub(super) struct Pledge {
+    set: ShadowCopySetId,
+    thread: Option<Sender<Command>>,
+}
+
+impl Pledge {
+    /// Leaves it to a later [`release`](Requestor::release).
+    pub(super) fn redeem(mut self) {
+        self.thread = None;
+    }
+}
+
+impl Drop for Pledge {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // A thread that has ended has released everything.
+            let _sent = thread.send(Command::Release { set: self.set, answer: None });
+        }
+    }
+}
+
+/// Talks to the thread, which starts with the first set and ends with this value and all pledges.
+#[derive(Debug)]
+pub(super) struct Requestor {
+    options: VssOptions,
+    library: Option<PathBuf>,
+    thread: Mutex<Thread>,
+}
+
+type Thread = Option<(Sender<Command>, JoinHandle<()>)>;
+
+impl Requestor {
+    /// One that loads this library instead of the system's.
+    pub(super) fn new(options: VssOptions, library: Option<PathBuf>) -> Self {
+        Self { options, library, thread: Mutex::default() }
+    }
+
+    /// The thread, if it runs. One that a panic has ended has released all that it had.
+    fn running(&self) -> Option<Sender<Command>> {
+        running(&self.thread.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn start(&self) -> Result<Sender<Command>, ShadowCopyError> {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = running(&thread) {
+            return Ok(running);
+        }
+        let (sender, commands) = channel();
+        let (options, library) = (self.options.clone(), self.library.clone());
+        // What belongs to COM is made on the thread and never leaves it.
+        let work = move || Worker { options, library, backups: HashMap::new() }.run(&commands);
+        let spawned = thread::Builder::new().name("vss-requestor".to_owned()).spawn(work);
+        let handle = spawned.map_err(failed("start its thread"))?;
+        Ok(thread.insert((sender, handle)).0.clone())
+    }
+
+    pub(super) async fn prepare(
+        &self,
+        set: ShadowCopySetId,
+        roots: Vec<SitePath>,
+        cancel: Cancel,
+    ) -> Result<(String, Pledge), ShadowCopyError> {
+        let thread = self.start()?;
+        let pledge = Pledge { set, thread: Some(thread.clone()) };
+        let (answer, answered) = oneshot::channel();
+        ask(&thread, Command::Prepare { pledge, roots, cancel, answer }, answered).await
+    }
+
+    pub(super) async fn take(
+        pledge: Pledge,
+        roots: Vec<SitePath>,
+        cancel: Cancel,
+    ) -> Result<(Taken, Pledge), ShadowCopyError> {
+        let thread = pledge.thread.clone().ok_or(ShadowCopyError::BadState("DoSnapshotSet"))?;
+        let (answer, answered) = oneshot::channel();
+        ask(&thread, Command::Take { pledge, roots, cancel, answer }, answered).await
+    }
+
+    pub(super) async fn complete(
+        &self,
+        set: ShadowCopySetId,
+        succeeded: bool,
+    ) -> Result<Vec<ShadowCopyError>, ShadowCopyError> {
+        let Some(thread) = self.running() else { return Ok(Vec::new()) };
+        let (answer, answered) = oneshot::channel();
+        ask(&thread, Command::Complete { set, succeeded, answer }, answered).await
+    }
+
+    pub(super) async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
+        let Some(thread) = self.running() else { return Ok(()) };
+        let (answer, answered) = oneshot::channel();
+        ask(&thread, Command::Release { set, answer: Some(answer) }, answered).await
+    }
+}
+
+fn running(thread: &Thread) -> Option<Sender<Command>> {
+    let (sender, handle) = thread.as_ref()?;
+    (!handle.is_finished()).then(|| sender.clone())
+}
+
+async fn ask<T>(
+    thread: &Sender<Command>,
+    command: Command,
+    answered: oneshot::Receiver<Result<T, ShadowCopyError>>,
+) -> Result<T, ShadowCopyError> {
+    const ENDED: &str = "its thread has ended";
+    thread.send(command).map_err(|_| failed("hear a command")(ENDED))?;
+    answered.await.unwrap_or_else(|_| Err(failed("answer a command")(ENDED)))
+}
+
+/// The thread's own.
+struct Worker {
+    options: VssOptions,
+    library: Option<PathBuf>,
+    backups: HashMap<ShadowCopySetId, Backup>,
+}
+
+impl Worker {
+    fn run(mut self, commands: &Receiver<Command>) {
+        // A thread without COM says so when it is asked for a backup.
+        let mut apartment = Apartment::enter();
+        while let Ok(command) = commands.recv() {
+            if apartment.is_err() {
+                apartment = Apartment::enter();
+            }
+            self.obey(command, apartment.as_ref().err().copied());
+        }
+        // Before the apartment is left.
+        self.backups.clear();
+    }
+
+    fn obey(&mut self, command: Command, no_com: Option<super::hresult::CallError>) {
+        // That nobody hears an answer is no fault; a pledge in it goes, and releases the set.
+        match command {
+            Command::Prepare { pledge, roots, cancel, answer } => {
+                let stop = || cancel.is_cancelled() || answer.is_closed();
+                let patience = Patience { limit: self.options.limit, stop: &stop };
+                let prepared = match no_com {
+                    Some(error) => Err(failed("set up COM")(error)),
+                    None => self.prepare(pledge.set, &roots, &patience),
+                };
+                let _heard = answer.send(prepared.map(|summary| (summary, pledge)));
+            }
+            Command::Take { pledge, roots, cancel, answer } => {
+                let stop = || cancel.is_cancelled() || answer.is_closed();
+                let patience = Patience { limit: self.options.limit, stop: &stop };
+                let taken = self.take(pledge.set, &roots, &patience);
+                let _heard = answer.send(taken.map(|taken| (taken, pledge)));
+            }
+            Command::Complete { set, succeeded, answer } => {
+                let stop = || answer.is_closed();
+                let patience = Patience { limit: self.options.limit, stop: &stop };
+                let told = match self.backups.get_mut(&set) {
+                    Some(backup) => backup.complete(succeeded, &patience),
+                    None => Ok(Vec::new()),
+                };
+                let _heard = answer.send(told);
+            }
+            Command::Release { set, answer } => {
+                let released = self.backups.remove(&set).map_or(Ok(()), Backup::delete);
+                let _heard = answer.map(|answer| answer.send(released));
+            }
+        }
+    }
+
+    fn prepare(
+        &mut self,
+        set: ShadowCopySetId,
+        roots: &[SitePath],
+        patience: &Patience<'_>,
+    ) -> Result<String, ShadowCopyError> {
+        // Who makes a set anew has given it up before.
+        drop(self.backups.remove(&set));
+        let mounts = mounts(roots)?;
+        let mut backup = Backup::begin(&self.library()?)?;
+        backup.gather(patience)?;
+        backup.start_set(mounts)?;
+        backup.select(&self.options.components)?;
+        backup.prepare(patience)?;
+        let summary = backup.summary();
+        self.backups.insert(set, backup);
+        Ok(summary)
+    }
+
+    fn take(
+        &mut self,
+        set: ShadowCopySetId,
+        roots: &[SitePath],
+        patience: &Patience<'_>,
+    ) -> Result<Taken, ShadowCopyError> {
+        let mut backup = self.backups.remove(&set).ok_or(ShadowCopyError::BadState("DoSnapshotSet"))?;
+        let taken = backup.take(roots, patience)?;
+        self.backups.insert(set, backup);
+        Ok(taken)
+    }
+
+    /// Loading what is loaded costs nothing, and a library that was missing may have come.
+    fn library(&self) -> Result<Library, ShadowCopyError> {
+        let loaded = self.library.as_deref().map_or_else(Library::of_system, Library::at);
+        loaded.map_err(failed("load `vssapi.dll`"))
+    }
+}
+
+/// The volumes that the sources lie on, each once.
+fn mounts(roots: &[SitePath]) -> Result<Vec<SitePath>, ShadowCopyError> {
+    let mut mounts: Vec<SitePath> = Vec::new();
+    for root in roots {
+        let mount = volume::mount_of(root).map_err(|error| {
+            failed("find a volume")(std::io::Error::new(error.kind(), format!("`{root}`: {error}")))
+        })?;
+        if !mounts.iter().any(|other| other.strip_prefix(&mount).is_some_and(|rest| rest.is_root())) {
+            mounts.push(mount);
+        }
+    }
+    Ok(mounts)
+}
