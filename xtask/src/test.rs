@@ -22,7 +22,7 @@ const NOT_YET: &[(&str, &str)] = &[
         "hives restored by Windows, NTFS itself",
         "a Windows machine; Wine restores no hives, and keeps files on this system's disks",
     ),
-    ("btrfs and reflink providers", "a later version; pre-copy is proven"),
+    ("the reflink provider", "a later version; btrfs and pre-copy are proven"),
     ("archive of many snapshots", "a later version; one snapshot at a plain destination is proven"),
 ];
 

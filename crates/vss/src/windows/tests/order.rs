@@ -55,7 +55,7 @@ async fn a_backup_makes_its_calls_in_order() {
     let device = r"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy1\windows";
     assert_eq!(roots, [format!(r"{device}\system32"), device.to_owned()]);
     let documents: Vec<&str> = set.documents.iter().map(|(name, _)| name.as_str()).collect();
-    let ours = ["BackupDocument.xml", "WriterMetadata-00000000-0000-0000-0000-000000000001.xml"];
+    let ours = ["BackupDocument.xml", "WriterMetadata-00000000-0000-0000-0000-000000000000.xml"];
     let theirs = ["BCDocument.xml", "WriterMetadata-vss-0.xml", "WriterMetadata-vss-1.xml"];
     assert_eq!(documents, [&ours[..], &theirs].concat());
     assert_eq!(set.documents[3].1, "<WRITER_METADATA friendlyName=\"SMS Writer\" site=\"ü\"/>".as_bytes());

@@ -92,7 +92,7 @@ impl Scribe {
 impl Writer for Scribe {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
         let name = "site".to_owned();
-        Ok(WriterMetadata { id: Uuid::nil(), name, level: WriterLevel::FrontEnd, components: Vec::new() })
+        Ok(WriterMetadata { name, level: WriterLevel::FrontEnd, ..WriterMetadata::default() })
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {
