@@ -167,6 +167,9 @@ fn run_all<'a>(
 
 type Loaders = Vec<Box<dyn RowLoader>>;
 
+/// How often a chunk is loaded again that ran into a lock.
+const RETRIES: usize = 4;
+
 fn load_all(
     source: &dyn DumpSource,
     loaders: Loaders,
@@ -184,8 +187,18 @@ fn load_all(
     jobs.sort_by_key(|(_, chunk)| std::cmp::Reverse(chunk.raw_bytes));
     let stop = Stop::new(cancel);
     let loaders = in_parallel(loaders, jobs, &stop, |loader, (place, chunk)| {
-        let rows = ChunkReader::open(source, chunk, &manifest.compression)?;
-        loader.load(&catalog.tables[place], rows, &chunk.file)
+        let mut load = || {
+            let rows = ChunkReader::open(source, chunk, &manifest.compression)?;
+            loader.load(&catalog.tables[place], rows, &chunk.file)
+        };
+        // Connections that load neighbouring rows may lock each other out. The server ends one of them and has it try again; its chunk was taken back whole.
+        for _ in 0..RETRIES {
+            match load() {
+                Err(LogicalError::Busy { .. }) if !stop.is_set() => {}
+                loaded => return loaded,
+            }
+        }
+        load()
     })?;
     Ok((loaders, before))
 }
