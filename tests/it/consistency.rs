@@ -12,18 +12,7 @@ const ROUNDS: u32 = match () {
 };
 
 fn every_backup_is_of_one_moment(journal_mode: JournalMode) {
-    let test = TestSite::running(journal_mode, 20);
-    let mut last = 0;
-    for round in 0..ROUNDS {
-        test.workload.wait_for_progress().expect("the site works");
-        test.backup(0);
-        let name = format!("round-{round}");
-        let counters = test.recover_to(&name);
-        assert!(counters.agree(), "round {round}: {counters}");
-        assert!(counters.highest() > last, "round {round}: {counters} after {last}");
-        last = counters.highest();
-        test.forget(&name);
-    }
+    TestSite::running(journal_mode, 20).every_backup_is_of_one_moment(ROUNDS, |_| ());
 }
 
 #[test]

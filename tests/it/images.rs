@@ -34,20 +34,10 @@ fn images(volume: &Volume) -> Vec<PathBuf> {
 
 fn every_backup_is_of_one_moment(journal_mode: JournalMode) {
     let volume = Volume::btrfs();
-    let test = running(&volume, "auto", journal_mode);
-    let mut last = 0;
-    for round in 0..ROUNDS {
-        test.workload.wait_for_progress().expect("the site works");
-        let ran = test.backup(0);
+    running(&volume, "auto", journal_mode).every_backup_is_of_one_moment(ROUNDS, |ran| {
         assert!(ran.stdout.contains("btrfs"), "{ran:#?}");
         assert_eq!(images(&volume), Vec::<PathBuf>::new());
-        let name = format!("round-{round}");
-        let counters = test.recover_to(&name);
-        assert!(counters.agree(), "round {round}: {counters}");
-        assert!(counters.highest() > last, "round {round}: {counters} after {last}");
-        last = counters.highest();
-        test.forget(&name);
-    }
+    });
 }
 
 #[test]

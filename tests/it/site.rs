@@ -103,6 +103,21 @@ impl TestSite {
         to.join(place_of(path))
     }
 
+    /// Backs the site up so often while it works; each backup, which `judge` sees too, must be of one moment, and later than the one before.
+    pub(crate) fn every_backup_is_of_one_moment(&self, rounds: u32, judge: impl Fn(&Ran)) {
+        let mut last = 0;
+        for round in 0..rounds {
+            self.workload.wait_for_progress().expect("the site works");
+            judge(&self.backup(0));
+            let name = format!("round-{round}");
+            let counters = self.recover_to(&name);
+            assert!(counters.agree(), "round {round}: {counters}");
+            assert!(counters.highest() > last, "round {round}: {counters} after {last}");
+            last = counters.highest();
+            self.forget(&name);
+        }
+    }
+
     fn counters_in(&self, to: &Path) -> Counters {
         let below = |path: &Path| to.join(place_of(path));
         let registry = to.join("registry/SMSbkSiteRegSMS.dat");
