@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use sql_dump::logical::{DumpOptions, LogicalError, may_dump, prepare};
+use sql_dump::logical::{DumpOptions, LogicalError, RestoreOptions, may_dump, prepare, restore};
 use tests::poll_until;
 use tests::servers::MariaDb;
 
@@ -59,14 +59,18 @@ impl Holder {
     fn new(server: &MariaDb, sql: &str) -> Self {
         let mut client = server.client("mariadb");
         client.args(["-N", "-B", "--unbuffered", "from"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = client.spawn().expect("the client starts");
-        let stdin = child.stdin.as_mut().expect("it is piped");
+        let mut holder = Self(client.spawn().expect("the client starts"));
+        holder.run(sql);
+        holder
+    }
+
+    fn run(&mut self, sql: &str) {
+        let stdin = self.0.stdin.as_mut().expect("it is piped");
         writeln!(stdin, "{sql}; SELECT 'held';").and_then(|()| stdin.flush()).expect("the client reads");
         let mut line = String::new();
-        let stdout = child.stdout.as_mut().expect("it is piped");
+        let stdout = self.0.stdout.as_mut().expect("it is piped");
         BufReader::new(stdout).read_line(&mut line).expect("the client prints");
         assert_eq!(line, "held\n");
-        Self(child)
     }
 }
 
@@ -101,6 +105,39 @@ fn a_pin_that_cannot_have_its_lock_gives_up_and_leaves_none() {
     assert_eq!(alone, Some(()), "only the holder is connected");
     drop(held);
     assert!(prepare(&address, &options).expect("connections").pin().expect("a pin").moment().one_snapshot);
+}
+
+/// The rows of a chunk and another session's wait for each other, and the server ends the restore's transaction, for it has done less.
+#[test]
+fn a_chunk_that_a_deadlock_took_back_is_loaded_again() {
+    let server = server();
+    server.sql(
+        "from",
+        "CREATE TABLE large (id int PRIMARY KEY, v text); INSERT INTO large SELECT seq, REPEAT(MD5(seq), 8) FROM seq_1_to_200000;
+         CREATE TABLE small (id int PRIMARY KEY); INSERT INTO small VALUES (1), (2); CREATE TABLE work AS SELECT 0 AS id",
+    );
+    let (_scratch, place) = folder();
+    dump_to(&server.odbc("from"), &place, &DumpOptions::default());
+    let poll = |sql: &str| {
+        let there = poll_until(Duration::from_secs(60), || (server.sql("to", sql) == "1\n").then_some(()));
+        assert_eq!(there, Some(()), "{sql}");
+    };
+    let options = RestoreOptions { connections: 1, ..RestoreOptions::default() };
+    std::thread::scope(|scope| {
+        let restored = scope.spawn(|| restore(&place, &super::address(&server.odbc("to")), &options));
+        poll("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'to' AND table_name = 'small'");
+        let mut other = Holder::new(
+            &server,
+            "BEGIN; INSERT INTO work SELECT seq FROM seq_1_to_1000; INSERT INTO `to`.small VALUES (2)",
+        );
+        poll(
+            "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'Innodb_row_lock_current_waits'",
+        );
+        other.run("INSERT INTO `to`.small VALUES (1); ROLLBACK");
+        restored.join().expect("no panic").expect("a restore");
+    });
+    assert_eq!(server.sql("mysql", "SHOW STATUS LIKE 'Innodb_deadlocks'"), "Innodb_deadlocks\t1\n");
+    super::same_lines(&stock_dump(&server, "from"), &stock_dump(&server, "to"));
 }
 
 /// A user who may do what `grants` says, and no more.
