@@ -23,3 +23,5 @@ mod site;
 mod sql_server;
 mod whole;
 mod workload;
+#[cfg(unix)]
+mod writers;

@@ -98,7 +98,7 @@ impl TestSite {
     }
 
     /// Where a path of the site is in a recovered tree.
-    #[cfg(all(unix, feature = "servers"))]
+    #[cfg(unix)]
     pub(crate) fn place_in(&self, to: &Path, path: &Path) -> PathBuf {
         to.join(place_of(path))
     }

@@ -287,6 +287,7 @@ impl Run<'_> {
         });
         let mut writers: Vec<Arc<dyn Writer>> = vec![Arc::clone(&self.site_writer) as _];
         writers.extend(database.iter().map(|writer| Arc::clone(writer) as Arc<dyn Writer>));
+        writers.extend(self.ports.writers.iter().cloned());
         let notes = Arc::new(NoteKeeper::new(Arc::clone(&self.ports.events)));
         // The run names its set, so that a repair knows which one to release.
         let id = ShadowCopySetId(self.run.0);
@@ -360,7 +361,7 @@ impl Run<'_> {
     /// The moment is held and the site runs again.
     async fn moment(&mut self, set: &ShadowCopySet) {
         self.report.consistency = set.consistency;
-        if !self.plan.stops_services() {
+        if !self.plan.stops_services() && self.ports.writers.is_empty() {
             self.report.consistency = set.consistency.min(Consistency::Crash);
         }
         for name in self.site_writer.started_early() {

@@ -68,6 +68,7 @@ pub(crate) async fn preflight(ports: &Ports, plan: &BackupPlan) -> Preflight {
     let devices = check.files(ports, plan, database.as_ref()).await;
     check.registry(ports, plan).await;
     check.services(ports, plan).await;
+    check.writers(ports).await;
     let facts = check.destination(ports).await;
     let snapshots = match ports.destination.list().await {
         Ok(snapshots) => snapshots,
@@ -196,7 +197,7 @@ impl Check {
     }
 
     async fn services(&mut self, ports: &Ports, plan: &BackupPlan) {
-        if !plan.stops_services() {
+        if !plan.stops_services() && ports.writers.is_empty() {
             let message = "no service is configured: what writes to the site is not brought to rest";
             let hint = "name the services under `[services]` in site.toml, if anything writes to the site";
             self.findings.push(Finding::new(Gravity::Note, Cause::Configuration, message).hint(hint));
@@ -206,6 +207,14 @@ impl Check {
             if let Err(error) = ports.services.state(name).await {
                 let finding = Finding::error(Cause::ServiceStop, chain(&error));
                 self.findings.push(finding.hint("the run stops this service: give its commands under `[services]`"));
+            }
+        }
+    }
+
+    async fn writers(&mut self, ports: &Ports) {
+        for writer in &ports.writers {
+            if let Err(error) = writer.identify().await {
+                self.error(Cause::ShadowCopy, &error);
             }
         }
     }

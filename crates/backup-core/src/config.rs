@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::destination::DestinationOption;
 use crate::path::SitePath;
 use crate::ports::registry::RegistryKey;
+use crate::ports::shadow_copies::WriterLevel;
 use crate::schedule::Schedule;
 use crate::site::{Role, SiteCode, SiteKind};
 
@@ -33,6 +34,8 @@ pub struct SiteConfig {
     pub registry: Vec<RegistryRoot>,
     /// The services, by name.
     pub services: Vec<ServiceConfig>,
+    /// Other applications that are frozen with the site.
+    pub writers: Vec<CommandWriterConfig>,
     /// The Backup Site Server task.
     pub task: TaskConfig,
     /// Run on failure, as program and arguments.
@@ -56,6 +59,7 @@ impl SiteConfig {
             database: None,
             registry: Vec::new(),
             services: Vec::new(),
+            writers: Vec::new(),
             task: TaskConfig {
                 enabled: true,
                 destination,
@@ -272,9 +276,24 @@ pub struct ServiceConfig {
     pub stop: Vec<String>,
     /// Program and arguments that start it and return when it runs.
     pub start: Vec<String>,
-    /// Program and arguments that exit with 0 when it runs and with 3 when it does not.
+    /// Program and arguments that exit with 0 when it runs and with 3 when it does not; empty where that cannot be asked.
     pub state: Vec<String>,
     /// The longest that any of them may take.
+    pub timeout: Duration,
+}
+
+/// An application that is frozen and thawed by commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandWriterConfig {
+    /// Its name; no service has the same.
+    pub name: String,
+    /// When it is frozen.
+    pub level: WriterLevel,
+    /// Program and arguments that bring it to rest and return when it is.
+    pub freeze: Vec<String>,
+    /// Program and arguments that set it going; they do no harm when it is not at rest.
+    pub thaw: Vec<String>,
+    /// The longest that either of them may take.
     pub timeout: Duration,
 }
 

@@ -39,6 +39,9 @@ pub(crate) async fn repair_locked(
             start(ports, &name, &mut report).await;
         }
     }
+    if !report.unfinished.is_empty() {
+        thaw(ports, &mut report).await;
+    }
     for run in &report.unfinished {
         if let Err(error) = ports.shadow_copies.release(ShadowCopySetId(run.0)).await {
             let message = format!("an image of a run that did not end is left: {}", chain(&error));
@@ -101,6 +104,16 @@ async fn start(ports: &Ports, name: &str, report: &mut RepairReport) {
         Err(error) => {
             let hint = format!("start `{name}` by hand, then run `sitebackup repair` again");
             report.findings.push(Finding::error(Cause::ServiceStart, chain(&error)).hint(hint));
+        }
+    }
+}
+
+/// Other applications may have been frozen when a run died.
+async fn thaw(ports: &Ports, report: &mut RepairReport) {
+    for writer in &ports.writers {
+        if let Err(error) = writer.abort().await {
+            let finding = Finding::error(Cause::ServiceStart, chain(&error));
+            report.findings.push(finding.hint("set it going by hand, then run `sitebackup repair` again"));
         }
     }
 }

@@ -1,11 +1,13 @@
-//! What the two writers that core brings along say of themselves.
+//! What writers say of themselves, those that core brings along and others.
 
 use uuid::Uuid;
 
 use crate::plan::BackupPlan;
 use crate::ports::Ports;
 use crate::ports::database::{DatabaseError, DatabaseFacts};
-use crate::ports::shadow_copies::{Component, DataSource, FileSpec, RestoreMethod, WriterLevel, WriterMetadata};
+use crate::ports::shadow_copies::{
+    Component, DataSource, FileSpec, RestoreMethod, WriterError, WriterLevel, WriterMetadata,
+};
 use crate::ports::site_files::FileSource;
 
 /// The id of the product's SMS Writer, whose role the site writer plays.
@@ -16,13 +18,28 @@ const DATABASE_WRITER: Uuid = Uuid::from_u128(0x6f0c6a5e_52c4_4b53_9d11_2c8f1d1a
 /// What the writers of the next run will say of themselves, in the order in which they are frozen. Nothing is touched.
 ///
 /// # Errors
-/// [`DatabaseError`] when the database cannot be looked at.
-pub async fn writer_metadata(ports: &Ports, plan: &BackupPlan) -> Result<Vec<WriterMetadata>, DatabaseError> {
+/// [`WriterMetadataError`] when the database cannot be looked at, or a writer does not say what it owns.
+pub async fn writer_metadata(ports: &Ports, plan: &BackupPlan) -> Result<Vec<WriterMetadata>, WriterMetadataError> {
     let mut writers = vec![of_site(plan)];
     if let Some(database) = ports.database.as_ref().filter(|_| plan.database.is_some()) {
         writers.push(of_database(&database.inspect().await?));
     }
+    for writer in &ports.writers {
+        writers.push(writer.identify().await?);
+    }
+    writers.sort_by_key(|writer| writer.level);
     Ok(writers)
+}
+
+/// Why it is not known what the writers own.
+#[derive(Debug, thiserror::Error)]
+pub enum WriterMetadataError {
+    /// The database cannot be looked at.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// A writer says no.
+    #[error(transparent)]
+    Writer(#[from] WriterError),
 }
 
 /// The site's services and files.

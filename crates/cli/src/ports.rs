@@ -5,7 +5,7 @@ mod registry_roots;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_core::config::{MomentChoice, SiteConfig};
+use backup_core::config::{CommandWriterConfig, MomentChoice, SiteConfig};
 use backup_core::event::EventSink;
 use backup_core::manifest::Manifest;
 use backup_core::plan::{BackupPlan, ServiceStep};
@@ -13,7 +13,7 @@ use backup_core::ports::Ports;
 use backup_core::ports::database::{DatabaseForm, SiteDatabase};
 use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::services::ServiceControl;
-use backup_core::ports::shadow_copies::SessionLimits;
+use backup_core::ports::shadow_copies::{SessionLimits, Writer};
 use backup_core::recover::RecoveryPorts;
 use backup_core::verify::SnapshotError;
 use host::commands::HostCommands;
@@ -25,6 +25,7 @@ use host::recovery::LocalRecoveryTarget;
 use host::services::CommandServices;
 use host::status_log::FileStatusLog;
 use host::watchdog::{WatchdogOptions, WatchedServices};
+use host::writers::{CommandWriter, service_of};
 use vss::InProcessCoordinator;
 
 use crate::database;
@@ -41,12 +42,14 @@ pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
     let clock = Arc::new(SystemClock);
     let state_dir = local(&config.state_dir);
     let provider = vss::choose(&config.task);
+    let services = services(config);
     Ports {
         clock: Arc::clone(&clock) as _,
         files: Arc::new(LocalSiteFiles::new()),
         destination: Arc::new(destination(config)),
         registry: Arc::new(RegistryRoots::new(&config.registry)),
-        services: Arc::new(CommandServices::new(config.services.clone())),
+        services: Arc::clone(&services),
+        writers: writers(config, &services),
         database: config.database.as_ref().and_then(|database| database::adapter(database).ok()),
         shadow_copies: Arc::new(InProcessCoordinator::new(clock, provider)),
         commands: Arc::new(HostCommands::new(site.hook_folder())),
@@ -77,12 +80,21 @@ pub(crate) async fn recovery_database(
 pub(crate) fn wire_run(site: &Site, plan: &BackupPlan, events: Arc<dyn EventSink>) -> Result<Ports, CommandError> {
     let ports = wire_whole(site, events)?;
     let services = watched(site, plan, Arc::clone(&ports.services))?;
-    Ok(Ports { services, ..ports })
+    let writers = writers(&site.config, &services);
+    Ok(Ports { services, writers, ..ports })
 }
 
-/// The services as they are, for the watchdog itself.
+/// The services as they are, for the watchdog itself, and what writers freeze and thaw.
 pub(crate) fn services(config: &SiteConfig) -> Arc<dyn ServiceControl> {
-    Arc::new(CommandServices::new(config.services.clone()))
+    let of_writers = config.writers.iter().map(service_of);
+    Arc::new(CommandServices::new(config.services.iter().cloned().chain(of_writers).collect()))
+}
+
+fn writers(config: &SiteConfig, control: &Arc<dyn ServiceControl>) -> Vec<Arc<dyn Writer>> {
+    let writer = |writer: &CommandWriterConfig| {
+        Arc::new(CommandWriter::new(writer.clone(), Arc::clone(control))) as Arc<dyn Writer>
+    };
+    config.writers.iter().map(writer).collect()
 }
 
 /// What a recovery needs, from a configuration whose paths are those of this machine; none of it from a bare folder.
@@ -135,13 +147,21 @@ fn watched(
         )
     })?;
     let command = vec![program.into(), "--site".into(), site.file.clone().into(), "watchdog".into()];
-    let call_limit = site.config.services.iter().map(|service| service.timeout).max().unwrap_or_default();
-    let options = WatchdogOptions { command, hold_limit: hold_limit(&site.config, plan), call_limit };
-    let start_order = plan.start.iter().filter_map(|step| match step {
+    let limits = site.config.services.iter().map(|service| service.timeout);
+    let call_limit = limits.chain(site.config.writers.iter().map(|writer| writer.timeout)).max().unwrap_or_default();
+    let writers = || site.config.writers.iter().map(|writer| writer.name.clone());
+    let in_window = plan.limits.freeze + call_limit;
+    let options = WatchdogOptions {
+        command,
+        hold_limit: hold_limit(&site.config, plan),
+        call_limit,
+        shorter: writers().map(|name| (name, in_window)).collect(),
+    };
+    let services = plan.start.iter().filter_map(|step| match step {
         ServiceStep::Service(name) => Some(name.clone()),
         ServiceStep::Sleep(_) => None,
     });
-    Ok(Arc::new(WatchedServices::new(inner, options, start_order.collect())))
+    Ok(Arc::new(WatchedServices::new(inner, options, writers().chain(services).collect())))
 }
 
 /// Longer than all stops, the freeze window, what the services are held for and all starts may take together.

@@ -34,6 +34,7 @@ pub mod site_toml;
 pub mod status_log;
 pub mod trace_file;
 pub mod watchdog;
+pub mod writers;
 
 mod blocking;
 mod jsonl;

@@ -28,6 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// for the state until it is reached; a command that fails although the state is reached has done its work. `stop` touches nothing when
 /// the state cannot be told, or when the start command is not there; `start` tries all the same, for a service that stays down is worse.
 ///
+/// A service without a state command is believed: its `state` is an error, its `stop` and `start` run their command, which must exit with 0.
+///
 /// A command that runs into the limit, or whose call is dropped, is killed with its process group. What a start command leaves running
 /// keeps its output: a file without a name, in the folder for temporary files.
 #[derive(Debug, Clone)]
@@ -56,7 +58,7 @@ impl ServiceControl for CommandServices {
     async fn stop(&self, name: &str) -> Result<(), ServiceError> {
         let service = self.service(name)?;
         let deadline = Instant::now() + service.timeout;
-        if query(service, deadline).await? == ServiceState::Stopped {
+        if !service.state.is_empty() && query(service, deadline).await? == ServiceState::Stopped {
             return Ok(());
         }
         if !is_there(&service.start) {
@@ -77,7 +79,7 @@ impl ServiceControl for CommandServices {
 }
 
 /// Whether a command names a program that is there. Windows looks for more names than the one given, so there it is believed.
-fn is_there(argv: &[String]) -> bool {
+pub(crate) fn is_there(argv: &[String]) -> bool {
     let Some(program) = argv.first().filter(|_| cfg!(unix)) else { return true };
     match program.contains('/') {
         true => Path::new(program).exists(),
@@ -111,6 +113,9 @@ async fn change(service: &ServiceConfig, change: &Change, deadline: Instant) -> 
 
 /// Asks until the state is reached; in between a service may well answer with neither state.
 async fn reach(service: &ServiceConfig, change: &Change, deadline: Instant) -> Result<(), ServiceError> {
+    if service.state.is_empty() {
+        return Ok(());
+    }
     let mut pause = FIRST_PAUSE;
     loop {
         let answer = query(service, deadline).await;
@@ -127,6 +132,9 @@ async fn reach(service: &ServiceConfig, change: &Change, deadline: Instant) -> R
 
 async fn query(service: &ServiceConfig, deadline: Instant) -> Result<ServiceState, ServiceError> {
     let argv = &service.state;
+    if argv.is_empty() {
+        return Err(failed(service, "query", "it has no state command".to_owned()));
+    }
     let ended = run(argv, deadline).await.map_err(|error| failed(service, "query", unstartable(argv, &error)))?;
     match ended.end {
         CommandEnd::Exit(0) => Ok(ServiceState::Running),

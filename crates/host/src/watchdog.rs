@@ -6,7 +6,7 @@
 mod child;
 mod protocol;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{self, PipeWriter, Write};
 use std::process::Stdio;
@@ -41,6 +41,14 @@ pub struct WatchdogOptions {
     pub hold_limit: Duration,
     /// The longest that one stop or start may take; so long the child gives one that was under way when this program died.
     pub call_limit: Duration,
+    /// Services that may be down for less, from their own stop on: those that are stopped inside the freeze window only.
+    pub shorter: BTreeMap<String, Duration>,
+}
+
+impl WatchdogOptions {
+    fn limit_of(&self, name: &str) -> Duration {
+        self.shorter.get(name).copied().unwrap_or(self.hold_limit)
+    }
 }
 
 /// Services that a watchdog brings back.
@@ -74,10 +82,10 @@ impl WatchedServices {
         self.watch.lock().await.armed.contains(name)
     }
 
-    async fn arm(&self, name: &str) -> Result<(), ServiceError> {
+    async fn arm(&self, name: &str, limit: Duration) -> Result<(), ServiceError> {
         let mut watch = self.watch.lock().await;
         let was_armed = !watch.armed.insert(name.to_owned());
-        let result = self.arm_child(&mut watch, name).await;
+        let result = self.arm_child(&mut watch, name, limit).await;
         if result.is_err() {
             // A child that does not answer is no watchdog. It brings back what it was told of, and the next stop gets a new one.
             watch.child = None;
@@ -88,13 +96,13 @@ impl WatchedServices {
         result.map_err(|error| ServiceError::Failed { name: name.to_owned(), action: "stop", source: error.into() })
     }
 
-    async fn arm_child(&self, watch: &mut Watch, name: &str) -> Result<(), WatchdogError> {
+    async fn arm_child(&self, watch: &mut Watch, name: &str, limit: Duration) -> Result<(), WatchdogError> {
         if watch.child.is_none() {
             watch.child = Some(Link::open(&self.options.command).await?);
         }
         let start = self.in_order(&watch.armed);
         let link = watch.child.as_mut().ok_or(WatchdogError::Gone)?;
-        link.arm(&self.options, start, name).await
+        link.arm(limit, self.options.call_limit, start, name).await
     }
 
     fn in_order(&self, armed: &BTreeSet<String>) -> Vec<String> {
@@ -129,12 +137,22 @@ impl ServiceControl for WatchedServices {
         self.inner.state(name).await
     }
 
+    /// Has the child there, which takes a while, before the service may be stopped.
+    async fn ready(&self, name: &str) -> Result<(), ServiceError> {
+        if matches!(self.inner.state(name).await, Ok(ServiceState::Stopped)) {
+            return Ok(());
+        }
+        self.arm(name, self.options.hold_limit).await?;
+        self.tell(Order::Returned { name: name.to_owned() }).await;
+        Ok(())
+    }
+
     async fn stop(&self, name: &str) -> Result<(), ServiceError> {
         // What the admin keeps stopped must not be started by anybody.
         if !self.is_armed(name).await && self.inner.state(name).await? == ServiceState::Stopped {
             return Ok(());
         }
-        self.arm(name).await?;
+        self.arm(name, self.options.limit_of(name)).await?;
         let result = self.inner.stop(name).await;
         self.tell(Order::Returned { name: name.to_owned() }).await;
         result
@@ -207,15 +225,15 @@ impl Link {
         Ok(Self { child, orders, replies: BufReader::new(stdout).lines(), last_arm: 0 })
     }
 
-    async fn arm(&mut self, options: &WatchdogOptions, start: Vec<String>, name: &str) -> Result<(), WatchdogError> {
+    async fn arm(
+        &mut self,
+        hold_limit: Duration,
+        call_limit: Duration,
+        start: Vec<String>,
+        name: &str,
+    ) -> Result<(), WatchdogError> {
         self.last_arm += 1;
-        let order = Order::Arm {
-            number: self.last_arm,
-            hold_limit: options.hold_limit,
-            call_limit: options.call_limit,
-            start,
-            stopping: name.to_owned(),
-        };
+        let order = Order::Arm { number: self.last_arm, hold_limit, call_limit, start, stopping: name.to_owned() };
         self.tell(&order)?;
         loop {
             match self.reply().await? {

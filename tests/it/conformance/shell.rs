@@ -118,7 +118,12 @@ impl ServicesBench for Services {
             return plain;
         }
         let hold_limit = Duration::from_secs(3600);
-        let options = WatchdogOptions { command: self.watchdog(), hold_limit, call_limit: SERVICE_LIMIT };
+        let options = WatchdogOptions {
+            command: self.watchdog(),
+            hold_limit,
+            call_limit: SERVICE_LIMIT,
+            shorter: Default::default(),
+        };
         Arc::new(WatchedServices::new(plain, options, vec!["B".to_owned(), "A".to_owned()]))
     }
 

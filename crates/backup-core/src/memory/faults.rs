@@ -1,6 +1,7 @@
 //! The one decorator that injects faults: an error or a kill, before or after the effect, at the n-th call of any port.
 
 mod destination;
+mod shadow_copies;
 
 use std::sync::{Arc, Mutex};
 
@@ -22,9 +23,7 @@ use crate::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal
 use crate::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
 use crate::ports::registry::{ImportMode, Registry, RegistryError, RegistryKey};
 use crate::ports::services::{ServiceControl, ServiceError, ServiceState};
-use crate::ports::shadow_copies::{
-    PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId,
-};
+use crate::ports::shadow_copies::Writer;
 use crate::ports::site_files::{Attributes, FileSource, OpenFile, SiteFiles, SiteFilesError, Walk};
 use crate::ports::status_log::{StatusLog, StatusLogError};
 use crate::status::StatusMessage;
@@ -156,10 +155,6 @@ fn database_error() -> DatabaseError {
     DatabaseError::Failed { action: "use", name: "injected".to_owned(), source: injected() }
 }
 
-fn shadow_copy_error() -> ShadowCopyError {
-    ShadowCopyError::Provider { provider: "injected", action: "use", source: injected() }
-}
-
 fn recovery_error() -> RecoveryError {
     RecoveryError::Failed { action: "use", path: root(), source: injected() }
 }
@@ -184,6 +179,7 @@ pub fn faulty(ports: &Ports, faults: &Faults) -> Ports {
         services: wrap(faults, &ports.services),
         database: ports.database.as_ref().map(|database| wrap(faults, database) as Arc<dyn SiteDatabase>),
         shadow_copies: wrap(faults, &ports.shadow_copies),
+        writers: ports.writers.iter().map(|writer| wrap(faults, writer) as Arc<dyn Writer>).collect(),
         commands: wrap(faults, &ports.commands),
         recovery_target: wrap(faults, &ports.recovery_target),
         journal: wrap(faults, &ports.journal),
@@ -273,6 +269,10 @@ impl ServiceControl for Faulty<dyn ServiceControl> {
         let error = || ServiceError::Failed { name: name.to_owned(), action: "query", source: injected() };
         self.faults.call("ServiceControl::state", error, self.inner.state(name)).await
     }
+    async fn ready(&self, name: &str) -> Result<(), ServiceError> {
+        let error = || ServiceError::Failed { name: name.to_owned(), action: "stop", source: injected() };
+        self.faults.call("ServiceControl::ready", error, self.inner.ready(name)).await
+    }
     async fn stop(&self, name: &str) -> Result<(), ServiceError> {
         let error = || ServiceError::Failed { name: name.to_owned(), action: "stop", source: injected() };
         self.faults.call("ServiceControl::stop", error, self.inner.stop(name)).await
@@ -325,72 +325,6 @@ impl DatabaseCopy for FaultyCopy {
     }
     async fn finish(self: Box<Self>) -> Result<DatabaseDump, DatabaseError> {
         self.faults.call("DatabaseCopy::finish", database_error, self.inner.finish()).await
-    }
-}
-
-#[async_trait]
-impl ShadowCopies for Faulty<dyn ShadowCopies> {
-    async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
-        // An error after the effect would leave a set behind that nobody aborts: the port promises that an error means none.
-        let prepare = async {
-            let set = self.inner.prepare(request).await?;
-            Ok::<_, ShadowCopyError>(
-                Box::new(FaultySet { faults: self.faults.clone(), inner: set }) as Box<dyn PreparedSet>
-            )
-        };
-        match self.faults.count("ShadowCopies::prepare") {
-            None | Some(FaultKind::ErrorAfter) => prepare.await,
-            Some(FaultKind::ErrorBefore) => Err(shadow_copy_error()),
-            Some(kind) => {
-                if kind == FaultKind::KillAfter {
-                    drop(prepare.await);
-                }
-                self.faults.kill();
-                std::future::pending().await
-            }
-        }
-    }
-    async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
-        let complete = async { Ok(self.inner.complete(set, succeeded).await) };
-        let result = self.faults.call("ShadowCopies::complete", shadow_copy_error, complete).await;
-        result.unwrap_or_else(|error| vec![error])
-    }
-    async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
-        self.faults.call("ShadowCopies::release", shadow_copy_error, self.inner.release(set)).await
-    }
-}
-
-#[derive(Debug)]
-struct FaultySet {
-    faults: Faults,
-    inner: Box<dyn PreparedSet>,
-}
-
-#[async_trait]
-impl PreparedSet for FaultySet {
-    async fn commit(self: Box<Self>) -> Result<ShadowCopySet, ShadowCopyError> {
-        match self.faults.count("PreparedSet::commit") {
-            // An error of commit comes after the writers were set going, so the inner set is aborted.
-            Some(FaultKind::ErrorBefore) => {
-                self.inner.abort().await;
-                Err(shadow_copy_error())
-            }
-            Some(FaultKind::ErrorAfter) => self.inner.commit().await.and(Err(shadow_copy_error())),
-            Some(FaultKind::KillBefore) => {
-                self.faults.kill();
-                std::mem::forget(self.inner);
-                std::future::pending().await
-            }
-            Some(FaultKind::KillAfter) => {
-                drop(self.inner.commit().await);
-                self.faults.kill();
-                std::future::pending().await
-            }
-            None => self.inner.commit().await,
-        }
-    }
-    async fn abort(self: Box<Self>) {
-        self.inner.abort().await;
     }
 }
 

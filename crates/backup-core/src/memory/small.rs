@@ -16,6 +16,7 @@ use crate::ports::commands::{AfterBackupContext, CommandEnd, CommandError, Comma
 use crate::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal};
 use crate::ports::registry::{ImportMode, Registry, RegistryError, RegistryKey};
 use crate::ports::services::{ServiceControl, ServiceError, ServiceState};
+use crate::ports::shadow_copies::{Writer, WriterError, WriterMetadata};
 use crate::ports::status_log::{StatusLog, StatusLogError};
 use crate::status::StatusMessage;
 
@@ -39,12 +40,55 @@ impl World {
             services: world(),
             database: Some(world()),
             shadow_copies: Arc::new(MemoryShadowCopies::new(self.clone())),
+            writers: vec![Arc::new(MemoryApplication(self.clone()))],
             commands: world(),
             recovery_target: world(),
             journal: world(),
             status_log: world(),
             events: Arc::new(Deaf),
         }
+    }
+}
+
+/// An application beside the site that joins its moment.
+#[derive(Debug)]
+struct MemoryApplication(World);
+
+impl MemoryApplication {
+    fn set_going(&self) {
+        self.0.step().application = ServiceState::Running;
+    }
+}
+
+#[async_trait]
+impl Writer for MemoryApplication {
+    async fn identify(&self) -> Result<WriterMetadata, WriterError> {
+        Ok(WriterMetadata { id: Uuid::from_u128(7), name: "Application".to_owned(), ..WriterMetadata::default() })
+    }
+    async fn prepare_backup(&self) -> Result<(), WriterError> {
+        Ok(())
+    }
+    async fn prepare_snapshot(&self) -> Result<(), WriterError> {
+        Ok(())
+    }
+    async fn freeze(&self) -> Result<(), WriterError> {
+        self.0.step().application = ServiceState::Stopped;
+        Ok(())
+    }
+    async fn thaw(&self) -> Result<(), WriterError> {
+        self.set_going();
+        Ok(())
+    }
+    async fn post_snapshot(&self) -> Result<(), WriterError> {
+        self.set_going();
+        Ok(())
+    }
+    async fn abort(&self) -> Result<(), WriterError> {
+        self.set_going();
+        Ok(())
+    }
+    async fn backup_complete(&self, _succeeded: bool) -> Result<(), WriterError> {
+        Ok(())
     }
 }
 

@@ -98,6 +98,8 @@ pub struct WorldState {
     pub registry_loses: Option<String>,
     /// The services.
     pub services: BTreeMap<String, ServiceState>,
+    /// The application beside the site that is frozen with it.
+    pub application: ServiceState,
     /// Services that answer a stop or start with an error.
     pub stubborn: BTreeSet<(String, &'static str)>,
     /// Folders made for rehearsals and not yet discarded.
@@ -171,6 +173,7 @@ impl World {
             services: ["SMS_SITE_COMPONENT_MANAGER", "SMS_EXECUTIVE"]
                 .map(|name| (name.to_owned(), ServiceState::Running))
                 .into(),
+            application: ServiceState::Running,
             stubborn: BTreeSet::new(),
             scratch: BTreeSet::new(),
             database: Vec::new(),
@@ -249,9 +252,10 @@ impl World {
         [&state.database, file, &state.registry[COUNTER_KEY]].map(|bytes| number(bytes))
     }
 
-    /// Whether all services run.
+    /// Whether all services run, and the application beside the site.
     pub fn all_running(&self) -> bool {
-        self.lock().services.values().all(|state| *state == ServiceState::Running)
+        let state = self.lock();
+        state.services.values().chain([&state.application]).all(|state| *state == ServiceState::Running)
     }
 
     /// Whether an image is left.

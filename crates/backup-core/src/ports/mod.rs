@@ -40,6 +40,10 @@ pub struct Ports {
     pub database: Option<Arc<dyn database::SiteDatabase>>,
     /// Shadow copies of the volumes.
     pub shadow_copies: Arc<dyn shadow_copies::ShadowCopies>,
+    /// Who is frozen beside the site and its database: other applications that join the same moment.
+    ///
+    /// A run that died may have frozen them: [`repair`](crate::repair) tells them to abort, which they must take at any time.
+    pub writers: Vec<Arc<dyn shadow_copies::Writer>>,
     /// Commands of the control file, AfterBackup, probes.
     pub commands: Arc<dyn commands::Commands>,
     /// Where recovered files go.

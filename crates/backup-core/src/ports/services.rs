@@ -53,6 +53,10 @@ pub enum ServiceError {
 pub trait ServiceControl: Debug + Send + Sync {
     /// The present state.
     async fn state(&self, name: &str) -> Result<ServiceState, ServiceError>;
+    /// Does what a stop would have to do first, so that the stop itself takes less time; it may well not come.
+    async fn ready(&self, _name: &str) -> Result<(), ServiceError> {
+        Ok(())
+    }
     /// Stops the service; after an error its state is unknown.
     async fn stop(&self, name: &str) -> Result<(), ServiceError>;
     /// Starts the service; after an error its state is unknown.

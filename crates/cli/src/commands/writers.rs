@@ -5,7 +5,7 @@ use std::sync::Arc;
 use backup_core::plan::BackupPlan;
 use backup_core::ports::Ports;
 use backup_core::ports::shadow_copies::{Component, FileSpec, WriterLevel, WriterMetadata};
-use backup_core::writer_metadata::writer_metadata;
+use backup_core::writer_metadata::{WriterMetadataError, writer_metadata};
 use serde_json::{Value, json};
 use vss::documents::WriterDocument;
 
@@ -25,7 +25,13 @@ pub(super) async fn run(session: &Session, args: &WritersArgs) -> Result<Answer,
 }
 
 pub(super) async fn list(ports: &Ports, plan: &BackupPlan, args: &WritersArgs) -> Result<Answer, CommandError> {
-    let writers = writer_metadata(ports, plan).await.map_err(|error| CommandError::new(Exit::DATABASE, error))?;
+    let writers = writer_metadata(ports, plan).await.map_err(|error| {
+        let exit = match error {
+            WriterMetadataError::Database(_) => Exit::DATABASE,
+            WriterMetadataError::Writer(_) => Exit::SHADOW_COPY,
+        };
+        CommandError::new(exit, error)
+    })?;
     let result = json!({ "writers": writers.iter().map(told).collect::<Vec<_>>() });
     let text = match &args.xml {
         Some(writer) => document(&writers, writer, ports)?,

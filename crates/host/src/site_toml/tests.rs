@@ -3,6 +3,7 @@ use std::time::Duration;
 use backup_core::config::{AfterBackupConfig, DatabaseConfig, ProviderChoice, RegistryRoot, RegistryStore};
 use backup_core::destination::DestinationOption;
 use backup_core::ports::registry::RegistryKey;
+use backup_core::ports::shadow_copies::WriterLevel;
 use backup_core::schedule::{Schedule, ScheduleZone};
 use backup_core::site::{Role, SiteKind};
 use insta::assert_snapshot;
@@ -69,6 +70,9 @@ manager = "commands"
 SMS_SITE_COMPONENT_MANAGER = { stop = ["a"], start = ["b", "-x"], state = ["c"], timeout = "90s" }
 SMS_EXECUTIVE = { stop = ["d"], start = ["e"], state = ["f"] }
 
+[writers]
+queue = { freeze = ["g", "pause"], thaw = ["g"], level = "back-end" }
+
 [task]
 enabled = true
 destination = { local = "/backup" }
@@ -83,6 +87,19 @@ after-backup = { timeout = "1h", success = "0-7" }
 [alerts]
 command = ["mail", "-s", "failed", "admin@example.com"]
 "#;
+
+#[test]
+fn writers_are_judged() {
+    let text = "version=1\n[site]\ncode='P01'\n[files]\ninclude=['/a']\n[services]\nmanager='commands'\n\
+        A={stop=['a'],start=['b'],state=['c']}\n[writers]\nA={freeze=['f'],thaw=['t']}\n\
+        B={freeze=['f'],level='front',timeout='x'}\n[task]\ndestination={local='/b'}\n";
+    assert_snapshot!(problems_of(text), @r#"
+    10:1: `A` is a service as well as a writer; give one of them another name
+    11:3: `thaw` is missing in writer `B`; write thaw = ["program", "argument"]
+    11:23: `front` is not a level of a writer; known are `front-end`, `back-end`, `system`
+    11:39: `x` is not a duration; write a number and a unit (s, m, h, d), as in 60s, 90m or 1h30m
+    "#);
+}
 
 #[test]
 fn the_whole_shape_is_read() {
@@ -101,6 +118,13 @@ fn the_whole_shape_is_read() {
     let (long, usual) = (Duration::from_secs(90), Duration::from_secs(60));
     assert_eq!(names, [("SMS_SITE_COMPONENT_MANAGER", long), ("SMS_EXECUTIVE", usual)], "in the order of the text");
     assert_eq!(config.services[0].start, ["b", "-x"]);
+    let [writer] = &config.writers[..] else { panic!("one writer: {:?}", config.writers) };
+    assert_eq!((writer.name.as_str(), writer.level), ("queue", WriterLevel::BackEnd));
+    assert_eq!(
+        (&writer.freeze[..], &writer.thaw[..]),
+        (&["g".to_owned(), "pause".to_owned()][..], &["g".to_owned()][..])
+    );
+    assert_eq!(writer.timeout, Duration::from_secs(10));
     assert_eq!(config.task.destination, DestinationOption::Local(path("/backup")));
     let schedule = Schedule {
         days: vec![Weekday::Sunday, Weekday::Wednesday],
@@ -147,10 +171,10 @@ fn every_problem_is_told_at_once() {
     assert_snapshot!(problems(&text), @r#"
     5:8: `P1` is not a site code: three letters or digits, and none of AUX, CON, NUL, PRN, SMS
     9:1: unknown key `instal-dir` in [site]; did you mean `install-dir`?
-    29:11: `enabled` cannot be a text; write it as true or false
-    31:16: `wedn` is not a day; did you mean `wed`?
-    37:28: `1 hour` is not a duration; write a number and a unit (s, m, h, d), as in 60s, 90m or 1h30m
-    39:2: unknown key `alert` in this file; did you mean `alerts`?
+    32:11: `enabled` cannot be a text; write it as true or false
+    34:16: `wedn` is not a day; did you mean `wed`?
+    40:28: `1 hour` is not a duration; write a number and a unit (s, m, h, d), as in 60s, 90m or 1h30m
+    42:2: unknown key `alert` in this file; did you mean `alerts`?
     "#);
 }
 
@@ -329,7 +353,7 @@ fn what_is_commented_out_is_right_too() {
         shown.push('\n');
     }
     let config = parsed(&shown);
-    assert_eq!((config.services.len(), config.files.exclude.len()), (1, 1));
+    assert_eq!((config.services.len(), config.writers.len(), config.files.exclude.len()), (1, 1, 1));
     assert!(config.alert_command.is_some());
 }
 

@@ -87,6 +87,9 @@ const SERVICES: &str = r#"
 [services]                             # all that writes to the site stops in this order; a control file has its own
 manager = "commands"
 # MY_APP = { stop = ["systemctl", "stop", "my-app"], start = ["systemctl", "start", "my-app"], state = ["systemctl", "is-active", "-q", "my-app"], timeout = "60s" }
+
+# [writers]
+# my-queue = { freeze = ["my-queue", "pause"], thaw = ["my-queue", "resume"], timeout = "10s" }
 "#;
 
 const TASK_REST: &str = r#"time-zone = "local"                    # local, utc, or a name such as "Europe/Berlin"

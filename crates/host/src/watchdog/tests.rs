@@ -19,6 +19,8 @@ use crate::testing::{eventually, is_alive};
 const ROLE: &str = "SITEBACKUP_TEST_ROLE";
 const FOLDER: &str = "SITEBACKUP_TEST_FOLDER";
 const FOREVER: Duration = Duration::from_secs(3600);
+/// How long C may be frozen.
+const WINDOW: Duration = Duration::from_millis(500);
 
 /// Plays the role that the environment names; as a test of its own it is empty.
 #[tokio::test]
@@ -34,10 +36,13 @@ async fn as_another_process() {
             let watched = site.watched(FOREVER);
             watched.stop("A").await.expect("stopped");
             watched.stop("B").await.expect("stopped");
-            let child = child_of(&watched).await.expect("there is a child");
-            fs::write(site.file("part"), child.to_string()).expect("written");
-            fs::rename(site.file("part"), site.file("held")).expect("renamed");
-            std::future::pending::<()>().await;
+            site.tell_held(&watched).await;
+        }
+        "freezer" => {
+            let watched = site.watched(FOREVER);
+            watched.ready("C").await.expect("watched");
+            watched.stop("C").await.expect("frozen");
+            site.tell_held(&watched).await;
         }
         other => panic!("no role is named {other}"),
     }
@@ -56,7 +61,7 @@ async fn child_of(watched: &WatchedServices) -> Option<i32> {
     watched.watch.lock().await.child.as_ref()?.child.id().and_then(|id| i32::try_from(id).ok())
 }
 
-/// Two services, A and B: each runs while the file `run-…` exists, and every start is a line in `starts`.
+/// Two services, A and B, and an application C that is frozen and cannot be asked for its state: each runs while the file `run-…` exists, and every start is a line in `starts`.
 struct Site {
     folder: PathBuf,
 }
@@ -65,7 +70,7 @@ impl Site {
     fn new() -> (TempDir, Self) {
         let scratch = tempfile::tempdir().expect("a scratch folder");
         let site = Self { folder: scratch.path().to_owned() };
-        for name in ["A", "B"] {
+        for name in ["A", "B", "C"] {
             fs::write(site.file(&format!("run-{name}")), "").expect("written");
         }
         (scratch, site)
@@ -87,19 +92,38 @@ impl Site {
             state: sh(format!("test -e run-{name} || exit 3")),
             timeout: Duration::from_secs(30),
         };
-        vec![config("A"), config("B")]
+        let frozen = ServiceConfig { state: Vec::new(), ..config("C") };
+        vec![config("A"), config("B"), frozen]
+    }
+
+    /// The rest of a parent's life.
+    async fn tell_held(&self, watched: &WatchedServices) {
+        let child = child_of(watched).await.expect("there is a child");
+        fs::write(self.file("part"), child.to_string()).expect("written");
+        fs::rename(self.file("part"), self.file("held")).expect("renamed");
+        std::future::pending::<()>().await;
     }
 
     /// Stopped in any order, to be started B first.
     fn watched(&self, hold_limit: Duration) -> WatchedServices {
         let call_limit = Duration::from_secs(30);
-        let options = WatchdogOptions { command: argv("child", &self.folder), hold_limit, call_limit };
+        let options =
+            WatchdogOptions { command: argv("child", &self.folder), hold_limit, call_limit, shorter: self.shorter() };
         let inner = Arc::new(CommandServices::new(self.configs()));
         WatchedServices::new(inner, options, vec!["B".into(), "A".into()])
     }
 
+    /// C is stopped inside the freeze window only.
+    fn shorter(&self) -> BTreeMap<String, Duration> {
+        [("C".to_owned(), WINDOW)].into()
+    }
+
     fn parent(&self) -> std::process::Child {
-        let argv = argv("parent", &self.folder);
+        self.process("parent")
+    }
+
+    fn process(&self, role: &str) -> std::process::Child {
+        let argv = argv(role, &self.folder);
         let mut command = std::process::Command::new(&argv[0]);
         command.args(&argv[1..]).stdout(Stdio::null()).process_group(0);
         command.spawn().expect("this program starts")
@@ -203,6 +227,45 @@ fn a_stop_that_the_kill_cut_off_is_awaited() {
     eventually("the child is done", || site.log().contains("all services run").then_some(()));
     assert!(site.runs("A") && site.runs("B"));
     assert_eq!(site.starts(), "A\n", "it was down and is up");
+}
+
+#[test]
+fn a_killed_parent_leaves_nothing_frozen() {
+    let (_scratch, site) = Site::new();
+    let mut parent = site.process("freezer");
+    let child = site.held();
+    assert!(!site.runs("C"));
+    parent.kill().expect("killed");
+    eventually("it is thawed", || site.runs("C").then_some(()));
+    gone(child);
+    parent.wait().expect("reaped");
+}
+
+/// Although the parent lives, and may hold services much longer.
+#[tokio::test]
+async fn what_is_frozen_longer_than_its_window_is_thawed() {
+    let (_scratch, site) = Site::new();
+    let watched = site.watched(FOREVER);
+    watched.stop("A").await.expect("stopped");
+    watched.ready("C").await.expect("watched");
+    tokio::time::sleep(WINDOW * 2).await;
+    assert!(!site.runs("A") && site.log().is_empty(), "before the freeze there is no window: {}", site.log());
+    watched.stop("C").await.expect("frozen");
+    eventually("it is thawed", || site.runs("C").then_some(()));
+    assert!(site.log().contains("held for too long"), "{}", site.log());
+}
+
+#[tokio::test]
+async fn what_was_thawed_in_time_has_no_window_any_more() {
+    let (_scratch, site) = Site::new();
+    let watched = site.watched(FOREVER);
+    watched.stop("A").await.expect("stopped");
+    watched.ready("C").await.expect("watched");
+    watched.stop("C").await.expect("frozen");
+    watched.start("C").await.expect("thawed");
+    tokio::time::sleep(WINDOW * 2).await;
+    assert!(!site.runs("A") && site.log().is_empty(), "{}", site.log());
+    watched.start("A").await.expect("started");
 }
 
 #[tokio::test]

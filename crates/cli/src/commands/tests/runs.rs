@@ -90,7 +90,7 @@ fn backup_tells_the_snapshot_and_the_outage() {
     Site P01 is backed up.
       snapshot       000000000001 at `/backup/P01Backup`
       moment         2026-03-01 03:00:[s] +00:00, application consistency, by memory
-      content        14 entries, 65 B
+      content        15 entries, 83 B
       freeze window  [n] s
       outage         [n] s
       took           [n] s
@@ -102,18 +102,18 @@ fn backup_tells_the_snapshot_and_the_outage() {
         "code": null,
         "end": "absent"
       },
-      "bytes": 65,
+      "bytes": 83,
       "cause": null,
       "consistency": "application",
       "ended": "2026-03-01T03:00:[s]Z",
-      "entries": 14,
+      "entries": 15,
       "freeze_window": [n],
       "outage": [n],
       "outcome": "done",
       "run": "00000000-0001-7000-8000-000000000000",
       "site": "P01",
       "snapshot": {
-        "bytes": 65,
+        "bytes": 83,
         "consistency": "application",
         "database": {
           "engine": "memory 1",
@@ -128,7 +128,7 @@ fn backup_tells_the_snapshot_and_the_outage() {
           "pinned_by": "a copy in memory",
           "setup_option": "none"
         },
-        "entries": 14,
+        "entries": 15,
         "folder": "/backup/P01Backup",
         "freeze_window": [n],
         "id": "00000000-0001-7000-8000-000000000000",
@@ -158,7 +158,7 @@ fn an_unreadable_file_makes_a_backup_incomplete() {
     Site P01 is backed up, but the snapshot is incomplete or weaker than asked for.
       snapshot       000000000001 at `/backup/P01Backup`
       moment         2026-03-01 03:00:[s] +00:00, application consistency, by memory
-      content        13 entries, 64 B
+      content        14 entries, 82 B
       freeze window  [n] s
       outage         [n] s
       took           [n] s
@@ -192,7 +192,7 @@ fn a_hook_that_fails_changes_no_result() {
     Site P01 is backed up.
       snapshot       000000000001 at `/backup/P01Backup`
       moment         2026-03-01 03:00:[s] +00:00, application consistency, by memory
-      content        14 entries, 65 B
+      content        15 entries, 83 B
       freeze window  [n] s
       outage         [n] s
       took           [n] s
@@ -213,7 +213,7 @@ fn snapshots_are_listed() {
     ");
     insta::assert_snapshot!(Printer::shown("snapshots", &some), @"
     $ sitebackup snapshots
-    000000000001  2026-03-01 03:00:[s] +00:00  14 entries  65 B  application consistency  /backup/P01Backup
+    000000000001  2026-03-01 03:00:[s] +00:00  15 entries  83 B  application consistency  /backup/P01Backup
     [done]
     ");
     insta::assert_snapshot!(json("snapshots", &some), @r#"
@@ -221,7 +221,7 @@ fn snapshots_are_listed() {
       "damaged": [],
       "snapshots": [
         {
-          "bytes": 65,
+          "bytes": 83,
           "consistency": "application",
           "database": {
             "engine": "memory 1",
@@ -236,7 +236,7 @@ fn snapshots_are_listed() {
             "pinned_by": "a copy in memory",
             "setup_option": "none"
           },
-          "entries": 14,
+          "entries": 15,
           "folder": "/backup/P01Backup",
           "freeze_window": [n],
           "id": "00000000-0001-7000-8000-000000000000",
@@ -262,18 +262,18 @@ fn verify_says_how_far_it_looked() {
     let answer = verify(true).expect("a snapshot");
     insta::assert_snapshot!(Printer::shown("verify --read-data", &answer), @"
     $ sitebackup verify --read-data
-    Snapshot 000000000001 is whole: 14 entries, 65 B read and hashed.
+    Snapshot 000000000001 is whole: 15 entries, 83 B read and hashed.
     [done]
     ");
     insta::assert_snapshot!(Printer::shown("verify", &verify(false).expect("a snapshot")), @"
     $ sitebackup verify
-    Snapshot 000000000001 is whole: 14 entries looked at, no content read (--read-data does).
+    Snapshot 000000000001 is whole: 15 entries looked at, no content read (--read-data does).
     [done]
     ");
     insta::assert_snapshot!(json("verify", &answer), @r#"
     {
-      "bytes": 65,
-      "entries": 14,
+      "bytes": 83,
+      "entries": 15,
       "run": "00000000-0001-7000-8000-000000000000",
       "whole": true
     }

@@ -31,7 +31,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
       "age": [n],
       "damaged": [],
       "good": {
-        "bytes": 65,
+        "bytes": 83,
         "consistency": "application",
         "database": {
           "engine": "memory 1",
@@ -46,7 +46,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
           "pinned_by": "a copy in memory",
           "setup_option": "none"
         },
-        "entries": 14,
+        "entries": 15,
         "folder": "/backup/P01Backup",
         "freeze_window": [n],
         "id": "00000000-0001-7000-8000-000000000000",
@@ -80,7 +80,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
       "max_age": 432000,
       "missed": [],
       "newest": {
-        "bytes": 65,
+        "bytes": 83,
         "consistency": "application",
         "database": {
           "engine": "memory 1",
@@ -95,7 +95,7 @@ fn status_of_a_new_site_and_of_a_good_one() {
           "pinned_by": "a copy in memory",
           "setup_option": "none"
         },
-        "entries": 14,
+        "entries": 15,
         "folder": "/backup/P01Backup",
         "freeze_window": [n],
         "id": "00000000-0001-7000-8000-000000000000",
@@ -292,7 +292,7 @@ fn a_damaged_snapshot_is_told_and_counts_for_nothing() {
     $ sitebackup snapshots
     warning: snapshot 000000000001 at `/backup/.sitebackup-00000000000170008000000000000000` is damaged: the list of files does not have the hash in the manifest
     hint: it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it
-    000000000002  2026-03-01 03:00:[s] +00:00  14 entries  68 B  application consistency  /backup/P01Backup
+    000000000002  2026-03-01 03:00:[s] +00:00  15 entries  86 B  application consistency  /backup/P01Backup
     [incomplete]
     ");
     assert_documented("snapshots", &listed.result);
@@ -310,7 +310,7 @@ fn a_damaged_snapshot_is_told_and_counts_for_nothing() {
     $ sitebackup verify --read-data
     warning: snapshot 000000000001 at `/backup/.sitebackup-00000000000170008000000000000000` is damaged: the list of files does not have the hash in the manifest
     hint: it counts as no snapshot and is never removed: save from it what you need, then move the folder away or delete it
-    Snapshot 000000000002 is whole: 14 entries, 68 B read and hashed.
+    Snapshot 000000000002 is whole: 15 entries, 86 B read and hashed.
     [incomplete]
     ");
     let checked = block_on(check::judge(&ports, &alone(), &plan(&alone())));

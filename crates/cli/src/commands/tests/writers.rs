@@ -19,6 +19,9 @@ fn writers_tell_what_they_own() {
       files      Files of site P01
                  /site/inboxes and below
                  /site/data and below
+    Application
+      id         00000000-0000-0000-0000-000000000007
+      frozen as  front-end
     Site Database Writer
       id         6f0c6a5e-52c4-4b53-9d11-2c8f1d1a77b2
       frozen as  back-end

@@ -1,0 +1,82 @@
+//! The tables of what is stopped and of what is frozen.
+
+use std::time::Duration;
+
+use backup_core::config::{CommandWriterConfig, ServiceConfig};
+use backup_core::ports::shadow_copies::WriterLevel;
+
+use super::read::limit;
+use super::table::{Section, Value};
+
+const SERVICE_LIMIT: Duration = Duration::from_secs(60);
+const WRITER_LIMIT: Duration = Duration::from_secs(10);
+
+pub(super) fn services(section: &Section<'_>) -> Vec<ServiceConfig> {
+    let values: Vec<_> = section.values().into_iter().filter(|value| value.key != "manager").collect();
+    match section.get("manager") {
+        Some(value) => manager(&value),
+        None if values.is_empty() => {}
+        None => section.report("`manager` is missing in [services]", Some("write manager = \"commands\"".to_owned())),
+    }
+    values.iter().filter_map(service).collect()
+}
+
+fn manager(value: &Value<'_>) {
+    let Some(text) = value.text("\"commands\"") else { return };
+    if matches!(text.text, "systemd" | "windows") {
+        let remedy = "write \"commands\" and the commands of each service".to_owned();
+        text.report(format!("the manager \"{}\" is not in this version", text.text), Some(remedy));
+    } else {
+        text.choose("manager of services", &[("commands", ())]);
+    }
+}
+
+fn service(value: &Value<'_>) -> Option<ServiceConfig> {
+    let example = "a service, as in { stop = […], start = […], state = […], timeout = \"60s\" }";
+    let section = value.section(format!("service `{}`", value.key), example)?;
+    let command = |key: &'static str| {
+        let value = section.require(key, &format!("{key} = [\"program\", \"argument\"]"))?;
+        argv(&value)
+    };
+    let (stop, start, state) = (command("stop"), command("start"), command("state"));
+    let timeout = section.get("timeout").map_or(Some(SERVICE_LIMIT), |value| limit(&value));
+    section.finish(|_| None);
+    Some(ServiceConfig { name: value.key.to_owned(), stop: stop?, start: start?, state: state?, timeout: timeout? })
+}
+
+pub(super) fn writers(section: &Section<'_>, services: &[ServiceConfig]) -> Vec<CommandWriterConfig> {
+    let writer = |value: &Value<'_>| {
+        let writer = writer(value)?;
+        if services.iter().any(|service| service.name == writer.name) {
+            let remedy = Some("give one of them another name".to_owned());
+            value.report_key(format!("`{}` is a service as well as a writer", writer.name), remedy);
+        }
+        Some(writer)
+    };
+    section.values().iter().filter_map(writer).collect()
+}
+
+fn writer(value: &Value<'_>) -> Option<CommandWriterConfig> {
+    let example = "a writer, as in { freeze = […], thaw = […], timeout = \"10s\" }";
+    let section = value.section(format!("writer `{}`", value.key), example)?;
+    let command = |key: &'static str| argv(&section.require(key, &format!("{key} = [\"program\", \"argument\"]"))?);
+    let (freeze, thaw) = (command("freeze"), command("thaw"));
+    let level = section.get("level").map_or(Some(WriterLevel::default()), |value| {
+        let levels =
+            [("front-end", WriterLevel::FrontEnd), ("back-end", WriterLevel::BackEnd), ("system", WriterLevel::System)];
+        value.text("\"front-end\", \"back-end\" or \"system\"")?.choose("level of a writer", &levels)
+    });
+    let timeout = section.get("timeout").map_or(Some(WRITER_LIMIT), |value| limit(&value));
+    section.finish(|_| None);
+    let name = value.key.to_owned();
+    Some(CommandWriterConfig { name, level: level?, freeze: freeze?, thaw: thaw?, timeout: timeout? })
+}
+
+pub(super) fn argv(value: &Value<'_>) -> Option<Vec<String>> {
+    let texts = value.texts("program and arguments, as in [\"program\", \"argument\"]")?;
+    if texts.first().is_none_or(|program| program.text.is_empty()) {
+        value.report(format!("`{}` names no program", value.key), Some("write [\"program\", \"argument\"]".to_owned()));
+        return None;
+    }
+    Some(texts.iter().map(|text| text.text.to_owned()).collect())
+}
