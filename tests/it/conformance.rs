@@ -43,6 +43,12 @@ conforms! {
     vss_shadow_copies: shadow_copies on Local::with_vss;
 }
 
+#[cfg(all(target_os = "linux", feature = "servers"))]
+conforms! {
+    reflink_shadow_copies: shadow_copies on Local::cloned;
+    xfs_site_files: site_files on Local::cloned;
+}
+
 conforms! {
     memory_clock: clock on Memory::new;
     memory_commands: commands on Memory::new;

@@ -9,6 +9,16 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct Volume {
     scratch: TempDir,
+    file_system: FileSystem,
+}
+
+/// What is on a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileSystem {
+    /// Images its subvolumes.
+    Btrfs,
+    /// Clones files.
+    Xfs,
 }
 
 impl Volume {
@@ -17,11 +27,27 @@ impl Volume {
     /// # Panics
     /// When it cannot be made: root may, where `mkfs.btrfs` and loop devices are.
     pub fn btrfs() -> Self {
-        let volume = Self { scratch: tempfile::tempdir().expect("a scratch folder") };
+        Self::made_by(FileSystem::Btrfs, Command::new("mkfs.btrfs").arg("-q"), "apt-get install btrfs-progs")
+    }
+
+    /// An empty XFS of 600 MB, which clones files.
+    ///
+    /// # Panics
+    /// When it cannot be made: root may, where `mkfs.xfs` and loop devices are.
+    pub fn xfs() -> Self {
+        Self::made_by(
+            FileSystem::Xfs,
+            Command::new("mkfs.xfs").args(["-q", "-m", "reflink=1"]),
+            "apt-get install xfsprogs",
+        )
+    }
+
+    fn made_by(file_system: FileSystem, program: &mut Command, remedy: &str) -> Self {
+        let volume = Self { scratch: tempfile::tempdir().expect("a scratch folder"), file_system };
         let file = std::fs::File::create(volume.file()).expect("a file");
         file.set_len(600 << 20).expect("a sparse file");
         std::fs::create_dir(volume.path()).expect("a folder");
-        run(Command::new("mkfs.btrfs").arg("-q").arg(volume.file()), "apt-get install btrfs-progs");
+        run(program.arg(volume.file()), remedy);
         run(Command::new("mount").args(["-o", "loop"]).arg(volume.file()).arg(volume.path()), "run the suites as root");
         volume
     }
@@ -29,6 +55,11 @@ impl Volume {
     /// Where it is mounted.
     pub fn path(&self) -> PathBuf {
         self.scratch.path().join("mounted")
+    }
+
+    /// What is on it.
+    pub fn file_system(&self) -> FileSystem {
+        self.file_system
     }
 
     fn file(&self) -> PathBuf {

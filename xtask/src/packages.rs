@@ -38,7 +38,7 @@ pub(crate) const ODBC: &[Package] = &[
 ];
 
 /// What makes the file systems on which the suites take images.
-pub(crate) const FILE_SYSTEMS: &[Package] = &[package("btrfs-progs", "btrfs", 5)];
+pub(crate) const FILE_SYSTEMS: &[Package] = &[package("btrfs-progs", "btrfs", 5), package("xfsprogs", "mkfs.xfs", 4)];
 
 /// Database servers that the suites start for themselves, their tools, and their ODBC drivers.
 pub(crate) const SERVERS: &[Package] = &[

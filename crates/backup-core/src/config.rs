@@ -306,6 +306,8 @@ pub enum ProviderChoice {
     PreCopy,
     /// Snapshots of btrfs subvolumes, in the working folder.
     Btrfs,
+    /// Clones of files, in the working folder.
+    Reflink,
 }
 
 /// The Backup Site Server task.

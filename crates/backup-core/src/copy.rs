@@ -95,6 +95,8 @@ pub struct Copier {
     pub previous: Arc<Previous>,
     /// Who hears of progress.
     pub events: Arc<dyn EventSink>,
+    /// Whether files are read from clones of them: then the walk knows their metadata, and the open file does not.
+    pub from_clones: bool,
 }
 
 /// An entry with the place to read it from and the place to put it.
@@ -270,6 +272,7 @@ impl Copier {
             return Copied { record, stat: entry.stat.clone(), problem: None, moved: false };
         };
         let moved = content.after.as_ref() != Some(&stat) || content.size != stat.size;
+        let stat = if self.from_clones { entry.stat.clone() } else { stat };
         let mut record = record_of(RecordKind::File, entry, &stat);
         record.size = content.size;
         record.hash = content.hash;

@@ -59,7 +59,7 @@ mod windows;
 
 pub use coordinator::InProcessCoordinator;
 #[cfg(target_os = "linux")]
-pub use provider::{Best, Btrfs};
+pub use provider::{Best, Btrfs, Reflink};
 pub use provider::{ImageRequest, PreCopy, Preparation, Provider, Taken, choose};
 pub use session::{Session, Step, WriterState, WriterStatus};
 #[cfg(windows)]

@@ -17,13 +17,20 @@ use backup_core::ports::site_files::SiteFiles;
 mod best;
 #[cfg(target_os = "linux")]
 mod btrfs;
+#[cfg(target_os = "linux")]
+mod local;
 mod precopy;
+#[cfg(target_os = "linux")]
+mod reflink;
+mod unfrozen;
 
 #[cfg(target_os = "linux")]
 pub use best::Best;
 #[cfg(target_os = "linux")]
 pub use btrfs::Btrfs;
 pub use precopy::PreCopy;
+#[cfg(target_os = "linux")]
+pub use reflink::Reflink;
 
 /// What a provider is asked for: a shadow copy request without its writers.
 #[derive(Debug, Clone)]
@@ -103,7 +110,15 @@ pub fn choose(task: &TaskConfig) -> Arc<dyn Provider> {
         #[cfg(target_os = "linux")]
         (ProviderChoice::Btrfs, Some(work_dir)) => Arc::new(Btrfs::new(work_dir.clone())),
         #[cfg(target_os = "linux")]
-        (ProviderChoice::Auto, Some(work_dir)) => Arc::new(Best::new(Btrfs::new(work_dir.clone()))),
-        (ProviderChoice::Auto | ProviderChoice::PreCopy | ProviderChoice::Btrfs, _) => Arc::new(PreCopy),
+        (ProviderChoice::Reflink, Some(work_dir)) => Arc::new(Reflink::new(work_dir)),
+        #[cfg(target_os = "linux")]
+        (ProviderChoice::Auto, Some(work_dir)) => {
+            let images: Vec<Arc<dyn Provider>> =
+                vec![Arc::new(Btrfs::new(work_dir.clone())), Arc::new(Reflink::new(work_dir))];
+            Arc::new(Best::new(images, Arc::new(PreCopy)))
+        }
+        (ProviderChoice::Auto | ProviderChoice::PreCopy | ProviderChoice::Btrfs | ProviderChoice::Reflink, _) => {
+            Arc::new(PreCopy)
+        }
     }
 }

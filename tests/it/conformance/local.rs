@@ -43,14 +43,35 @@ const FOREIGN: &[u8] = b"the product's own";
 pub(super) struct Local {
     scratch: TempDir,
     provider: Arc<dyn Provider>,
+    /// What the folder lies on, where that is a file system of its own; dropped after it.
+    #[cfg(all(target_os = "linux", feature = "servers"))]
+    _volume: Option<tests::volume::Volume>,
 }
 
 impl Local {
     pub(super) fn new() -> Self {
-        let local = Self { scratch: tempfile::tempdir().expect("a scratch folder"), provider: Arc::new(PreCopy) };
-        fs::create_dir(local.site()).expect("made");
-        fs::create_dir(local.backup()).expect("made");
-        local
+        let local = Self {
+            scratch: tempfile::tempdir().expect("a scratch folder"),
+            provider: Arc::new(PreCopy),
+            #[cfg(all(target_os = "linux", feature = "servers"))]
+            _volume: None,
+        };
+        local.with_folders()
+    }
+
+    /// On an XFS, whose files are cloned.
+    #[cfg(all(target_os = "linux", feature = "servers"))]
+    pub(super) fn cloned() -> Self {
+        let volume = tests::volume::Volume::xfs();
+        let work_dir = site_path(&volume.path().join("work"));
+        let scratch = TempDir::new_in(volume.path()).expect("a scratch folder");
+        Self { scratch, provider: Arc::new(vss::Reflink::new(&work_dir)), _volume: Some(volume) }.with_folders()
+    }
+
+    fn with_folders(self) -> Self {
+        fs::create_dir(self.site()).expect("made");
+        fs::create_dir(self.backup()).expect("made");
+        self
     }
 
     fn site(&self) -> PathBuf {

@@ -12,9 +12,9 @@ use backup_core::manifest::ContentHash;
 use backup_core::path::RelPath;
 use backup_core::ports::destination::Staging;
 use backup_core::ports::shadow_copies::{
-    BACKUP_DOCUMENT, Consistency, Image, ImageSource, PreparedSet, SessionLimits, ShadowCopies, ShadowCopyError,
-    ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer, WriterError, WriterLevel, WriterMetadata,
-    writer_document,
+    BACKUP_DOCUMENT, Clones, Consistency, Image, ImageSource, PreparedSet, SessionLimits, ShadowCopies,
+    ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer, WriterError, WriterLevel,
+    WriterMetadata, writer_document,
 };
 use uuid::Uuid;
 
@@ -261,6 +261,13 @@ async fn imaged(session: &Session, image: &Image, path: &RelPath) -> Option<Vec<
             let (files, path) = (Arc::clone(&session.request.files), roots[0].join(path));
             blocking(move || files.open(&path).ok().map(|file| read_all(file.as_ref()))).await
         }
+        Image::Cloned(clones) => {
+            let Clones { root, walk } = &clones[0];
+            assert_eq!(walk.problems, &[]);
+            walk.entries.iter().find(|entry| entry.path == *path)?;
+            let (files, path) = (Arc::clone(&session.request.files), root.join(path));
+            Some(blocking(move || read_all(files.open(&path).expect("a clone").as_ref())).await)
+        }
         Image::Staged { records, problems } => {
             assert_eq!(problems, &[]);
             let place = session.request.sources[0].target.join(path);
@@ -275,7 +282,7 @@ async fn imaged(session: &Session, image: &Image, path: &RelPath) -> Option<Vec<
 /// What [`imaged`] returns for this content.
 fn expected_in(image: &Image, content: &[u8]) -> Vec<u8> {
     match image {
-        Image::Borrowed(_) => content.to_vec(),
+        Image::Borrowed(_) | Image::Cloned(_) => content.to_vec(),
         Image::Staged { .. } => ContentHash::of(content).0.as_bytes().to_vec(),
     }
 }

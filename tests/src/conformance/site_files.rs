@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::site_files::{
-    FileKind, FileSource, FileStat, OpenFile, SiteFiles, SiteFilesError, Walk, WalkEntry,
+    CloneOf, FileKind, FileSource, FileStat, OpenFile, SiteFiles, SiteFilesError, Walk, WalkEntry,
 };
 
 use super::{SiteBench, blocking, hard_names, read_all, rel, run_checks, site_content, site_paths, site_stat};
@@ -18,7 +18,8 @@ pub async fn suite<B: SiteBench>(make: impl Fn() -> B) {
         names_are_kept_byte_for_byte, patterns_leave_out, a_pattern_that_is_none_is_named, what_is_skipped_is_not_walked,
         files_are_skipped_under_whatever_name, links_are_not_followed, names_of_one_file_are_told, special_entries_are_told,
         only_regular_files_open, a_file_is_read_at_any_place, data_is_found_from_any_place, holes_are_no_data,
-        an_open_file_stays_the_file_that_was_opened, a_change_shows_in_the_metadata, attributes_are_those_of_the_entry, a_sync_returns);
+        an_open_file_stays_the_file_that_was_opened, a_change_shows_in_the_metadata, attributes_are_those_of_the_entry,
+        clones_share_nothing_that_changes_later, a_sync_returns);
 }
 
 /// A source with nothing left out.
@@ -271,4 +272,32 @@ async fn a_sync_returns(bench: impl SiteBench) {
     bench.put_file(&rel("f"), b"1");
     bench.files().sync(&[bench.root(), bench.root().join(&rel("f"))]).await.expect("synced");
     assert_eq!(site_content(&bench, &rel("f")).await.as_deref(), Some(&b"1"[..]));
+}
+
+async fn clones_share_nothing_that_changes_later(bench: impl SiteBench) {
+    bench.put_file(&rel("f"), b"content");
+    let attribute = bench.put_attribute(&rel("f"), "user.kept", b"beside it");
+    let clone = |from: &str, to: &str| CloneOf { from: bench.root().join(&rel(from)), to: bench.root().join(&rel(to)) };
+    let clones = vec![clone("f", "clones/deep/f"), clone("none", "clones/none")];
+    let made = bench.files().clone_all(clones).await;
+    let [Ok(()), Err(missing)] = &made[..] else {
+        // A file system without clones says so, and leaves nothing.
+        assert!(matches!(&made[0], Err(SiteFilesError::Apart { .. })), "{made:?}");
+        assert!(open(&bench, &rel("clones/deep/f")).await.is_err());
+        return;
+    };
+    assert!(matches!(missing, SiteFilesError::Missing(_)), "{missing}");
+    assert!(open(&bench, &rel("clones/none")).await.is_err());
+    let modified = site_stat(&bench, &rel("f")).await.modified;
+    assert_eq!(site_stat(&bench, &rel("clones/deep/f")).await.modified, modified);
+    bench.put_file(&rel("f"), b"changed");
+    let content = async || read_all(open(&bench, &rel("clones/deep/f")).await.expect("a clone").as_ref());
+    assert_eq!(content().await, b"content");
+    if attribute {
+        let (files, path) = (bench.files(), bench.root().join(&rel("clones/deep/f")));
+        let kept = blocking(move || files.attributes(&path)).await.expect("told");
+        assert_eq!(kept, [(b"user.kept".to_vec(), b"beside it".to_vec())]);
+    }
+    assert!(bench.files().clone_all(vec![clone("f", "clones/deep/f")]).await[0].is_ok(), "it is replaced");
+    assert_eq!(content().await, b"changed");
 }

@@ -17,8 +17,8 @@ use crate::ports::commands::{CommandEnd, CommandLine};
 use crate::ports::database::DatabaseFacts;
 use crate::ports::destination::Staging;
 use crate::ports::journal::JournalRecord;
-use crate::ports::shadow_copies::{Image, ImageSource, ShadowCopySet};
-use crate::ports::site_files::{FileProblem, FileSource};
+use crate::ports::shadow_copies::{Clones, Image, ImageSource, ShadowCopySet};
+use crate::ports::site_files::{FileKind, FileProblem, FileSource, Walk};
 use crate::report::{Cause, Finding, Gravity, Totals};
 use crate::writers::DatabaseWriter;
 
@@ -67,14 +67,34 @@ impl Run<'_> {
             Some((facts, writer)) => self.collect_database(&mut draft, facts, writer).await?,
             None => None,
         };
+        let image_sources = self.image_sources(database.as_ref().map(|(facts, _)| facts));
         match set.image {
             Image::Staged { records, problems } => {
                 draft.records.extend(records);
                 self.file_problems(&problems);
             }
             Image::Borrowed(roots) => {
-                let facts = database.as_ref().map(|(facts, _)| facts);
-                self.copy_borrowed(&mut draft, self.image_sources(facts), &roots, Arc::clone(&previous)).await?;
+                let copier = self.copier(&draft, &previous, false);
+                for (file, root) in image_sources.iter().zip(&roots) {
+                    self.check_cancel()?;
+                    let walk = self.walk_image(file, root).await?;
+                    let entries = PlacedEntry::place_all(walk.entries, root, &file.target);
+                    self.file_problems(&walk.problems);
+                    self.copy_image(&mut draft, &copier, file, root, &entries).await?;
+                }
+            }
+            Image::Cloned(clones) => {
+                let copier = self.copier(&draft, &previous, true);
+                for (file, Clones { root, walk }) in image_sources.iter().zip(clones) {
+                    self.check_cancel()?;
+                    let mut entries = PlacedEntry::place_all(walk.entries, &file.source.root, &file.target);
+                    for entry in entries.iter_mut().filter(|entry| entry.stat.kind == FileKind::File) {
+                        let below = entry.source.strip_prefix(&file.source.root).unwrap_or_default();
+                        entry.source = root.join(&below);
+                    }
+                    self.file_problems(&walk.problems);
+                    self.copy_image(&mut draft, &copier, file, &root, &entries).await?;
+                }
             }
         }
         self.altered_before(&previous);
@@ -100,43 +120,46 @@ impl Run<'_> {
         if self.context.cancel.is_cancelled() { Err(stop) } else { Ok(()) }
     }
 
-    async fn copy_borrowed(
-        &mut self,
-        draft: &mut Draft,
-        sources: Vec<ImageSource>,
-        roots: &[SitePath],
-        previous: Arc<Previous>,
-    ) -> Result<(), Stop> {
-        let copier = Copier {
+    fn copier(&self, draft: &Draft, previous: &Arc<Previous>, from_clones: bool) -> Copier {
+        Copier {
             files: Arc::clone(&self.ports.files),
             staging: Arc::clone(&draft.staging),
-            previous,
+            previous: Arc::clone(previous),
             events: Arc::clone(&self.ports.events),
-        };
-        for (file, root) in sources.iter().zip(roots) {
-            self.check_cancel()?;
-            let on_image = |path: &SitePath| path.strip_prefix(&file.source.root).map(|below| root.join(&below));
-            let source = FileSource {
-                root: root.clone(),
-                exclude: file.source.exclude.clone(),
-                skip: file.source.skip.iter().filter_map(on_image).collect(),
-                skip_ids: file.source.skip_ids.clone(),
-            };
-            let files = |error| Stop::new(Cause::Files, &error);
-            let walk = self.ports.files.walk(&source).await.map_err(files)?;
-            self.file_problems(&walk.problems);
-            let entries = PlacedEntry::place_all(walk.entries, root, &file.target);
-            let copied = copier.copy(&entries, false).await?;
-            let in_site = |problem: FileProblem| match problem.path.strip_prefix(root) {
-                Some(below) => FileProblem { path: file.source.root.join(&below), ..problem },
-                None => problem,
-            };
-            let problems: Vec<FileProblem> =
-                copied.iter().filter_map(|copied| copied.problem.clone()).map(in_site).collect();
-            self.file_problems(&problems);
-            draft.records.extend(copied.into_iter().filter_map(|copied| copied.record));
-            self.log.line(&format!("Copied component {} to {}", file.source.root, file.target));
+            from_clones,
         }
+    }
+
+    async fn walk_image(&self, file: &ImageSource, root: &SitePath) -> Result<Walk, Stop> {
+        let on_image = |path: &SitePath| path.strip_prefix(&file.source.root).map(|below| root.join(&below));
+        let source = FileSource {
+            root: root.clone(),
+            exclude: file.source.exclude.clone(),
+            skip: file.source.skip.iter().filter_map(on_image).collect(),
+            skip_ids: file.source.skip_ids.clone(),
+        };
+        self.ports.files.walk(&source).await.map_err(|error| Stop::new(Cause::Files, &error))
+    }
+
+    /// Copies what lies on the image at `root`; problems are told with the paths of the site.
+    async fn copy_image(
+        &mut self,
+        draft: &mut Draft,
+        copier: &Copier,
+        file: &ImageSource,
+        root: &SitePath,
+        entries: &[PlacedEntry],
+    ) -> Result<(), Stop> {
+        let copied = copier.copy(entries, false).await?;
+        let in_site = |problem: FileProblem| match problem.path.strip_prefix(root) {
+            Some(below) => FileProblem { path: file.source.root.join(&below), ..problem },
+            None => problem,
+        };
+        let problems: Vec<FileProblem> =
+            copied.iter().filter_map(|copied| copied.problem.clone()).map(in_site).collect();
+        self.file_problems(&problems);
+        draft.records.extend(copied.into_iter().filter_map(|copied| copied.record));
+        self.log.line(&format!("Copied component {} to {}", file.source.root, file.target));
         Ok(())
     }
 

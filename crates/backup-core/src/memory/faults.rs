@@ -24,7 +24,7 @@ use crate::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, 
 use crate::ports::registry::{ImportMode, Registry, RegistryError, RegistryKey};
 use crate::ports::services::{ServiceControl, ServiceError, ServiceState};
 use crate::ports::shadow_copies::Writer;
-use crate::ports::site_files::{Attributes, FileSource, OpenFile, SiteFiles, SiteFilesError, Walk};
+use crate::ports::site_files::{Attributes, CloneOf, FileSource, OpenFile, SiteFiles, SiteFilesError, Walk};
 use crate::ports::status_log::{StatusLog, StatusLogError};
 use crate::status::StatusMessage;
 
@@ -233,6 +233,12 @@ impl SiteFiles for Faulty<dyn SiteFiles> {
     }
     fn attributes(&self, path: &SitePath) -> Result<Attributes, SiteFilesError> {
         self.inner.attributes(path)
+    }
+    async fn clone_all(&self, clones: Vec<CloneOf>) -> Vec<Result<(), SiteFilesError>> {
+        let count = clones.len();
+        let made = async { Ok(self.inner.clone_all(clones).await) };
+        let result = self.faults.call("SiteFiles::clone_all", files_error, made).await;
+        result.unwrap_or_else(|_| (0..count).map(|_| Err(files_error())).collect())
     }
 }
 

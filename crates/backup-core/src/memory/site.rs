@@ -14,7 +14,7 @@ use crate::path::{RelPath, SitePath};
 use crate::ports::destination::SnapshotFiles;
 use crate::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
 use crate::ports::site_files::{
-    Attributes, FileKind, FileSource, FileStat, OpenFile, SiteFiles, SiteFilesError, Walk, WalkEntry,
+    Attributes, CloneOf, FileKind, FileSource, FileStat, OpenFile, SiteFiles, SiteFilesError, Walk, WalkEntry,
 };
 
 /// Below this path lie the images, by the id of their set.
@@ -79,6 +79,23 @@ impl SiteFiles for World {
         }
         let source = std::io::Error::from(std::io::ErrorKind::PermissionDenied).into();
         Err(SiteFilesError::Failed { action: "read the attributes of", path: path.clone(), source })
+    }
+
+    async fn clone_all(&self, clones: Vec<CloneOf>) -> Vec<Result<(), SiteFilesError>> {
+        let mut state = self.step();
+        let mut make = |CloneOf { from, to }| {
+            let (file, _) = find(&state, &from)?;
+            let above = std::iter::successors(to.parent(), SitePath::parent);
+            let missing: Vec<SitePath> = above.take_while(|folder| !state.files.contains_key(folder)).collect();
+            for folder in missing {
+                state.put(&folder.to_string(), FileKind::Directory, b"");
+            }
+            state.files.remove(&to);
+            state.put(&to.to_string(), FileKind::File, &file.content);
+            state.files.entry(to).and_modify(|clone| clone.changed = file.changed);
+            Ok(())
+        };
+        clones.into_iter().map(&mut make).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::Source;
 use super::destination::{DestinationError, Staging};
-use super::site_files::{FileProblem, FileSource, SiteFiles};
+use super::site_files::{FileProblem, FileSource, SiteFiles, Walk};
 use crate::cancel::Cancel;
 use crate::event::EventSink;
 use crate::manifest::FileRecord;
@@ -135,11 +135,22 @@ pub struct ShadowCopyRequest {
     pub events: Arc<dyn EventSink>,
 }
 
+/// The files of one source as clones, which share content with them and nothing else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clones {
+    /// Where the clone of each regular file lies, by its path below the source. There may be more than that.
+    pub root: SitePath,
+    /// The source as it was at the moment.
+    pub walk: Walk,
+}
+
 /// Where the files of the moment are.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Image {
     /// On an image that can be read until the set is released: a root for each source, in their order.
     Borrowed(Vec<SitePath>),
+    /// On clones that can be read until the set is released: of each source, in their order.
+    Cloned(Vec<Clones>),
     /// In the staging folder already, with all that is known of them.
     Staged {
         /// The files, sorted by path.

@@ -157,6 +157,16 @@ pub enum SiteFilesError {
         /// Why.
         source: Source,
     },
+    /// Two places cannot share content: they lie on two file systems, or on one that has no clones.
+    #[error("`{from}` cannot be cloned to `{to}`")]
+    Apart {
+        /// The file.
+        from: SitePath,
+        /// The place of the clone.
+        to: SitePath,
+        /// The system's reason.
+        source: Source,
+    },
     /// The system refused.
     #[error("failed to {action} `{path}`")]
     Failed {
@@ -179,6 +189,15 @@ pub trait OpenFile: Debug + Send {
     fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, SiteFilesError>;
 }
 
+/// A file, and where a clone of it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloneOf {
+    /// The file.
+    pub from: SitePath,
+    /// The place of the clone, whose folders are made.
+    pub to: SitePath,
+}
+
 /// Walks and reads files. Changes nothing but access times.
 #[async_trait]
 pub trait SiteFiles: Debug + Send + Sync {
@@ -191,6 +210,13 @@ pub trait SiteFiles: Debug + Send + Sync {
     fn open(&self, path: &SitePath) -> Result<Box<dyn OpenFile>, SiteFilesError>;
     /// The extended attributes of an entry, by name; empty where there are none. Does not follow a link. Blocks.
     fn attributes(&self, path: &SitePath) -> Result<Attributes, SiteFilesError>;
+    /// Makes clones: files of their own with the content, the time of its last change and the extended attributes that others have now, whose
+    /// content takes no room and no time. One that is there is replaced. Each has a result, in their order; after an error nothing counts that is at the place.
+    async fn clone_all(&self, clones: Vec<CloneOf>) -> Vec<Result<(), SiteFilesError>> {
+        let apart =
+            |CloneOf { from, to }| SiteFilesError::Apart { from, to, source: "this system has no clones".into() };
+        clones.into_iter().map(|clone| Err(apart(clone))).collect()
+    }
 }
 
 #[cfg(test)]

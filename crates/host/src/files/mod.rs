@@ -11,6 +11,8 @@ pub(crate) mod stat;
 pub(crate) mod walk;
 
 #[cfg(unix)]
+mod clones;
+#[cfg(unix)]
 mod mounts;
 mod sync;
 
@@ -20,6 +22,8 @@ use std::path::PathBuf;
 use crate::os::fs::CWD;
 use async_trait::async_trait;
 use backup_core::path::{PathError, SitePath};
+#[cfg(unix)]
+use backup_core::ports::site_files::CloneOf;
 use backup_core::ports::site_files::{Attributes, FileSource, OpenFile, SiteFiles, SiteFilesError, Walk};
 
 use self::local_file::LocalFile;
@@ -63,6 +67,12 @@ impl SiteFiles for LocalSiteFiles {
     fn attributes(&self, path: &SitePath) -> Result<Attributes, SiteFilesError> {
         let place = local(path).map_err(failed("read the attributes of", path))?;
         attributes::of_path(&place).map_err(failed("read the attributes of", path))
+    }
+
+    /// By FICLONE, which XFS and btrfs have.
+    #[cfg(unix)]
+    async fn clone_all(&self, clones: Vec<CloneOf>) -> Vec<Result<(), SiteFilesError>> {
+        parallel::in_parallel(parallel::MOST_THREADS, clones, || (), |(), clone| clones::make(clone)).await
     }
 }
 

@@ -309,7 +309,9 @@ fn task(section: Section<'_>, folder: &SitePath) -> Option<TaskConfig> {
     let after_backup =
         section.get("after-backup").map_or_else(|| Some(AfterBackupConfig::default()), |value| after_backup(&value));
     let work_dir = match shadow_copy {
-        Some(ProviderChoice::Btrfs) => section.require("work-dir", "work-dir = \"/srv/.sitebackup\""),
+        Some(ProviderChoice::Btrfs | ProviderChoice::Reflink) => {
+            section.require("work-dir", "work-dir = \"/srv/.sitebackup\"")
+        }
         _ => section.get("work-dir"),
     };
     let work_dir = work_dir.map(|value| path(&value, folder));
@@ -384,14 +386,18 @@ fn zone(text: &Text<'_>) -> ScheduleZone {
 }
 
 fn provider(value: &Value<'_>) -> Option<ProviderChoice> {
-    let text = value.text("\"auto\", \"btrfs\" or \"pre-copy\"")?;
-    if matches!(text.text, "vss" | "reflink") {
-        let remedy = "write \"auto\", \"btrfs\" or \"pre-copy\"".to_owned();
+    let text = value.text("\"auto\", \"btrfs\", \"reflink\" or \"pre-copy\"")?;
+    if text.text == "vss" {
+        let remedy = "write \"auto\", \"btrfs\", \"reflink\" or \"pre-copy\"".to_owned();
         text.report(format!("the shadow copy provider `{}` is not in this version", text.text), Some(remedy));
         return None;
     }
-    let choices =
-        [("auto", ProviderChoice::Auto), ("btrfs", ProviderChoice::Btrfs), ("pre-copy", ProviderChoice::PreCopy)];
+    let choices = [
+        ("auto", ProviderChoice::Auto),
+        ("btrfs", ProviderChoice::Btrfs),
+        ("reflink", ProviderChoice::Reflink),
+        ("pre-copy", ProviderChoice::PreCopy),
+    ];
     text.choose("shadow copy provider", &choices)
 }
 

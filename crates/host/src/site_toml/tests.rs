@@ -210,11 +210,11 @@ fn what_is_missing_is_named_with_an_example() {
 fn what_is_not_in_this_version_is_refused() {
     let text = "#top\n[site]\ncode='P01'\ninstall-dir='/x'\nrole='auto'\n[database]\nkind='sqlite'\npath='/d'\n\
         [services]\nmanager='systemd'\n[task]\ndestination={local='/b'}\n\
-        shadow-copy='reflink'\n[archive]\nrepository='/a'\n[alerts]\nwebhook='x'\nsmtp={}\n[also]\n";
+        shadow-copy='vss'\n[archive]\nrepository='/a'\n[alerts]\nwebhook='x'\nsmtp={}\n[also]\n";
     assert_snapshot!(problems_of(text), @r#"
     5:6: the role "auto" is not in this version; write "active", or "passive" with active-server
     10:9: the manager "systemd" is not in this version; write "commands" and the commands of each service
-    13:13: the shadow copy provider `reflink` is not in this version; write "auto", "btrfs" or "pre-copy"
+    13:13: the shadow copy provider `vss` is not in this version; write "auto", "btrfs", "reflink" or "pre-copy"
     14:2: `archive` in this file is not in this version; remove the table
     17:1: `webhook` in [alerts] is not in this version; let a command send it: command = ["program", "argument"]
     18:1: `smtp` in [alerts] is not in this version; let a command send it: command = ["program", "argument"]

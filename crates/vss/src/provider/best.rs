@@ -1,22 +1,29 @@
-//! The best provider that the sources allow: images where they can be made, else copies.
+//! The best provider that the sources allow.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_core::copy::chain;
 use backup_core::event::Event;
 use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
 
-use super::{Btrfs, ImageRequest, PreCopy, Preparation, Provider};
+use super::{ImageRequest, Preparation, Provider};
 
-/// Takes the image that is asked of it where the sources allow one, and says why not where they do not.
+/// The first of several providers that the sources allow; says why not of those before it.
 #[derive(Debug)]
 pub struct Best {
-    image: Btrfs,
+    providers: Vec<Arc<dyn Provider>>,
+    last: Arc<dyn Provider>,
 }
 
 impl Best {
-    /// Prefers `image` to copies.
-    pub fn new(image: Btrfs) -> Self {
-        Self { image }
+    /// Prefers an earlier one of `providers` to a later one, and all of them to `last`.
+    pub fn new(providers: Vec<Arc<dyn Provider>>, last: Arc<dyn Provider>) -> Self {
+        Self { providers, last }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<dyn Provider>> {
+        self.providers.iter().chain([&self.last])
     }
 }
 
@@ -27,24 +34,33 @@ impl Provider for Best {
     }
 
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {
-        match self.image.prepare(request.clone()).await {
-            Err(ShadowCopyError::Cancelled) => Err(ShadowCopyError::Cancelled),
-            Err(error) => {
-                request
-                    .events
-                    .event(&Event::Note(format!("files are copied while the site works, for {}", chain(&error))));
-                self.image.release(request.set).await?;
-                PreCopy.prepare(request).await
+        for provider in &self.providers {
+            match provider.prepare(request.clone()).await {
+                Err(ShadowCopyError::Cancelled) => return Err(ShadowCopyError::Cancelled),
+                Err(error) => {
+                    let name = provider.name();
+                    request.events.event(&Event::Note(format!("{name} is not possible here: {}", chain(&error))));
+                    provider.release(request.set).await?;
+                }
+                prepared => return prepared,
             }
-            prepared => prepared,
         }
+        self.last.prepare(request).await
     }
 
     async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
-        self.image.complete(set, succeeded).await
+        let mut faults = Vec::new();
+        for provider in self.all() {
+            faults.extend(provider.complete(set, succeeded).await);
+        }
+        faults
     }
 
     async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
-        self.image.release(set).await
+        let mut released = Ok(());
+        for provider in self.all() {
+            released = released.and(provider.release(set).await);
+        }
+        released
     }
 }

@@ -5,10 +5,10 @@
 //! `sitebackup-images/<set>` of the working folder, and nothing but that is ever removed. The program `btrfs` makes and deletes them, which is
 //! root's to do.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,6 +19,7 @@ use backup_core::ports::Source;
 use backup_core::ports::shadow_copies::{Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId};
 use backup_core::ports::site_files::SiteFilesError;
 
+use super::local::{blocking, local, told};
 use super::{ImageRequest, Preparation, Provider, Taken};
 
 /// The provider's name.
@@ -47,10 +48,6 @@ impl Btrfs {
 
 fn failed(action: &'static str, source: impl Into<Source>) -> ShadowCopyError {
     ShadowCopyError::Provider { provider: NAME, action, source: source.into() }
-}
-
-fn local(path: &SitePath) -> PathBuf {
-    PathBuf::from(OsString::from_vec(path.to_bytes()))
 }
 
 #[async_trait]
@@ -135,10 +132,6 @@ fn place(folder: &Path, sources: &[ImageSource]) -> Result<Images, ShadowCopyErr
     Ok(images)
 }
 
-fn told(path: &Path, error: &io::Error) -> String {
-    format!("`{}`: {error}", path.display())
-}
-
 /// The root of the subvolume that a path lies on, and the path below it.
 fn subvolume(path: &Path) -> Result<(PathBuf, PathBuf), String> {
     let path = fs::canonicalize(path).map_err(|error| told(path, &error))?;
@@ -183,13 +176,6 @@ fn remove(folder: &Path) -> Result<(), ShadowCopyError> {
         delete(&entry.map_err(broken)?.path())?;
     }
     fs::remove_dir(folder).map_err(broken)
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ShadowCopyError> + Send + 'static,
-) -> Result<T, ShadowCopyError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// Snapshots that can be taken.

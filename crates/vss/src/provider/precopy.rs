@@ -23,11 +23,12 @@ use backup_core::ports::shadow_copies::{Consistency, Image, ShadowCopyError, Sha
 use backup_core::ports::site_files::{FileProblem, FileSource, SiteFilesError, Walk};
 use tokio::time::Instant;
 
+use super::unfrozen::unfrozen;
 use super::{ImageRequest, Preparation, Provider, Taken};
 use branch::Branch;
 use stage::{Load, Rule};
 
-mod branch;
+pub(super) mod branch;
 mod stage;
 
 /// The provider's name.
@@ -37,13 +38,10 @@ const NAME: &str = "pre-copy";
 const MAX_PASSES: usize = 5;
 
 /// The files of the window are read this much after its walk. Clocks of file systems tick every 1 to 10 ms.
-const TICK: Duration = Duration::from_millis(20);
+pub(super) const TICK: Duration = Duration::from_millis(20);
 
 /// When coming to rest took longer than this, what was written meanwhile is copied before the window and not in it.
-const LONG_REST: Duration = Duration::from_secs(5);
-
-/// Paths told one by one.
-const MAX_TOLD: usize = 100;
+pub(super) const LONG_REST: Duration = Duration::from_secs(5);
 
 /// Copies while the site works; its window grows with the number of files and with the rate of change, not with bytes.
 ///
@@ -185,8 +183,7 @@ impl Copying {
     }
 
     fn taken(self, mut problems: Vec<FileProblem>, new: Vec<SitePath>) -> Taken {
-        let mut changed: Vec<SitePath> = self.branches.iter().flat_map(Branch::changed).chain(new).collect();
-        changed.sort();
+        let changed: Vec<SitePath> = self.branches.iter().flat_map(Branch::changed).chain(new).collect();
         let mut taken = Taken {
             consistency: Consistency::Application,
             weaker: Vec::new(),
@@ -195,10 +192,9 @@ impl Copying {
         };
         if !changed.is_empty() {
             taken.consistency = Consistency::None;
-            taken.weaker.push(summary(&changed));
-            let message = "changed inside the freeze window: whoever writes it was not frozen";
-            let problem = |path: SitePath| FileProblem { path, message: message.to_owned() };
-            problems.extend(changed.into_iter().take(MAX_TOLD).map(problem));
+            let (summary, told) = unfrozen(changed);
+            taken.weaker.push(summary);
+            problems.extend(told);
         }
         problems.sort_by(|a, b| a.path.cmp(&b.path));
         let count = self.branches.iter().map(|branch| branch.entries.len()).sum();
@@ -207,13 +203,6 @@ impl Copying {
         taken.image = Image::Staged { records, problems };
         taken
     }
-}
-
-fn summary(changed: &[SitePath]) -> String {
-    let paths: Vec<String> = changed.iter().take(3).map(|path| format!("`{path}`")).collect();
-    let rest = if changed.len() > paths.len() { ", …" } else { "" };
-    let count = changed.len();
-    format!("the files are of different moments: {count} changed inside the freeze window: {}{rest}", paths.join(", "))
 }
 
 #[async_trait]

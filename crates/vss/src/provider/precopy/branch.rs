@@ -168,7 +168,7 @@ impl Branch {
 
 /// Whether an entry is as it was. Files that are not backed up may come and go in a folder: that moves all its times, while a change of
 /// the folder itself moves only its ctime.
-fn same(before: &FileStat, now: &FileStat) -> bool {
+pub(in crate::provider) fn same(before: &FileStat, now: &FileStat) -> bool {
     if before == now {
         return true;
     }

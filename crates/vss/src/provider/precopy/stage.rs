@@ -175,6 +175,7 @@ impl Copying {
         let entries: Vec<_> = positions.iter().map(|(number, index)| self.branches[*number].placed(*index)).collect();
         let previous = Arc::clone(&self.request.previous);
         let copier = Copier {
+            from_clones: false,
             files: Arc::clone(&self.request.files),
             staging: Arc::clone(&self.request.staging),
             previous: Arc::clone(&previous),
