@@ -313,21 +313,21 @@ impl Run<'_> {
 
     /// Makes the set. Another backup program at the same hour is the most frequent reason why that is refused, and it ends.
     async fn hold_moment(&mut self, request: ShadowCopyRequest) -> Result<ShadowCopySet, ShadowCopyError> {
-        let RetryConfig { times, pause } = self.plan.retry;
-        for again in (0..=times).rev() {
+        let RetryConfig { times: mut again, pause } = self.plan.retry;
+        loop {
             match self.ports.shadow_copies.prepare(request.clone()).await {
-                Err(error @ ShadowCopyError::InProgress) if again > 0 => {
+                Err(error @ ShadowCopyError::InProgress { .. }) if again > 0 => {
                     let message =
                         format!("{}; trying again in {} s, {again} more times", chain(&error), pause.as_secs());
                     self.ports.events.event(&Event::Note(message.clone()));
                     self.log.line(&message);
+                    again -= 1;
                 }
                 prepared => return prepared?.commit().await,
             }
             let wait = pin!(sleep(&*self.ports.clock, pause));
             unless_cancelled(wait, &*self.ports.clock, &self.context.cancel).await.ok_or(ShadowCopyError::Cancelled)?;
         }
-        Err(ShadowCopyError::InProgress)
     }
 
     /// How long the services may stay stopped for a database whose copy holds the moment of its own end, where they are to.

@@ -67,6 +67,7 @@ impl SiteConfig {
                 shadow_copy: ProviderChoice::Auto,
                 work_dir: None,
                 retry: RetryConfig::default(),
+                session_lock: None,
                 alert_on_failure: true,
                 after_backup: AfterBackupConfig::default(),
             },
@@ -325,6 +326,8 @@ pub struct TaskConfig {
     pub work_dir: Option<SitePath>,
     /// What it does when another shadow copy session is in progress.
     pub retry: RetryConfig,
+    /// The file that keeps sessions on this machine apart; none is the machine's own.
+    pub session_lock: Option<SitePath>,
     /// Whether a failure runs the alert command.
     pub alert_on_failure: bool,
     /// How AfterBackup is judged.

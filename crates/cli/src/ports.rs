@@ -20,7 +20,7 @@ use host::commands::HostCommands;
 use host::destination::LocalDestination;
 use host::files::LocalSiteFiles;
 use host::journal::FileJournal;
-use host::machine::SystemClock;
+use host::machine::{SystemClock, session_lock};
 use host::recovery::LocalRecoveryTarget;
 use host::services::CommandServices;
 use host::status_log::FileStatusLog;
@@ -42,6 +42,7 @@ pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
     let clock = Arc::new(SystemClock);
     let state_dir = local(&config.state_dir);
     let provider = vss::choose(&config.task);
+    let session_lock = config.task.session_lock.as_ref().map_or_else(session_lock, local);
     let services = services(config);
     Ports {
         clock: Arc::clone(&clock) as _,
@@ -51,7 +52,7 @@ pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
         services: Arc::clone(&services),
         writers: writers(config, &services),
         database: config.database.as_ref().and_then(|database| database::adapter(database).ok()),
-        shadow_copies: Arc::new(InProcessCoordinator::new(clock, provider)),
+        shadow_copies: Arc::new(InProcessCoordinator::new(clock, provider).one_on_machine(session_lock)),
         commands: Arc::new(HostCommands::new(site.hook_folder())),
         recovery_target: Arc::new(LocalRecoveryTarget::new()),
         journal: Arc::new(FileJournal::new(&state_dir)),

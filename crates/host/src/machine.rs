@@ -1,5 +1,6 @@
 //! This machine: its clock, its zones, its name.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -52,6 +53,21 @@ pub fn machine_name() -> String {
     return rustix::system::uname().nodename().to_string_lossy().into_owned();
     #[cfg(not(unix))]
     return std::env::var("COMPUTERNAME").unwrap_or_default();
+}
+
+/// The file whose lock keeps shadow copy sessions on this machine apart.
+///
+/// It lies where only root may make files and where they go when the machine starts; for other users, whose sessions do not concern those of root, in
+/// their own folder of that kind; on Windows, where all services may write.
+pub fn session_lock() -> PathBuf {
+    #[cfg(unix)]
+    let folder = match rustix::process::geteuid().is_root() {
+        true => PathBuf::from("/run"),
+        false => std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from),
+    };
+    #[cfg(not(unix))]
+    let folder = std::env::var_os("ProgramData").map_or_else(std::env::temp_dir, PathBuf::from);
+    folder.join("sitebackup-session.lock")
 }
 
 /// Who writes a log line: this machine, this process and the calling thread.

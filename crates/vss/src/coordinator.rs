@@ -1,7 +1,7 @@
 //! The in-process coordinator: takes writers of this process through a session while a provider makes the image.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -14,8 +14,10 @@ use crate::guard::last_words;
 use crate::provider::{Preparation, Provider};
 use crate::session::WriterStatus;
 use making::Making;
+use slot::{Slot, Slots};
 
 mod making;
+mod slot;
 mod window;
 
 /// Takes writers through a session, in the process that they live in.
@@ -28,7 +30,7 @@ mod window;
 pub struct InProcessCoordinator {
     clock: Arc<dyn Clock>,
     provider: Arc<dyn Provider>,
-    making: Arc<AtomicBool>,
+    slots: Slots,
     held: Arc<Held>,
     board: Board,
 }
@@ -44,29 +46,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The right to make the one set that may be in the making.
-#[derive(Debug)]
-struct Slot(Arc<AtomicBool>);
-
-impl Slot {
-    fn take(making: &Arc<AtomicBool>) -> Result<Self, ShadowCopyError> {
-        match making.swap(true, Ordering::SeqCst) {
-            true => Err(ShadowCopyError::InProgress),
-            false => Ok(Self(Arc::clone(making))),
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
-
 impl InProcessCoordinator {
     /// A coordinator whose images `provider` makes.
     pub fn new(clock: Arc<dyn Clock>, provider: Arc<dyn Provider>) -> Self {
-        Self { clock, provider, making: Arc::default(), held: Arc::default(), board: Board::default() }
+        Self { clock, provider, slots: Slots::default(), held: Arc::default(), board: Board::default() }
+    }
+
+    /// The same, with one session at a time on the machine: all that name the same `file`, which is made if it is not there and stays, are one
+    /// after the other. A session that finds another one is [`ShadowCopyError::InProgress`].
+    pub fn one_on_machine(self, file: PathBuf) -> Self {
+        Self { slots: Slots::on_machine(file), ..self }
     }
 
     /// The writers of the session that was begun last, with their states.
@@ -78,7 +67,7 @@ impl InProcessCoordinator {
 #[async_trait]
 impl ShadowCopies for InProcessCoordinator {
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
-        let slot = Slot::take(&self.making)?;
+        let slot = self.slots.take()?;
         let mut making = Making::new(&request, Arc::clone(&self.clock), slot, Arc::clone(&self.board));
         match making.come_to_rest(&self.provider, request).await {
             Ok(preparation) => {

@@ -411,7 +411,7 @@ async fn one_set_at_a_time(bench: impl ShadowCopiesBench) {
     let calls = session.lines().len();
     session.request.id = ShadowCopySetId(run(2).0);
     let error = session.prepare().await.map(drop).expect_err("another one is being made");
-    assert!(matches!(error, ShadowCopyError::InProgress), "{error}");
+    assert!(matches!(error, ShadowCopyError::InProgress { .. }), "{error}");
     assert_eq!(session.lines().len(), calls, "nobody was called for it");
     first.commit().await.expect("the first one is not concerned");
     session.prepare().await.expect("there is room again").abort().await;

@@ -48,11 +48,14 @@ days = ["sun", "wed"]
 begin = "02:00"
 latest-begin = "05:00"
 time-zone = "utc"
+session-lock = {session_lock}
 {task}"#,
         state_dir = quoted(&site.state_dir())?,
         database = database(site, options)?,
         destination = quoted(&site.destination())?,
         services = services(site, options)?,
+        // Sites of tests that run side by side have nothing to do with each other.
+        session_lock = quoted(&site.state_dir().join("session.lock"))?,
         task = options.task,
     ))
 }

@@ -40,7 +40,7 @@ struct Slot(Arc<AtomicBool>);
 impl Slot {
     fn take(making: &Arc<AtomicBool>) -> Result<Self, ShadowCopyError> {
         match making.swap(true, Ordering::SeqCst) {
-            true => Err(ShadowCopyError::InProgress),
+            true => Err(ShadowCopyError::InProgress { holder: "this process".to_owned() }),
             false => Ok(Self(Arc::clone(making))),
         }
     }

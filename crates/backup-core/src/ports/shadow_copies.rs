@@ -206,8 +206,19 @@ pub enum ShadowCopyError {
     #[error("interrupted")]
     Cancelled,
     /// Another set is being made; only one can be at a time.
-    #[error("another shadow copy set is being created")]
-    InProgress,
+    #[error("another shadow copy session is in progress on this machine ({holder})")]
+    InProgress {
+        /// Who makes it, as far as can be told.
+        holder: String,
+    },
+    /// It cannot be known whether another set is being made.
+    #[error("failed to lock `{path}`, which keeps sessions on this machine apart")]
+    Lock {
+        /// The file.
+        path: String,
+        /// The reason.
+        source: Source,
+    },
     /// A call came out of order.
     #[error("{0} is not possible now")]
     BadState(&'static str),

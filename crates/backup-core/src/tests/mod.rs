@@ -1,5 +1,6 @@
 //! The nine rules, on the in-memory ports.
 
+mod busy;
 mod documents;
 mod faults;
 mod recovery;

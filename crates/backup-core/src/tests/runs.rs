@@ -1,12 +1,7 @@
 //! Runs without injected faults: what they leave, and how bad input ends.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use async_trait::async_trait;
-
 use super::*;
 use crate::ports::commands::{CommandEnd, CommandOutcome};
-use crate::ports::shadow_copies::{PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySetId};
 use crate::ports::site_files::FileKind;
 use crate::report::{AfterBackupEnd, Cause, Gravity, Outcome};
 
@@ -448,49 +443,4 @@ fn a_tree_that_grows_is_followed() {
         block_on(files.walk()).expect("it walks").iter().map(|entry| entry.path.to_string()).collect();
     assert!(names.contains(&"SiteServer/SMSServer/inboxes/new.box".to_owned()));
     assert!(!names.contains(&"SiteServer/SMSServer/inboxes/a.box".to_owned()));
-}
-
-/// Shadow copies that another program keeps busy for some calls.
-#[derive(Debug)]
-struct Busy {
-    inner: Arc<dyn ShadowCopies>,
-    calls: AtomicU32,
-}
-
-#[async_trait]
-impl ShadowCopies for Busy {
-    async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
-        let left = self.calls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if left.is_ok() { Err(ShadowCopyError::InProgress) } else { self.inner.prepare(request).await }
-    }
-
-    async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
-        self.inner.complete(set, succeeded).await
-    }
-
-    async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
-        self.inner.release(set).await
-    }
-}
-
-/// A backup while the machine's shadow copies are busy for so many calls, and how long it took.
-fn backup_while_busy(calls: u32) -> (BackupReport, std::time::Duration) {
-    let ports = World::new().ports();
-    let busy = Busy { inner: Arc::clone(&ports.shadow_copies), calls: AtomicU32::new(calls) };
-    let ports = Ports { shadow_copies: Arc::new(busy), ..ports };
-    let report = block_on(run_backup(&ports, &plan(), &RunContext::default()));
-    let took = report.ended.duration_since(report.started).unsigned_abs();
-    (report, took)
-}
-
-#[test]
-fn a_session_in_progress_is_waited_for_three_times_ten_minutes() {
-    let minutes = |n: u64| std::time::Duration::from_secs(n * 60);
-    let (report, took) = backup_while_busy(3);
-    assert_eq!(report.outcome, Outcome::Done, "{:?}", report.findings);
-    assert!((minutes(30)..minutes(31)).contains(&took), "{took:?}");
-    let (report, took) = backup_while_busy(4);
-    assert_eq!(report.outcome, Outcome::Failed(Cause::ShadowCopy), "{:?}", report.findings);
-    assert!((minutes(30)..minutes(31)).contains(&took), "{took:?}");
-    assert!(report.findings.iter().any(|finding| finding.message.contains("another shadow copy set")), "{report:?}");
 }

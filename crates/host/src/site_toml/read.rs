@@ -46,6 +46,7 @@ const PLACES: [(&str, &[&str]); 6] = [
             "shadow-copy",
             "work-dir",
             "retry",
+            "session-lock",
             "alert-on-failure",
             "after-backup",
         ],
@@ -316,20 +317,24 @@ fn task(section: Section<'_>, folder: &SitePath) -> Option<TaskConfig> {
     };
     let work_dir = work_dir.map(|value| path(&value, folder));
     let retry = section.get("retry").map_or_else(|| Some(RetryConfig::default()), |value| retry(&value));
+    let session_lock = section.get("session-lock").map(|value| path(&value, folder));
     section.finish(elsewhere);
     Some(TaskConfig {
         enabled: enabled?,
         destination: destination?,
         schedule: schedule?,
         shadow_copy: shadow_copy?,
-        work_dir: match work_dir {
-            Some(given) => Some(given?),
-            None => None,
-        },
+        work_dir: given(work_dir)?,
         retry: retry?,
+        session_lock: given(session_lock)?,
         alert_on_failure: alert_on_failure?,
         after_backup: after_backup?,
     })
+}
+
+/// What need not be there, and is right where it is.
+fn given<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    value.map_or(Some(None), |value| value.map(Some))
 }
 
 fn destination(value: &Value<'_>, folder: &SitePath) -> Option<DestinationOption> {

@@ -134,7 +134,7 @@ async fn whatever_goes_wrong_everybody_is_thawed_and_set_going() {
                 }
             }
             let next = bench.coordinator.prepare(bench.request(Vec::new()).await).await;
-            assert!(!matches!(next, Err(ShadowCopyError::InProgress)), "{at}: the next set can be made");
+            assert!(!matches!(next, Err(ShadowCopyError::InProgress { .. })), "{at}: the next set can be made");
         }
     }
 }
@@ -207,12 +207,35 @@ async fn coming_to_rest_has_a_limit_of_its_own() {
     assert_all_let_go(&bench.script.trace);
 }
 
+/// As in another process: it shares nothing with the first one but the file.
+#[tokio::test(start_paused = true)]
+async fn only_one_set_is_in_the_making_on_a_machine() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let machine = || {
+        let mut bench = Bench::new(Script::default());
+        bench.coordinator = bench.coordinator.one_on_machine(scratch.path().join("session.lock"));
+        bench
+    };
+    let (one, other) = (machine(), machine());
+    let first = one.coordinator.prepare(one.request(Vec::new()).await).await.expect("the first one");
+    let error =
+        other.coordinator.prepare(other.request(Vec::new()).await).await.expect_err("another one is being made");
+    assert!(matches!(error, ShadowCopyError::InProgress { .. }));
+    #[cfg(unix)]
+    assert!(error.to_string().contains(&format!("(process {})", std::process::id())), "{error}");
+    first.commit().await.expect("nothing goes wrong");
+    other.coordinator.prepare(other.request(Vec::new()).await).await.expect("there is room again").abort().await;
+    let nowhere = one.coordinator.one_on_machine(scratch.path().join("none/session.lock"));
+    let error = nowhere.prepare(other.request(Vec::new()).await).await.expect_err("no such folder");
+    assert!(matches!(error, ShadowCopyError::Lock { .. }), "{error}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_one_set_is_in_the_making() {
     let bench = Bench::new(Script::default());
     let first = bench.coordinator.prepare(bench.request(Vec::new()).await).await.expect("the first one");
     let second = bench.coordinator.prepare(bench.request(Vec::new()).await).await;
-    assert!(matches!(second, Err(ShadowCopyError::InProgress)));
+    assert!(matches!(second, Err(ShadowCopyError::InProgress { .. })));
     let set = first.commit().await.expect("nothing goes wrong");
     let third = bench.coordinator.prepare(bench.request(Vec::new()).await).await.expect("the first one is made");
     third.abort().await;

@@ -53,7 +53,9 @@ pub(super) fn failed<E: Into<Source>>(action: &'static str) -> impl Fn(E) -> Sha
 /// A call's failure; that somebody else is making a set is one of its own.
 fn refused(action: &'static str) -> impl Fn(CallError) -> ShadowCopyError {
     move |error| match error.result {
-        HResult::SNAPSHOT_SET_IN_PROGRESS => ShadowCopyError::InProgress,
+        HResult::SNAPSHOT_SET_IN_PROGRESS => {
+            ShadowCopyError::InProgress { holder: "another backup program".to_owned() }
+        }
         _ => failed(action)(error),
     }
 }

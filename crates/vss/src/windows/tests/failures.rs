@@ -40,7 +40,7 @@ async fn who_may_not_is_told_who_may() {
 #[tokio::test]
 async fn another_set_in_the_making_is_an_error_of_its_own() {
     let (error, lines) = failed(&Site::new("in-progress", "fail StartSnapshotSet 80042316")).await;
-    assert!(matches!(error, ShadowCopyError::InProgress), "{error}");
+    assert!(matches!(error, ShadowCopyError::InProgress { .. }), "{error}");
     assert_eq!(lines[lines.len() - 4..], ["StartSnapshotSet", "AbortBackup", "Release, 0 left", "site Abort"]);
 }
 
