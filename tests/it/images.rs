@@ -13,7 +13,7 @@ use crate::site::{TestSite, workload_program};
 const ROUNDS: u32 = 20;
 
 /// A running site on a file system of its own, on a subvolume where it has them, with `shadow-copy = "<choice>"`.
-fn running(volume: &Volume, choice: &str, journal_mode: JournalMode) -> TestSite {
+pub(crate) fn running(volume: &Volume, choice: &str, journal_mode: JournalMode) -> TestSite {
     let scratch = volume.path().join("srv");
     match volume.file_system() {
         FileSystem::Btrfs => subvolume(&scratch),
@@ -30,7 +30,7 @@ fn work_dir(volume: &Volume) -> PathBuf {
 }
 
 /// The images that are left.
-fn images(volume: &Volume) -> Vec<PathBuf> {
+pub(crate) fn images(volume: &Volume) -> Vec<PathBuf> {
     let list = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let folders = ["sitebackup-images", "sitebackup-clones"].map(|name| work_dir(volume).join(name));
     folders.iter().flat_map(|folder| list(folder)).collect()

@@ -18,6 +18,8 @@ mod kills;
 mod logical;
 #[cfg(all(unix, feature = "servers"))]
 mod served;
+#[cfg(unix)]
+mod shadow_copy;
 mod site;
 #[cfg(all(unix, feature = "servers"))]
 mod sql_server;

@@ -5,6 +5,7 @@
 mod collect;
 mod database;
 mod finish;
+mod read;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ use crate::run_log::{NoteKeeper, RunLog};
 use crate::snapshot::RunId;
 use crate::status::{self, ProcessFacts};
 use crate::writers::{DatabaseWriter, SiteWriter};
+
+pub use read::{ImageReader, ReadableImage, read_image};
 
 /// A snapshot with fewer entries than this may shrink as it likes.
 const FEW_ENTRIES: u64 = 10;
@@ -83,37 +86,12 @@ impl From<UnendedRecovery> for Stop {
 ///
 /// Dropping the future counts as a kill: the watchdog of the services' adapter or [`repair`](crate::repair::repair) puts things right.
 pub async fn run_backup(ports: &Ports, plan: &BackupPlan, context: &RunContext) -> BackupReport {
-    let run = RunId(ports.clock.new_id());
-    let log = RunLog::new(ports.clone(), context.process.clone(), plan.site.to_string(), run);
-    let plan = Arc::new(plan.clone());
-    let site_writer = Arc::new(SiteWriter::new(ports.clone(), Arc::clone(&plan), run));
-    let report = BackupReport {
-        run,
-        site: plan.site.to_string(),
-        started: ports.clock.now(),
-        ended: ports.clock.now(),
-        outcome: Outcome::Failed(Cause::Busy),
-        snapshot: None,
-        consistency: Consistency::None,
-        freeze_window: std::time::Duration::ZERO,
-        outage: std::time::Duration::ZERO,
-        totals: Totals::default(),
-        findings: Vec::new(),
-        after_backup: None,
-    };
-    let lock = ports.journal.lock().await;
-    let mut run = Run { ports, plan, context, run, log, site_writer, set: None, staged: false, hold: None, report };
-    match lock {
+    let mut run = Run::new(ports, plan, context);
+    match ports.journal.lock().await {
         Ok(_lock) => run.whole().await,
-        Err(error) => {
-            let cause = if matches!(error, JournalError::Busy { .. }) { Cause::Busy } else { Cause::State };
-            run.log.finding(Finding::error(cause, chain(&error)));
-            run.report.outcome = Outcome::Failed(cause);
-        }
+        Err(error) => run.locked_out(&error),
     }
-    run.report.findings = std::mem::take(&mut run.log.findings);
-    run.report.ended = ports.clock.now();
-    run.report
+    run.ended()
 }
 
 struct Run<'a> {
@@ -125,21 +103,76 @@ struct Run<'a> {
     site_writer: Arc<SiteWriter>,
     set: Option<ShadowCopySetId>,
     staged: bool,
+    /// Whether another program reads the files, so that they are not copied.
+    reads_image: bool,
     /// Kept to the end of the run.
     hold: Option<Box<dyn DestinationHold>>,
     report: BackupReport,
 }
 
-impl Run<'_> {
+/// What a run knows once nothing is in its way.
+struct Ready {
+    database: Option<DatabaseFacts>,
+    /// The snapshots that are there.
+    snapshots: Vec<StoredSnapshot>,
+}
+
+/// The moment, and where its parts go.
+struct Moment {
+    set: ShadowCopySet,
+    staging: Arc<dyn Staging>,
+    database: Option<(DatabaseFacts, Arc<DatabaseWriter>)>,
+}
+
+impl<'a> Run<'a> {
+    fn new(ports: &'a Ports, plan: &BackupPlan, context: &'a RunContext) -> Self {
+        let run = RunId(ports.clock.new_id());
+        let plan = Arc::new(plan.clone());
+        let report = BackupReport {
+            run,
+            site: plan.site.to_string(),
+            started: ports.clock.now(),
+            ended: ports.clock.now(),
+            outcome: Outcome::Failed(Cause::Busy),
+            snapshot: None,
+            consistency: Consistency::None,
+            freeze_window: std::time::Duration::ZERO,
+            outage: std::time::Duration::ZERO,
+            totals: Totals::default(),
+            findings: Vec::new(),
+            after_backup: None,
+        };
+        Self {
+            ports,
+            context,
+            run,
+            log: RunLog::new(ports.clone(), context.process.clone(), plan.site.to_string(), run),
+            site_writer: Arc::new(SiteWriter::new(ports.clone(), Arc::clone(&plan), run)),
+            plan,
+            set: None,
+            staged: false,
+            reads_image: false,
+            hold: None,
+            report,
+        }
+    }
+
+    fn locked_out(&mut self, error: &JournalError) {
+        let cause = if matches!(error, JournalError::Busy { .. }) { Cause::Busy } else { Cause::State };
+        self.log.finding(Finding::error(cause, chain(error)));
+        self.report.outcome = Outcome::Failed(cause);
+    }
+
+    fn ended(mut self) -> BackupReport {
+        self.report.findings = std::mem::take(&mut self.log.findings);
+        self.report.ended = self.ports.clock.now();
+        self.report
+    }
+
     async fn whole(&mut self) {
         self.log.line("SMS site backup service started.");
         let result = self.make_snapshot().await;
-        // Whatever happened: the site runs again before anything else is done.
-        self.site_writer.set_going().await;
-        self.report.outage = self.site_writer.outage();
-        for finding in self.site_writer.take_findings() {
-            self.log.finding(finding);
-        }
+        self.set_going().await;
         match result {
             Ok(previous) => self.published(previous).await,
             Err(stop) => self.failed(stop).await,
@@ -147,10 +180,41 @@ impl Run<'_> {
         self.close().await;
     }
 
+    /// Whatever happened: the site runs again before anything else is done.
+    async fn set_going(&mut self) {
+        self.site_writer.set_going().await;
+        self.report.outage = self.site_writer.outage();
+        for finding in self.site_writer.take_findings() {
+            self.log.finding(finding);
+        }
+    }
+
     /// All up to the published snapshot. Returns the snapshots that were there before.
     async fn make_snapshot(&mut self) -> Result<Vec<StoredSnapshot>, Stop> {
         let refused = self.hold().await;
         let had_snapshot = self.begin(refused.as_ref()).await?;
+        self.log.status(status::STARTED, vec![self.run.to_string()]).await;
+        let Ready { database, snapshots } = self.ready(refused).await?;
+        if had_snapshot
+            && snapshots.is_empty()
+            && !self.log.findings.iter().any(|finding| finding.cause == Cause::Snapshot)
+        {
+            let message = "the last run left a snapshot at the destination, and none is there now";
+            let hint = "is its drive mounted? this snapshot may be on the wrong one";
+            self.log.finding(Finding::error(Cause::Destination, message).hint(hint));
+        }
+        let last = snapshots.last().filter(|_| !self.context.no_reuse);
+        let previous = self.previous(last).await;
+        let moment = self.hold_moment(database, last.map(|last| last.run), Arc::clone(&previous)).await?;
+        let draft = self.collect(moment, previous).await?;
+        self.judge_size(draft.entries(), &snapshots);
+        self.seal(draft).await?;
+        self.report.snapshot = Some(self.ports.destination.publish(self.run).await?);
+        Ok(snapshots)
+    }
+
+    /// Looks whether anything is in the way.
+    async fn ready(&mut self, refused: Option<DestinationError>) -> Result<Ready, Stop> {
         self.phase(Phase::Preflight);
         let Preflight { report, database, snapshots } = preflight(self.ports, &self.plan).await;
         for finding in report.findings {
@@ -163,32 +227,28 @@ impl Run<'_> {
                 hint: None,
             });
         }
-        if let Some(error) = refused {
-            return Err(error.into());
+        match refused {
+            Some(error) => Err(error.into()),
+            None => Ok(Ready { database, snapshots }),
         }
-        if had_snapshot
-            && snapshots.is_empty()
-            && !self.log.findings.iter().any(|finding| finding.cause == Cause::Snapshot)
-        {
-            let message = "the last run left a snapshot at the destination, and none is there now";
-            let hint = "is its drive mounted? this snapshot may be on the wrong one";
-            self.log.finding(Finding::error(Cause::Destination, message).hint(hint));
-        }
-        let last = snapshots.last().filter(|_| !self.context.no_reuse);
-        let previous = self.previous(last).await;
+    }
+
+    /// Brings the site to the moment that is to be kept, and has it set going again.
+    async fn hold_moment(
+        &mut self,
+        facts: Option<DatabaseFacts>,
+        previous_run: Option<RunId>,
+        previous: Arc<Previous>,
+    ) -> Result<Moment, Stop> {
         self.staged = true;
-        if database.as_ref().is_some_and(|facts| self.holds_services(facts).is_some()) {
+        if facts.as_ref().is_some_and(|facts| self.holds_services(facts).is_some()) {
             let writer = SiteWriter::new(self.ports.clone(), Arc::clone(&self.plan), self.run);
             self.site_writer = Arc::new(writer.holding());
         }
-        let staging = self.ports.destination.begin(self.run, last.map(|last| last.run)).await?;
-        let (set, database_writer) = self.shadow_copy(&staging, database.as_ref(), Arc::clone(&previous)).await?;
-        self.moment(&set).await;
-        let draft = self.collect(set, staging, database.zip(database_writer), previous).await?;
-        self.judge_size(draft.entries(), &snapshots);
-        self.seal(draft).await?;
-        self.report.snapshot = Some(self.ports.destination.publish(self.run).await?);
-        Ok(snapshots)
+        let staging = self.ports.destination.begin(self.run, previous_run).await?;
+        let (set, writer) = self.shadow_copy(&staging, facts.as_ref(), previous).await?;
+        self.judge_set(&set).await;
+        Ok(Moment { set, staging, database: facts.zip(writer) })
     }
 
     /// A site that was wiped, or of which little is asked for any more by mistake, must not take the place of the last good snapshot.
@@ -244,7 +304,6 @@ impl Run<'_> {
         }
         let record = JournalRecord::RunStarted { run: self.run, at: self.report.started };
         self.ports.journal.append(&record).await.map_err(state)?;
-        self.log.status(status::STARTED, vec![self.run.to_string()]).await;
         let ended = records.iter().rev().find_map(|record| match record {
             JournalRecord::RunEnded { published, .. } => Some(*published),
             _ => None,
@@ -303,7 +362,7 @@ impl Run<'_> {
             cancel: self.context.cancel.clone(),
             events: Arc::clone(&notes) as _,
         };
-        let set = self.hold_moment(request).await;
+        let set = self.make_set(request).await;
         for note in notes.take() {
             self.log.line(&note);
         }
@@ -312,7 +371,7 @@ impl Run<'_> {
     }
 
     /// Makes the set. Another backup program at the same hour is the most frequent reason why that is refused, and it ends.
-    async fn hold_moment(&mut self, request: ShadowCopyRequest) -> Result<ShadowCopySet, ShadowCopyError> {
+    async fn make_set(&mut self, request: ShadowCopyRequest) -> Result<ShadowCopySet, ShadowCopyError> {
         let RetryConfig { times: mut again, pause } = self.plan.retry;
         loop {
             match self.ports.shadow_copies.prepare(request.clone()).await {
@@ -359,7 +418,7 @@ impl Run<'_> {
     }
 
     /// The moment is held and the site runs again.
-    async fn moment(&mut self, set: &ShadowCopySet) {
+    async fn judge_set(&mut self, set: &ShadowCopySet) {
         self.report.consistency = set.consistency;
         if !self.plan.stops_services() && self.ports.writers.is_empty() {
             self.report.consistency = set.consistency.min(Consistency::Crash);
@@ -374,6 +433,8 @@ impl Run<'_> {
             self.log.finding(Finding::error(Cause::ShadowCopy, weaker.clone()));
         }
         let window = format!("freeze window {:.3} s, provider {}", set.freeze_window.as_secs_f64(), set.provider);
-        self.log.status(status::SHADOW_COPY_TAKEN, vec![window]).await;
+        if !self.reads_image {
+            self.log.status(status::SHADOW_COPY_TAKEN, vec![window]).await;
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod database;
 mod registry;
+mod shadow_copy;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub(crate) use database::{
 pub(crate) use registry::{
     RegistryCommand, RegistryConvertArgs, RegistryDiffArgs, RegistryReadingArgs, RegistryShowArgs,
 };
+pub(crate) use shadow_copy::{ShadowCopyCommand, ShadowCopyRunArgs};
 
 use crate::output::human;
 
@@ -100,6 +102,9 @@ pub(crate) enum Command {
     Repair,
     /// Print what the writers of the site own, as they say it in a shadow copy session
     Writers(WritersArgs),
+    /// Let other programs read the site at one moment
+    #[command(subcommand)]
+    ShadowCopy(ShadowCopyCommand),
     /// Work with backup control files (smsbkup.ctl)
     #[command(subcommand)]
     ControlFile(ControlFileCommand),
@@ -143,6 +148,7 @@ impl Command {
             Self::Log(_) => "log",
             Self::Repair => "repair",
             Self::Writers(_) => "writers",
+            Self::ShadowCopy(ShadowCopyCommand::Run(_)) => "shadow-copy run",
             Self::ControlFile(ControlFileCommand::Check { .. }) => "control-file check",
             Self::ControlFile(ControlFileCommand::Format { .. }) => "control-file format",
             Self::ControlFile(ControlFileCommand::New { .. }) => "control-file new",

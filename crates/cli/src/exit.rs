@@ -32,7 +32,7 @@ exits! {
     SERVICE_STOP = 17 "service-stop" "A service could not be stopped, or runs where it must not.";
     SERVICE_START = 18 "service-start" "A service could not be started again: it is down.";
     SHADOW_COPY = 19 "shadow-copy" "The moment could not be held.";
-    COMMAND = 20 "command" "A command of the control file failed.";
+    COMMAND = 20 "command" "A command of the control file, or of `shadow-copy run`, failed.";
     STATE = 21 "state" "The state folder cannot be used.";
     SNAPSHOT = 22 "snapshot" "A backup snapshot is damaged, or not there.";
     RECOVERY = 23 "recovery" "A recovery or a rehearsal could not be done.";

@@ -1,5 +1,7 @@
 //! The commands that an admin wrote down, and the hook AfterBackup.
 
+mod attached;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -14,6 +16,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::jsonl::none_if_missing;
 use crate::process::{Group, Reader};
+
+pub use attached::{OutputTo, run_attached};
 
 /// The hook's name.
 pub const AFTER_BACKUP: &str = if cfg!(windows) { "AfterBackup.bat" } else { "AfterBackup" };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Run, Stop};
+use super::{Moment, Run, Stop};
 use crate::copy::{BLOCK, Copier, PlacedEntry, Previous, chain};
 use crate::event::Phase;
 use crate::manifest::{
@@ -14,13 +14,11 @@ use crate::path::{RelPath, SitePath};
 use crate::plan::BackupPlan;
 use crate::ports::Ports;
 use crate::ports::commands::{CommandEnd, CommandLine};
-use crate::ports::database::DatabaseFacts;
 use crate::ports::destination::Staging;
 use crate::ports::journal::JournalRecord;
-use crate::ports::shadow_copies::{Clones, Image, ImageSource, ShadowCopySet};
+use crate::ports::shadow_copies::{Clones, Image, ImageSource};
 use crate::ports::site_files::{FileKind, FileProblem, FileSource, Walk};
 use crate::report::{Cause, Finding, Gravity, Totals};
-use crate::writers::DatabaseWriter;
 
 /// Files named one by one in the findings; the rest is counted.
 const NAMED_FILES: usize = 20;
@@ -31,8 +29,10 @@ pub(super) struct Draft {
     pub(super) records: Vec<FileRecord>,
     pub(super) origins: Vec<Origin>,
     pub(super) database: Option<DatabasePart>,
+    /// Where the files of each source are, when they are read on the image.
+    pub(super) places: Vec<SitePath>,
     documents: Vec<(String, Vec<u8>)>,
-    provider: String,
+    pub(super) provider: String,
     pub(super) moment: Timestamp,
 }
 
@@ -47,9 +47,7 @@ impl Run<'_> {
     /// Brings all parts of the moment into the staging folder.
     pub(super) async fn collect(
         &mut self,
-        set: ShadowCopySet,
-        staging: Arc<dyn Staging>,
-        database: Option<(DatabaseFacts, Arc<DatabaseWriter>)>,
+        Moment { set, staging, database }: Moment,
         previous: Arc<Previous>,
     ) -> Result<Draft, Stop> {
         self.phase(Phase::Copying);
@@ -58,6 +56,7 @@ impl Run<'_> {
             records: Vec::new(),
             origins: Vec::new(),
             database: None,
+            places: Vec::new(),
             documents: set.documents,
             provider: set.provider,
             moment: set.frozen_at,
@@ -73,6 +72,7 @@ impl Run<'_> {
                 draft.records.extend(records);
                 self.file_problems(&problems);
             }
+            Image::Borrowed(roots) if self.reads_image => draft.places = roots,
             Image::Borrowed(roots) => {
                 let copier = self.copier(&draft, &previous, false);
                 for (file, root) in image_sources.iter().zip(&roots) {

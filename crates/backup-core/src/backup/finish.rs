@@ -189,7 +189,7 @@ impl Run<'_> {
         self.log.line("SMS site backup service is stopping.");
     }
 
-    async fn discard_staging(&mut self) {
+    pub(super) async fn discard_staging(&mut self) {
         if !self.staged {
             return;
         }
@@ -207,7 +207,7 @@ impl Run<'_> {
         }
     }
 
-    async fn complete_set(&mut self, succeeded: bool) {
+    pub(super) async fn complete_set(&mut self, succeeded: bool) {
         let Some(set) = self.set else { return };
         for fault in self.ports.shadow_copies.complete(set, succeeded).await {
             self.log.finding(Finding::new(Gravity::Warning, Cause::ShadowCopy, chain(&fault)));
@@ -228,6 +228,10 @@ impl Run<'_> {
                 self.log.finding(Finding::new(Gravity::Warning, Cause::Destination, chain(&error)));
             }
         }
+        self.leave_journal(published).await;
+    }
+
+    pub(super) async fn leave_journal(&mut self, published: bool) {
         let going = !self.log.findings.iter().any(|finding| finding.cause == Cause::ServiceStart);
         // An image that could not be released is the next repair's.
         let going = going && self.set.is_none();

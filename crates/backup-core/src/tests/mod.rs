@@ -3,6 +3,7 @@
 mod busy;
 mod documents;
 mod faults;
+mod reading;
 mod recovery;
 mod runs;
 mod served;

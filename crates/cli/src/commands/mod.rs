@@ -13,6 +13,7 @@ mod recover;
 mod registry;
 mod rehearse;
 mod repair;
+mod shadow_copy;
 mod snapshots;
 mod status;
 #[cfg(test)]
@@ -29,7 +30,7 @@ use backup_core::ports::destination::{DamagedSnapshot, SnapshotFiles, StoredSnap
 use backup_core::report::{Cause, Finding, Gravity};
 use backup_core::snapshot::{ChooseError, RunId, choose, short};
 
-use crate::args::{Command, ControlFileCommand, Global, RegistryCommand};
+use crate::args::{Command, ControlFileCommand, Global, RegistryCommand, ShadowCopyCommand};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::output::Answer;
@@ -61,6 +62,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
         Command::Log(args) => log::run(session, &args).await,
         Command::Repair => repair::run(session).await,
         Command::Writers(args) => writers::run(session, &args).await,
+        Command::ShadowCopy(ShadowCopyCommand::Run(args)) => shadow_copy::run(session, &args).await,
         Command::ControlFile(ControlFileCommand::Check { file, redact }) => {
             control_file::check(session, file.as_deref(), redact)
         }

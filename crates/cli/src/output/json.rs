@@ -51,6 +51,18 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "shadow-copy run",
+        &[
+            ("run", "the run"),
+            ("moment", "the moment that was read, else null"),
+            ("provider", "who made the image, else null"),
+            ("consistency", "`application`, `crash` or `none`"),
+            ("freeze_window", "seconds from the first Freeze to the last Thaw"),
+            ("outage", "seconds from the first service stopped to the last one started"),
+            ("exit_code", "the program's, 128 and more for a signal; null when it was not run"),
+        ],
+    ),
+    (
         "backup",
         &[
             ("run", "the run, which is the snapshot's id"),

@@ -72,6 +72,6 @@ impl Drop for Group {
 }
 
 /// The code that a shell would show: a signal counts as 128 plus its number.
-fn exit_code(status: ExitStatus) -> i32 {
+pub(crate) fn exit_code(status: ExitStatus) -> i32 {
     status.code().or_else(|| system::signal(status).map(|signal| 128 + signal)).unwrap_or(-1)
 }

@@ -1,0 +1,93 @@
+//! Shadow copies that another program reads.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::backup::{ImageReader, ReadableImage, read_image};
+use crate::memory::{Fault, FaultKind, Faults, faulty, run};
+use crate::repair::repair;
+use crate::report::{Cause, Outcome};
+
+/// Notes the number that a file of the image holds while the site goes on.
+#[derive(Debug)]
+struct Noting {
+    ports: Ports,
+    world: World,
+    seen: Mutex<Vec<Vec<u8>>>,
+}
+
+#[async_trait]
+impl ImageReader for Noting {
+    async fn read(&self, image: &ReadableImage) -> bool {
+        assert!(self.world.all_running(), "the site does not wait for the reader");
+        let (source, lies) = &image.sources[0];
+        assert_eq!(*source, path("/site/inboxes"));
+        assert_eq!(image.paths(), [&image.parts, lies, &image.sources[1].1]);
+        let file = self.ports.files.open(&lies.join(&place("counter.txt"))).expect("it is on the image");
+        let mut content = vec![0; 100];
+        let length = file.read_at(0, &mut content).expect("read");
+        self.seen.lock().expect("no panic").push(content[..length].to_vec());
+        true
+    }
+}
+
+fn reader(world: &World) -> Noting {
+    Noting { ports: world.ports(), world: world.clone(), seen: Mutex::default() }
+}
+
+/// One snapshot and nothing else is at the destination, and the next backup needs no help.
+fn assert_as_before(world: &World, when: &str) {
+    assert!(world.all_running(), "{when}: a service is down");
+    assert!(!world.has_images(), "{when}: an image is left");
+    assert_eq!(snapshots(&world.ports()).len(), 1, "{when}");
+    assert_all_good(world, when);
+    assert_eq!(backup(world).outcome, Outcome::Done, "{when}: the next run");
+}
+
+#[test]
+fn a_reader_sees_one_moment_and_nothing_is_left() {
+    let world = World::new();
+    backup(&world);
+    let (reader, messages) = (reader(&world), world.lock().status.len());
+    let report = block_on(read_image(&world.ports(), &plan(), &RunContext::default(), &reader));
+    assert_eq!((report.outcome, report.snapshot), (Outcome::Done, None), "{:?}", report.findings);
+    assert_eq!(reader.seen.lock().expect("no panic").len(), 1);
+    assert_eq!(world.lock().status.len(), messages, "monitors hear of backups only");
+    assert_as_before(&world, "read");
+}
+
+#[test]
+fn nothing_is_read_where_the_moment_could_not_be_held() {
+    let world = World::new();
+    backup(&world);
+    world.lock().stubborn.insert(("SMS_EXECUTIVE".to_owned(), "stop"));
+    let reader = reader(&world);
+    let report = block_on(read_image(&world.ports(), &plan(), &RunContext::default(), &reader));
+    assert_eq!(report.outcome, Outcome::Failed(Cause::ServiceStop), "{:?}", report.findings);
+    assert!(reader.seen.lock().expect("no panic").is_empty());
+    world.lock().stubborn.clear();
+    assert_as_before(&world, "refused");
+}
+
+#[test]
+fn a_kill_at_any_call_leaves_all_as_it_was() {
+    for at in 0.. {
+        for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
+            let world = World::new();
+            backup(&world);
+            let faults = Faults::new(Some(Fault { at, kind }));
+            let (ports, noting) = (faulty(&world.ports(), &faults), reader(&world));
+            let done = run(&faults, async move { read_image(&ports, &plan(), &RunContext::default(), &noting).await });
+            if done.is_some() && !faults.killed() {
+                assert!(at > 40, "only {at} calls");
+                return;
+            }
+            world.kill();
+            let repaired = block_on(repair(&world.ports())).expect("the dead hold no lock");
+            assert_eq!(repaired.findings, [], "{kind:?} at call {at}");
+            assert_as_before(&world, &format!("{kind:?} at call {at}"));
+        }
+    }
+}
