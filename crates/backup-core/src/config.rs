@@ -287,6 +287,8 @@ pub enum ProviderChoice {
     PreCopy,
     /// Snapshots of btrfs subvolumes, in the working folder.
     Btrfs,
+    /// Windows' own Volume Shadow Copy Service.
+    Vss,
 }
 
 /// The Backup Site Server task.

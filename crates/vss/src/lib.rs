@@ -59,8 +59,8 @@ mod windows;
 
 pub use coordinator::InProcessCoordinator;
 #[cfg(target_os = "linux")]
-pub use provider::{Best, Btrfs};
-pub use provider::{ImageRequest, PreCopy, Preparation, Provider, Taken, choose};
+pub use provider::Btrfs;
+pub use provider::{Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose};
 pub use session::{Session, Step, WriterState, WriterStatus};
 #[cfg(windows)]
 pub use windows::{ComponentSelection, SMS_WRITER, VssOptions, VssProvider};

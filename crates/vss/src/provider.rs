@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_core::cancel::Cancel;
-use backup_core::config::{ProviderChoice, TaskConfig};
 use backup_core::copy::Previous;
 use backup_core::event::EventSink;
 use backup_core::ports::clock::Clock;
@@ -13,16 +12,16 @@ use backup_core::ports::destination::Staging;
 use backup_core::ports::shadow_copies::{Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId};
 use backup_core::ports::site_files::SiteFiles;
 
-#[cfg(target_os = "linux")]
 mod best;
 #[cfg(target_os = "linux")]
 mod btrfs;
+mod choice;
 mod precopy;
 
-#[cfg(target_os = "linux")]
 pub use best::Best;
 #[cfg(target_os = "linux")]
 pub use btrfs::Btrfs;
+pub use choice::{Unmet, choose};
 pub use precopy::PreCopy;
 
 /// What a provider is asked for: a shadow copy request without its writers.
@@ -95,15 +94,4 @@ pub trait Preparation: Debug + Send + Sync {
     /// # Errors
     /// [`ShadowCopyError`]; the writers are thawed and the session is aborted then.
     async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError>;
-}
-
-/// The provider that a task asks for.
-pub fn choose(task: &TaskConfig) -> Arc<dyn Provider> {
-    match (task.shadow_copy, &task.work_dir) {
-        #[cfg(target_os = "linux")]
-        (ProviderChoice::Btrfs, Some(work_dir)) => Arc::new(Btrfs::new(work_dir.clone())),
-        #[cfg(target_os = "linux")]
-        (ProviderChoice::Auto, Some(work_dir)) => Arc::new(Best::new(Btrfs::new(work_dir.clone()))),
-        (ProviderChoice::Auto | ProviderChoice::PreCopy | ProviderChoice::Btrfs, _) => Arc::new(PreCopy),
-    }
 }

@@ -424,15 +424,22 @@ fn zone(text: &Text<'_>) -> ScheduleZone {
     }
 }
 
+/// The providers that a task can ask for. Which of them this system has is not judged here: a configuration is read on others, too.
+const PROVIDERS: &str = r#""auto", "btrfs", "vss" or "pre-copy""#;
+
 fn provider(value: &Value<'_>) -> Option<ProviderChoice> {
-    let text = value.text("\"auto\", \"btrfs\" or \"pre-copy\"")?;
-    if matches!(text.text, "vss" | "reflink") {
-        let remedy = "write \"auto\", \"btrfs\" or \"pre-copy\"".to_owned();
-        text.report(format!("the shadow copy provider `{}` is not in this version", text.text), Some(remedy));
+    let text = value.text(PROVIDERS)?;
+    if text.text == "reflink" {
+        let remedy = Some(format!("write {PROVIDERS}"));
+        text.report("the shadow copy provider `reflink` is not in this version", remedy);
         return None;
     }
-    let choices =
-        [("auto", ProviderChoice::Auto), ("btrfs", ProviderChoice::Btrfs), ("pre-copy", ProviderChoice::PreCopy)];
+    let choices = [
+        ("auto", ProviderChoice::Auto),
+        ("btrfs", ProviderChoice::Btrfs),
+        ("vss", ProviderChoice::Vss),
+        ("pre-copy", ProviderChoice::PreCopy),
+    ];
     text.choose("shadow copy provider", &choices)
 }
 

@@ -1,21 +1,23 @@
 //! The best provider that the sources allow: images where they can be made, else copies.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use backup_core::copy::chain;
 use backup_core::event::Event;
 use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
 
-use super::{Btrfs, ImageRequest, PreCopy, Preparation, Provider};
+use super::{ImageRequest, PreCopy, Preparation, Provider};
 
 /// Takes the image that is asked of it where the sources allow one, and says why not where they do not.
 #[derive(Debug)]
 pub struct Best {
-    image: Btrfs,
+    image: Arc<dyn Provider>,
 }
 
 impl Best {
     /// Prefers `image` to copies.
-    pub fn new(image: Btrfs) -> Self {
+    pub fn new(image: Arc<dyn Provider>) -> Self {
         Self { image }
     }
 }
