@@ -21,5 +21,7 @@ mod served;
 mod site;
 #[cfg(all(unix, feature = "servers"))]
 mod sql_server;
+#[cfg(windows)]
+mod vss;
 mod whole;
 mod workload;

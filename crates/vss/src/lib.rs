@@ -63,4 +63,4 @@ pub use provider::Btrfs;
 pub use provider::{Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose};
 pub use session::{Session, Step, WriterState, WriterStatus};
 #[cfg(windows)]
-pub use windows::{ComponentSelection, SMS_WRITER, VssOptions, VssProvider};
+pub use windows::{ComponentSelection, VssOptions, VssProvider};

@@ -38,9 +38,6 @@ use requestor::{Pledge, Requestor};
 /// The provider's name.
 const NAME: &str = "vss";
 
-/// The writer class of the product's `SMS Writer`.
-pub const SMS_WRITER: Uuid = Uuid::from_u128(0x03ba_67dd_dc6d_4729_a038_251f_7018_463b);
-
 /// Which components of VSS' writers are backed up as such: their writers hear how it ended, and must not fail.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ComponentSelection {

@@ -39,6 +39,9 @@ pub enum Consistency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ShadowCopySetId(pub Uuid);
 
+/// The writer class of the product's SMS Writer, whose role the site writer plays.
+pub const SMS_WRITER: Uuid = Uuid::from_u128(0x03ba_67dd_dc6d_4729_a038_251f_7018_463b);
+
 /// The name of the document that tells what was backed up of which writer.
 pub const BACKUP_DOCUMENT: &str = "BackupDocument.xml";
 /// What the names of the documents begin with in which writers say what they own.

@@ -9,7 +9,9 @@ use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
 
 use super::{ImageRequest, PreCopy, Preparation, Provider};
 
-/// Takes the image that is asked of it where the sources allow one, and says why not where they do not.
+/// Takes the image that is asked of it where system and sources allow one, and says why not where they do not.
+///
+/// That somebody else is making a set is no reason, for it ends; nor is a writer's veto.
 #[derive(Debug)]
 pub struct Best {
     image: Arc<dyn Provider>,
@@ -30,8 +32,7 @@ impl Provider for Best {
 
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {
         match self.image.prepare(request.clone()).await {
-            Err(ShadowCopyError::Cancelled) => Err(ShadowCopyError::Cancelled),
-            Err(error) => {
+            Err(error @ (ShadowCopyError::Provider { .. } | ShadowCopyError::Deadline { .. })) => {
                 request
                     .events
                     .event(&Event::Note(format!("files are copied while the site works, for {}", chain(&error))));

@@ -49,12 +49,14 @@ fn system() -> &'static str {
 
 /// What makes images on this system for a task, where something does.
 fn image(task: &TaskConfig) -> Option<Arc<dyn Provider>> {
-    #[cfg(target_os = "linux")]
-    return task.work_dir.clone().map(|work_dir| Arc::new(Btrfs::new(work_dir)) as _);
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _nowhere_to_keep_them = task;
-        None
+    match &task.work_dir {
+        #[cfg(target_os = "linux")]
+        Some(work_dir) => Some(Arc::new(Btrfs::new(work_dir.clone()))),
+        // VSS keeps its images where it wants to.
+        #[cfg(windows)]
+        _ => Some(Arc::new(VssProvider::new(VssOptions::default()))),
+        #[cfg(not(windows))]
+        _ => None,
     }
 }
 
@@ -70,9 +72,7 @@ pub fn choose(task: &TaskConfig) -> Result<Arc<dyn Provider>, Unmet> {
         (ProviderChoice::Btrfs, Some(image)) if cfg!(target_os = "linux") => Ok(image),
         (ProviderChoice::Btrfs, _) if cfg!(target_os = "linux") => Err(Unmet::WorkDir),
         (ProviderChoice::Btrfs, _) => Err(Unmet::Btrfs),
-        #[cfg(windows)]
-        (ProviderChoice::Vss, _) => Ok(Arc::new(VssProvider::new(VssOptions::default()))),
-        #[cfg(not(windows))]
+        (ProviderChoice::Vss, Some(image)) if cfg!(windows) => Ok(image),
         (ProviderChoice::Vss, _) => Err(Unmet::Vss),
     }
 }
@@ -115,6 +115,7 @@ mod tests {
     #[test]
     fn windows_has_vss() {
         assert_eq!(chosen(ProviderChoice::Vss, None), Ok("vss"));
+        assert_eq!(chosen(ProviderChoice::Auto, None), Ok("auto"));
         let unmet = chosen(ProviderChoice::Btrfs, Some(r"C:\work")).expect_err("it is Linux' own");
         let reason = "btrfs is a file system of Linux";
         assert_eq!(

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use backup_core::copy::chain;
 use backup_core::path::SitePath;
 use backup_core::ports::Source;
-use backup_core::ports::shadow_copies::{Consistency, Image, ShadowCopyError, WriterError};
+use backup_core::ports::shadow_copies::{Consistency, Image, SMS_WRITER, ShadowCopyError, WriterError};
 use uuid::Uuid;
 
 use super::components::{BackupComponents, Operation, Selected, WriterInfo, WriterStatus};
 use super::hresult::{CallError, HResult};
 use super::vssapi::Library;
-use super::{ComponentSelection, NAME, SMS_WRITER, volume};
+use super::{ComponentSelection, NAME, volume};
 use crate::provider::Taken;
 use crate::session::{Session, Step};
 

@@ -127,7 +127,9 @@ impl fmt::Display for CallError {
         write!(f, "{} returned {}", self.call, self.result)?;
         match self.result {
             HResult::ACCESS_DENIED => f.write_str(": it takes an administrator or a member of Backup Operators"),
-            HResult::NOT_IMPLEMENTED => f.write_str(": this system has no Volume Shadow Copy Service"),
+            HResult::NOT_IMPLEMENTED => f.write_str(
+                ": this system has no Volume Shadow Copy Service; shadow-copy = \"pre-copy\" does without one",
+            ),
             result if result.is_retryable() => f.write_str(": it may succeed when it is tried again"),
             _ => Ok(()),
         }

@@ -2,12 +2,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use backup_core::path::SitePath;
-use backup_core::ports::shadow_copies::{Consistency, Image, ShadowCopies, ShadowCopyError, ShadowCopySetId};
+use backup_core::ports::shadow_copies::{
+    Consistency, Image, SMS_WRITER, ShadowCopies, ShadowCopyError, ShadowCopySetId,
+};
 use uuid::Uuid;
 
 use super::super::backup::{Backup, Patience};
 use super::super::vssapi::Library;
-use super::super::{ComponentSelection, SMS_WRITER, VssOptions};
+use super::super::{ComponentSelection, VssOptions};
 use super::stand_in::{Site, StandIn};
 
 /// A whole backup, as [the published order](https://learn.microsoft.com/windows/win32/vss/overview-of-processing-a-backup-under-vss)

@@ -1,0 +1,81 @@
+//! `auto`: which failures of the image are answered with copies.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backup_core::copy::chain;
+use backup_core::event::{Event, EventSink};
+use backup_core::ports::shadow_copies::{ShadowCopies, ShadowCopyError, ShadowCopySetId, WriterError};
+
+use super::scripted::{Bench, Script};
+use crate::provider::{Best, ImageRequest, Preparation, Provider};
+
+/// An image that cannot be made, and how often it was released.
+#[derive(Debug, Default)]
+struct Refusing {
+    error: Mutex<Option<ShadowCopyError>>,
+    released: Mutex<u32>,
+}
+
+#[async_trait]
+impl Provider for Refusing {
+    fn name(&self) -> &'static str {
+        "refusing"
+    }
+
+    async fn prepare(&self, _request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {
+        Err(self.error.lock().expect("no panic").take().expect("asked once"))
+    }
+
+    async fn release(&self, _set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
+        *self.released.lock().expect("no panic") += 1;
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl EventSink for Notes {
+    fn event(&self, event: &Event) {
+        if let Event::Note(note) = event {
+            self.0.lock().expect("no panic").push(note.clone());
+        }
+    }
+}
+
+/// Who made the image when it fails with `error`, or the error that came of it, and the first note.
+async fn made(error: ShadowCopyError) -> (String, Option<String>) {
+    let image = Arc::new(Refusing { error: Mutex::new(Some(error)), ..Refusing::default() });
+    let bench = Bench::with(Script::default(), Arc::new(Best::new(Arc::clone(&image) as _)));
+    let (mut request, notes) = (bench.request(Vec::new()).await, Arc::new(Notes::default()));
+    request.events = Arc::clone(&notes) as _;
+    let made = match bench.coordinator.prepare(request).await {
+        Ok(prepared) => prepared.commit().await.expect("copies can be made").provider,
+        Err(error) => chain(&error),
+    };
+    assert_eq!(*image.released.lock().expect("no panic"), 1, "nothing of it is left");
+    let note = notes.0.lock().expect("no panic").first().cloned();
+    (made, note)
+}
+
+#[tokio::test]
+async fn what_system_or_sources_do_not_allow_is_copied_and_told() {
+    let error = ShadowCopyError::Provider { provider: "vss", action: "begin a backup", source: "no service".into() };
+    let note = "files are copied while the site works, for provider `vss` failed to begin a backup: no service";
+    assert_eq!(made(error).await, ("pre-copy".to_owned(), Some(note.to_owned())));
+    let error = ShadowCopyError::Deadline { step: "provider `vss`: X".to_owned(), limit: Duration::from_secs(1) };
+    let note = "files are copied while the site works, for provider `vss`: X took longer than 1s";
+    assert_eq!(made(error).await, ("pre-copy".to_owned(), Some(note.to_owned())));
+}
+
+#[tokio::test]
+async fn a_set_of_others_a_veto_and_a_wish_to_stop_are_no_reason_to_copy() {
+    let (made_by, _) = made(ShadowCopyError::InProgress).await;
+    assert_eq!(made_by, "another shadow copy set is being created");
+    let source = WriterError { message: "no".to_owned(), source: None };
+    let veto = ShadowCopyError::Writer { writer: "SMS Writer".to_owned(), step: "PrepareBackup", source };
+    assert_eq!(made(veto).await.0, "writer `SMS Writer` failed in PrepareBackup: no");
+    assert_eq!(made(ShadowCopyError::Cancelled).await.0, "interrupted");
+}
