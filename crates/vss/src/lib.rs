@@ -63,4 +63,6 @@ pub use provider::Btrfs;
 pub use provider::{Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose};
 pub use session::{Session, Step, WriterState, WriterStatus};
 #[cfg(windows)]
-pub use windows::{ComponentSelection, VssOptions, VssProvider};
+pub use windows::{
+    ComponentSelection, FileRead, HResult, SelfTest, Verdict, VssCall, VssOptions, VssProvider, WriterSeen,
+};

@@ -14,9 +14,11 @@
 
 mod apartment;
 mod backup;
+mod calls;
 mod components;
 mod hresult;
 mod requestor;
+mod self_test;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -33,7 +35,10 @@ use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
 use uuid::Uuid;
 
 use crate::provider::{ImageRequest, Preparation, Provider, Taken};
+pub use calls::VssCall;
+pub use hresult::HResult;
 use requestor::{Pledge, Requestor};
+pub use self_test::{FileRead, SelfTest, Verdict, WriterSeen};
 
 /// The provider's name.
 const NAME: &str = "vss";

@@ -12,6 +12,7 @@ use backup_core::ports::Source;
 use backup_core::ports::shadow_copies::{Consistency, Image, SMS_WRITER, ShadowCopyError, WriterError};
 use uuid::Uuid;
 
+use super::calls::Calls;
 use super::components::{BackupComponents, Operation, Selected, WriterInfo, WriterStatus};
 use super::hresult::{CallError, HResult};
 use super::vssapi::Library;
@@ -87,9 +88,9 @@ fn finish(operation: &Operation, action: &'static str, patience: &Patience<'_>) 
 
 impl Backup {
     /// A backup that asks for copies of components.
-    pub(super) fn begin(library: &Library) -> Result<Self, ShadowCopyError> {
+    pub(super) fn begin(library: &Library, calls: &Calls) -> Result<Self, ShadowCopyError> {
         let begun = || {
-            let components = library.create()?;
+            let components = library.create(calls)?;
             components.initialize_for_backup()?;
             components.set_context(CTX_BACKUP)?;
             components.set_backup_state(COPY)?;
@@ -183,8 +184,7 @@ impl Backup {
     pub(super) fn summary(&self) -> String {
         let volumes: Vec<String> =
             self.snapshots.iter().map(|(mount, _)| format!("`{}`", volume::name_of(mount))).collect();
-        let name = |selected: &Selected| format!("`{}\\{}`", selected.component.logical_path, selected.component.name);
-        let selected: Vec<String> = self.selected.iter().map(name).collect();
+        let selected: Vec<String> = self.selected.iter().map(|selected| format!("`{selected}`")).collect();
         let (writers, volumes) = (self.writers.len(), volumes.join(", "));
         match selected.is_empty() {
             true => format!("{NAME}: {writers} writers, no component selected, volumes {volumes}"),

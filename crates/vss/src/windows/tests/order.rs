@@ -8,6 +8,7 @@ use backup_core::ports::shadow_copies::{
 use uuid::Uuid;
 
 use super::super::backup::{Backup, Patience};
+use super::super::calls::Calls;
 use super::super::vssapi::Library;
 use super::super::{ComponentSelection, VssOptions};
 use super::stand_in::{Site, StandIn};
@@ -155,7 +156,7 @@ fn a_wrong_order_is_an_error_before_any_call() {
     let mounts = || vec![SitePath::parse(r"C:\").expect("absolute")];
     let roots = [SitePath::parse(r"C:\windows").expect("absolute")];
     let selection = ComponentSelection::SmsWriter;
-    let mut backup = Backup::begin(&library).expect("nothing goes wrong");
+    let mut backup = Backup::begin(&library, &Calls::new(None)).expect("nothing goes wrong");
     let check = |wrong: Result<(), ShadowCopyError>| {
         assert!(matches!(wrong, Err(ShadowCopyError::BadState(_))), "{wrong:?}");
         assert_eq!(stand_in.take_lines(), [""; 0]);
