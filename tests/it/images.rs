@@ -98,6 +98,7 @@ fn a_source_with_another_volume_in_it_is_copied_or_refused() {
     fs::write(test.site.install_dir().join("inboxes/nested/file"), "inside").expect("written");
     let ran = test.backup(0);
     assert!(ran.stdout.contains("pre-copy"), "{ran:#?}");
+    assert!(ran.stderr.contains("note: files are copied while the site works, for provider `btrfs`"), "{ran:#?}");
     let tree = test.recover_tree("tree");
     let file = test.place_in(&tree, &test.site.install_dir().join("inboxes/nested/file"));
     assert_eq!(fs::read_to_string(file).expect("it is there"), "inside");

@@ -109,9 +109,37 @@ fn a_site_is_backed_up_through_vss() {
     choose(&test, "vss", "auto");
     assert!(test.backup(0).stdout.contains("by vss"));
     stand_in.script(&test.site.site_dir(), "fail AddToSnapshotSet 8004230c");
-    test.backup(0);
+    let ran = test.backup(0);
+    assert!(ran.stderr.contains("note: files are copied while the site works, for provider `vss`"), "{ran:#?}");
     assert_eq!(newest_provider(&test), "pre-copy");
     assert!(log(&test).contains("VSS_E_VOLUME_NOT_SUPPORTED (0x8004230C)"), "{}", log(&test));
+}
+
+#[test]
+fn the_program_tries_a_machine() {
+    let stand_in = StandIn::new();
+    let volume = tempfile::Builder::new().prefix("volume").tempdir_in("C:\\").expect("a folder on the volume");
+    fs::write(volume.path().join("file"), "content").expect("written");
+    stand_in.script(volume.path(), "");
+    let program = Program::at(&stand_in.place("sitebackup.exe"));
+    let ran = program.run(["--json", "vss-selftest"]);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let said = ran.json();
+    assert_eq!(
+        (&said["result"]["verdict"], &said["result"]["files"][0]["bytes"]),
+        (&"passed".into(), &7.into()),
+        "{said}"
+    );
+    let lines = stand_in.lines();
+    let selected = |lines: &[String]| lines.iter().filter(|line| line.starts_with("AddComponent")).count();
+    assert_eq!((selected(&lines), lines.last().map(String::as_str)), (0, Some("Release, 0 left")), "{lines:?}");
+    assert_eq!(program.run(["vss-selftest", "--components", "C:"]).code, 0);
+    assert_eq!(selected(&stand_in.lines()), 2, "what a backup selects");
+    stand_in.script(volume.path(), "fail DoSnapshotSet 8004231f");
+    let ran = program.run(["vss-selftest"]);
+    assert_eq!(ran.code, 19, "{ran:#?}");
+    assert!(ran.stdout.contains("Verdict: failed.") && ran.stderr.contains("vssadmin list shadows"), "{ran:#?}");
+    assert_eq!(stand_in.lines().last().map(String::as_str), Some("Release, 0 left"));
 }
 
 /// Wine has the library, and in it nothing. On Windows itself this would be a backup.
@@ -121,11 +149,11 @@ fn a_system_without_the_service_copies_or_says_so() {
         return;
     }
     let test = running("auto");
-    test.backup(0);
+    let ran = test.backup(0);
     assert_eq!(newest_provider(&test), "pre-copy");
     let why =
         "CreateVssBackupComponents returned E_NOTIMPL (0x80004001): this system has no Volume Shadow Copy Service";
-    assert!(log(&test).contains(why), "{}", log(&test));
+    assert!(log(&test).contains(why) && ran.stderr.contains(why), "{ran:#?} {}", log(&test));
     choose(&test, "auto", "vss");
     let ran = test.run(&["--json", "backup"]);
     assert_eq!(ran.code, 19, "{ran:#?}");
@@ -133,6 +161,9 @@ fn a_system_without_the_service_copies_or_says_so() {
     assert_eq!(said["result"]["outage"], 0.0, "no service was stopped: {said}");
     let findings = said["findings"].to_string();
     assert!(findings.contains(why) && findings.contains("does without one"), "{findings}");
+    let ran = test.program.run(["vss-selftest"]);
+    assert_eq!(ran.code, 19, "{ran:#?}");
+    assert!(ran.stdout.contains("Verdict: not available here.") && ran.stdout.contains("0x80004001"), "{ran:#?}");
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub struct Taken {
     pub consistency: Consistency,
     /// Why it is less than application consistency.
     pub weaker: Vec<String>,
+    /// What to know of it that makes it no weaker.
+    pub remarks: Vec<String>,
     /// The files.
     pub image: Image,
     /// Documents that belong to the snapshot, by file name.

@@ -163,6 +163,8 @@ pub struct ShadowCopySet {
     pub consistency: Consistency,
     /// Why it is less than application consistency, where it is.
     pub weaker: Vec<String>,
+    /// What to know of it that makes it no weaker than asked for, such as why a better provider was passed over.
+    pub remarks: Vec<String>,
     /// The first Freeze call.
     pub frozen_at: Timestamp,
     /// From the first Freeze call to the end of the last Thaw.

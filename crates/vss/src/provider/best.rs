@@ -7,7 +7,7 @@ use backup_core::copy::chain;
 use backup_core::event::Event;
 use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
 
-use super::{ImageRequest, PreCopy, Preparation, Provider};
+use super::{ImageRequest, PreCopy, Preparation, Provider, Taken};
 
 /// Takes the image that is asked of it where system and sources allow one, and says why not where they do not.
 ///
@@ -33,11 +33,10 @@ impl Provider for Best {
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {
         match self.image.prepare(request.clone()).await {
             Err(error @ (ShadowCopyError::Provider { .. } | ShadowCopyError::Deadline { .. })) => {
-                request
-                    .events
-                    .event(&Event::Note(format!("files are copied while the site works, for {}", chain(&error))));
+                let why = format!("files are copied while the site works, for {}", chain(&error));
+                request.events.event(&Event::Note(why.clone()));
                 self.image.release(request.set).await?;
-                PreCopy.prepare(request).await
+                Ok(Box::new(Copies { made: PreCopy.prepare(request).await?, why }))
             }
             prepared => prepared,
         }
@@ -49,5 +48,29 @@ impl Provider for Best {
 
     async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
         self.image.release(set).await
+    }
+}
+
+/// Copies instead of an image, and why.
+#[derive(Debug)]
+struct Copies {
+    made: Box<dyn Preparation>,
+    why: String,
+}
+
+#[async_trait]
+impl Preparation for Copies {
+    fn provider(&self) -> &'static str {
+        self.made.provider()
+    }
+
+    async fn settle(&mut self) -> Result<(), ShadowCopyError> {
+        self.made.settle().await
+    }
+
+    async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
+        let mut taken = self.made.commit().await?;
+        taken.remarks.push(self.why);
+        Ok(taken)
     }
 }

@@ -190,6 +190,7 @@ impl Copying {
         let mut taken = Taken {
             consistency: Consistency::Application,
             weaker: Vec::new(),
+            remarks: Vec::new(),
             image: Image::Borrowed(Vec::new()),
             documents: Vec::new(),
         };

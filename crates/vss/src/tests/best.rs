@@ -45,37 +45,37 @@ impl EventSink for Notes {
     }
 }
 
-/// Who made the image when it fails with `error`, or the error that came of it, and the first note.
-async fn made(error: ShadowCopyError) -> (String, Option<String>) {
+/// Who made the image when it fails with `error`, and what is remarked on it, or the error that came of it.
+async fn made(error: ShadowCopyError) -> Result<(String, Vec<String>), String> {
     let image = Arc::new(Refusing { error: Mutex::new(Some(error)), ..Refusing::default() });
     let bench = Bench::with(Script::default(), Arc::new(Best::new(Arc::clone(&image) as _)));
     let (mut request, notes) = (bench.request(Vec::new()).await, Arc::new(Notes::default()));
     request.events = Arc::clone(&notes) as _;
-    let made = match bench.coordinator.prepare(request).await {
-        Ok(prepared) => prepared.commit().await.expect("copies can be made").provider,
-        Err(error) => chain(&error),
-    };
+    let prepared = bench.coordinator.prepare(request).await;
     assert_eq!(*image.released.lock().expect("no panic"), 1, "nothing of it is left");
-    let note = notes.0.lock().expect("no panic").first().cloned();
-    (made, note)
+    let set = prepared.map_err(|error| chain(&error))?.commit().await.expect("copies can be made");
+    assert!(notes.0.lock().expect("no panic").starts_with(&set.remarks), "{notes:?}");
+    Ok((set.provider, set.remarks))
 }
 
 #[tokio::test]
 async fn what_system_or_sources_do_not_allow_is_copied_and_told() {
+    let copied = |why: &str| {
+        let remark = format!("files are copied while the site works, for {why}");
+        Ok(("pre-copy".to_owned(), vec![remark]))
+    };
     let error = ShadowCopyError::Provider { provider: "vss", action: "begin a backup", source: "no service".into() };
-    let note = "files are copied while the site works, for provider `vss` failed to begin a backup: no service";
-    assert_eq!(made(error).await, ("pre-copy".to_owned(), Some(note.to_owned())));
+    assert_eq!(made(error).await, copied("provider `vss` failed to begin a backup: no service"));
     let error = ShadowCopyError::Deadline { step: "provider `vss`: X".to_owned(), limit: Duration::from_secs(1) };
-    let note = "files are copied while the site works, for provider `vss`: X took longer than 1s";
-    assert_eq!(made(error).await, ("pre-copy".to_owned(), Some(note.to_owned())));
+    assert_eq!(made(error).await, copied("provider `vss`: X took longer than 1s"));
 }
 
 #[tokio::test]
 async fn a_set_of_others_a_veto_and_a_wish_to_stop_are_no_reason_to_copy() {
-    let (made_by, _) = made(ShadowCopyError::InProgress).await;
-    assert_eq!(made_by, "another shadow copy set is being created");
+    let failed = |error: &str| Err(error.to_owned());
+    assert_eq!(made(ShadowCopyError::InProgress).await, failed("another shadow copy set is being created"));
     let source = WriterError { message: "no".to_owned(), source: None };
     let veto = ShadowCopyError::Writer { writer: "SMS Writer".to_owned(), step: "PrepareBackup", source };
-    assert_eq!(made(veto).await.0, "writer `SMS Writer` failed in PrepareBackup: no");
-    assert_eq!(made(ShadowCopyError::Cancelled).await.0, "interrupted");
+    assert_eq!(made(veto).await, failed("writer `SMS Writer` failed in PrepareBackup: no"));
+    assert_eq!(made(ShadowCopyError::Cancelled).await, failed("interrupted"));
 }

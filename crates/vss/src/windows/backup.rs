@@ -203,7 +203,8 @@ impl Backup {
         for step in [Step::Freeze, Step::Commit, Step::Thaw, Step::PostSnapshot] {
             self.session.begin(step)?;
         }
-        Ok(Taken { consistency: Consistency::Application, weaker: self.weaker.clone(), image, documents })
+        let (weaker, remarks) = (self.weaker.clone(), Vec::new());
+        Ok(Taken { consistency: Consistency::Application, weaker, remarks, image, documents })
     }
 
     /// Where the sources lie on the shadow copies.

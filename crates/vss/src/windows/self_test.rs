@@ -216,6 +216,7 @@ fn try_each(paths: &[SitePath], files: &dyn SiteFiles) -> Result<FileRead, Optio
     for path in paths {
         let mut buffer = vec![0; SAMPLE];
         match files.open(path).and_then(|file| file.read_at(0, &mut buffer)) {
+            Ok(0) => last = Some(format!("`{path}` has a size and no content")),
             Ok(bytes) => return Ok(FileRead { path: path.clone(), bytes }),
             Err(error) => last = Some(chain(&error)),
         }
