@@ -48,6 +48,7 @@ fn system() -> &'static str {
 }
 
 /// What makes images on this system for a task, where something does.
+#[cfg_attr(windows, expect(clippy::unnecessary_wraps, reason = "other systems may have none"))]
 fn image(task: &TaskConfig) -> Option<Arc<dyn Provider>> {
     match &task.work_dir {
         #[cfg(target_os = "linux")]
