@@ -23,6 +23,8 @@ mod shadow_copy;
 mod site;
 #[cfg(all(unix, feature = "servers"))]
 mod sql_server;
+#[cfg(windows)]
+mod vss;
 mod whole;
 mod workload;
 #[cfg(unix)]

@@ -98,8 +98,9 @@ impl Wine {
             }
         }
         command.env("WINEPREFIX", &self.prefix).env("WINEARCH", "win64").env("WINEDEBUG", "-all");
-        // Wine offers to fetch these two for programs that want a browser or .NET.
-        command.env("WINEDLLOVERRIDES", "mscoree,mshtml=");
+        // Wine offers to fetch the first two for programs that want a browser or .NET. The third may be a library of a program's own, as the
+        // stand-in is for the tests that put it beside the program; the system's is Wine's all the same.
+        command.env("WINEDLLOVERRIDES", "mscoree,mshtml=;vssapi=n,b");
         command
     }
 }

@@ -432,6 +432,10 @@ impl<'a> Run<'a> {
         for weaker in &set.weaker {
             self.log.finding(Finding::error(Cause::ShadowCopy, weaker.clone()));
         }
+        for remark in &set.remarks {
+            // No line of the log: it has had one when it was made.
+            self.log.findings.push(Finding::new(Gravity::Note, Cause::ShadowCopy, remark.clone()));
+        }
         let window = format!("freeze window {:.3} s, provider {}", set.freeze_window.as_secs_f64(), set.provider);
         if !self.reads_image {
             self.log.status(status::SHADOW_COPY_TAKEN, vec![window]).await;

@@ -309,6 +309,8 @@ pub enum ProviderChoice {
     Btrfs,
     /// Clones of files, in the working folder.
     Reflink,
+    /// Windows' own Volume Shadow Copy Service.
+    Vss,
 }
 
 /// The Backup Site Server task.

@@ -6,12 +6,10 @@ use crate::plan::BackupPlan;
 use crate::ports::Ports;
 use crate::ports::database::{DatabaseError, DatabaseFacts};
 use crate::ports::shadow_copies::{
-    Component, DataSource, FileSpec, RestoreMethod, WriterError, WriterLevel, WriterMetadata,
+    Component, DataSource, FileSpec, RestoreMethod, SMS_WRITER, WriterError, WriterLevel, WriterMetadata,
 };
 use crate::ports::site_files::FileSource;
 
-/// The id of the product's SMS Writer, whose role the site writer plays.
-const SMS_WRITER: Uuid = Uuid::from_u128(0x03ba67dd_dc6d_4729_a038_251f7018463b);
 /// The id of the writer that pins the database; our own.
 const DATABASE_WRITER: Uuid = Uuid::from_u128(0x6f0c6a5e_52c4_4b53_9d11_2c8f1d1a77b2);
 

@@ -105,6 +105,12 @@ pub(crate) enum Command {
     /// Let other programs read the site at one moment
     #[command(subcommand)]
     ShadowCopy(ShadowCopyCommand),
+    /// Try the Volume Shadow Copy Service of this Windows machine, and print every call with its result
+    ///
+    /// Takes shadow copies as a backup does (a copy backup, which breaks no chain), reads a file of each and lets go of them. Nothing is
+    /// kept, whatever fails. Needs no site.toml; needs an administrator or a member of Backup Operators. Exits with 0 only when every call
+    /// and every writer succeeded, with 3 when a writer failed and the shadow copy was good all the same.
+    VssSelftest(VssSelftestArgs),
     /// Work with backup control files (smsbkup.ctl)
     #[command(subcommand)]
     ControlFile(ControlFileCommand),
@@ -149,6 +155,7 @@ impl Command {
             Self::Repair => "repair",
             Self::Writers(_) => "writers",
             Self::ShadowCopy(ShadowCopyCommand::Run(_)) => "shadow-copy run",
+            Self::VssSelftest(_) => "vss-selftest",
             Self::ControlFile(ControlFileCommand::Check { .. }) => "control-file check",
             Self::ControlFile(ControlFileCommand::Format { .. }) => "control-file format",
             Self::ControlFile(ControlFileCommand::New { .. }) => "control-file new",
@@ -229,6 +236,17 @@ pub(crate) struct BackupArgs {
     /// wiped, or the configuration emptied.
     #[arg(long)]
     pub(crate) accept_smaller: bool,
+}
+
+/// `vss-selftest`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct VssSelftestArgs {
+    /// Take shadow copies of these volumes, all at one moment; of the system's own without any
+    #[arg(value_name = "VOLUME", value_hint = ValueHint::DirPath)]
+    pub(crate) volumes: Vec<PathBuf>,
+    /// Select what the product's SMS Writer offers, as a backup does; it may stop the services of the site for the moment
+    #[arg(long)]
+    pub(crate) components: bool,
 }
 
 /// `files`

@@ -26,7 +26,7 @@ use host::services::CommandServices;
 use host::status_log::FileStatusLog;
 use host::watchdog::{WatchdogOptions, WatchedServices};
 use host::writers::{CommandWriter, service_of};
-use vss::InProcessCoordinator;
+use vss::{InProcessCoordinator, PreCopy, Provider};
 
 use crate::database;
 use crate::error::CommandError;
@@ -38,10 +38,15 @@ use registry_roots::RegistryRoots;
 /// All ports of a site, for a command that stops no service. A database to which the configuration does not lead, for want of a password say,
 /// is left out: what only reads snapshots does without.
 pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
+    // Nothing is imaged with these, and a provider that this system does not have has left no image here.
+    let provider = vss::choose(&site.config.task).unwrap_or_else(|_| Arc::new(PreCopy));
+    wire_with(site, provider, events)
+}
+
+fn wire_with(site: &Site, provider: Arc<dyn Provider>, events: Arc<dyn EventSink>) -> Ports {
     let config = &site.config;
     let clock = Arc::new(SystemClock);
     let state_dir = local(&config.state_dir);
-    let provider = vss::choose(&config.task);
     let session_lock = config.task.session_lock.as_ref().map_or_else(session_lock, local);
     let services = services(config);
     Ports {
@@ -61,10 +66,12 @@ pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
     }
 }
 
-/// All ports of a site, its database too.
+/// All ports of a site, its database too, and the shadow copies that it demands.
 pub(crate) fn wire_whole(site: &Site, events: Arc<dyn EventSink>) -> Result<Ports, CommandError> {
+    let provider = vss::choose(&site.config.task);
+    let provider = provider.map_err(|unmet| CommandError::usage(unmet).hint(unmet.remedy()))?;
     let database = site.config.database.as_ref().map(database::adapter).transpose()?;
-    Ok(Ports { database, ..wire(site, events) })
+    Ok(Ports { database, ..wire_with(site, provider, events) })
 }
 
 /// What puts back the database part of a snapshot, whatever the next snapshot will hold of the database.
@@ -182,11 +189,14 @@ fn hold_limit(config: &SiteConfig, plan: &BackupPlan) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use backup_core::config::ProviderChoice;
     use backup_core::destination::DestinationOption;
     use backup_core::path::{RelPath, SitePath};
     use backup_core::plan::Tasks;
 
     use super::*;
+    use crate::output::progress::Screen;
+    use crate::site::site_path;
 
     /// Else the watchdog would start them in the middle of the backup for which they are held.
     #[test]
@@ -200,5 +210,22 @@ mod tests {
         let held = Duration::from_secs(7200);
         let holding = BackupPlan { database_moment: MomentChoice::HoldServices(held), ..plan.clone() };
         assert_eq!(hold_limit(&config, &holding), hold_limit(&config, &plan) + held);
+    }
+
+    /// What backs up or judges a backup is refused; what only reads snapshots goes on.
+    #[test]
+    fn a_demand_that_this_system_cannot_meet_is_an_error_of_the_configuration() {
+        let folder = std::env::temp_dir();
+        let path = site_path(&folder).expect("absolute");
+        let destination = DestinationOption::Local(path.clone());
+        let mut config = SiteConfig::new("P01".parse().expect("a site code"), destination, path);
+        config.task.shadow_copy = if cfg!(windows) { ProviderChoice::Btrfs } else { ProviderChoice::Vss };
+        let site = Site { file: folder.join("site.toml"), text: String::new(), config };
+        let error = wire_whole(&site, Arc::new(Screen::default())).expect_err("it is another system's");
+        assert_eq!(error.kind, Exit::USAGE);
+        let said = error.messages().concat();
+        assert!(said.contains("`shadow-copy = ") && said.contains("cannot be met on"), "{said}");
+        assert!(error.hints.concat().contains("pre-copy"), "{error:?}");
+        drop(wire(&site, Arc::new(Screen::default())));
     }
 }

@@ -58,9 +58,11 @@ mod tests;
 mod windows;
 
 pub use coordinator::InProcessCoordinator;
+pub use provider::{Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose};
 #[cfg(target_os = "linux")]
-pub use provider::{Best, Btrfs, Reflink};
-pub use provider::{ImageRequest, PreCopy, Preparation, Provider, Taken, choose};
+pub use provider::{Btrfs, Reflink};
 pub use session::{Session, Step, WriterState, WriterStatus};
 #[cfg(windows)]
-pub use windows::{ComponentSelection, SMS_WRITER, VssOptions, VssProvider};
+pub use windows::{
+    ComponentSelection, FileRead, HResult, SelfTest, Verdict, VssCall, VssOptions, VssProvider, WriterSeen,
+};

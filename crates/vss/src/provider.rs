@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_core::cancel::Cancel;
-use backup_core::config::{ProviderChoice, TaskConfig};
 use backup_core::copy::Previous;
 use backup_core::event::EventSink;
 use backup_core::ports::clock::Clock;
@@ -13,10 +12,10 @@ use backup_core::ports::destination::Staging;
 use backup_core::ports::shadow_copies::{Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId};
 use backup_core::ports::site_files::SiteFiles;
 
-#[cfg(target_os = "linux")]
 mod best;
 #[cfg(target_os = "linux")]
 mod btrfs;
+mod choice;
 #[cfg(target_os = "linux")]
 mod local;
 mod precopy;
@@ -24,10 +23,10 @@ mod precopy;
 mod reflink;
 mod unfrozen;
 
-#[cfg(target_os = "linux")]
 pub use best::Best;
 #[cfg(target_os = "linux")]
 pub use btrfs::Btrfs;
+pub use choice::{Unmet, choose};
 pub use precopy::PreCopy;
 #[cfg(target_os = "linux")]
 pub use reflink::Reflink;
@@ -60,6 +59,8 @@ pub struct Taken {
     pub consistency: Consistency,
     /// Why it is less than application consistency.
     pub weaker: Vec<String>,
+    /// What to know of it that makes it no weaker.
+    pub remarks: Vec<String>,
     /// The files.
     pub image: Image,
     /// Documents that belong to the snapshot, by file name.
@@ -102,23 +103,4 @@ pub trait Preparation: Debug + Send + Sync {
     /// # Errors
     /// [`ShadowCopyError`]; the writers are thawed and the session is aborted then.
     async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError>;
-}
-
-/// The provider that a task asks for.
-pub fn choose(task: &TaskConfig) -> Arc<dyn Provider> {
-    match (task.shadow_copy, &task.work_dir) {
-        #[cfg(target_os = "linux")]
-        (ProviderChoice::Btrfs, Some(work_dir)) => Arc::new(Btrfs::new(work_dir.clone())),
-        #[cfg(target_os = "linux")]
-        (ProviderChoice::Reflink, Some(work_dir)) => Arc::new(Reflink::new(work_dir)),
-        #[cfg(target_os = "linux")]
-        (ProviderChoice::Auto, Some(work_dir)) => {
-            let images: Vec<Arc<dyn Provider>> =
-                vec![Arc::new(Btrfs::new(work_dir.clone())), Arc::new(Reflink::new(work_dir))];
-            Arc::new(Best::new(images, Arc::new(PreCopy)))
-        }
-        (ProviderChoice::Auto | ProviderChoice::PreCopy | ProviderChoice::Btrfs | ProviderChoice::Reflink, _) => {
-            Arc::new(PreCopy)
-        }
-    }
 }

@@ -14,9 +14,11 @@
 
 mod apartment;
 mod backup;
+mod calls;
 mod components;
 mod hresult;
 mod requestor;
+mod self_test;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -33,13 +35,13 @@ use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
 use uuid::Uuid;
 
 use crate::provider::{ImageRequest, Preparation, Provider, Taken};
+pub use calls::VssCall;
+pub use hresult::HResult;
 use requestor::{Pledge, Requestor};
+pub use self_test::{FileRead, SelfTest, Verdict, WriterSeen};
 
 /// The provider's name.
 const NAME: &str = "vss";
-
-/// The writer class of the product's `SMS Writer`.
-pub const SMS_WRITER: Uuid = Uuid::from_u128(0x03ba_67dd_dc6d_4729_a038_251f_7018_463b);
 
 /// Which components of VSS' writers are backed up as such: their writers hear how it ended, and must not fail.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use super::client::Client;
 use crate::counters::{decode_reg_text, named};
+use crate::poll::poll_until;
 use crate::site::{COUNTER_FILE, COUNTER_LOG, COUNTER_LOG_ROLLED, SITE_CODE, SampleSite, encode_reg_text};
 
 /// The log is rolled over beyond this size.
@@ -18,6 +19,9 @@ const LOG_LIMIT: u64 = 2 * 1024 * 1024;
 const GROWTH_LIMIT: u64 = 64 * 1024;
 /// The table of status messages stops growing at this many of them.
 const MESSAGES: u64 = 10_000;
+
+/// How long somebody may read a file that is to be replaced.
+const READER: Duration = Duration::from_secs(5);
 
 /// All places that the number is written to.
 #[derive(Debug)]
@@ -121,7 +125,7 @@ impl RollingLog {
 
     fn append(&mut self, number: u64) -> io::Result<()> {
         if self.len >= LOG_LIMIT {
-            fs::rename(&self.path, &self.rolled)?;
+            rename_over(&self.path, &self.rolled)?;
             self.file = append_to(&self.path)?;
             self.len = 0;
         }
@@ -133,6 +137,16 @@ impl RollingLog {
 
 fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path).map_err(|error| named(path, error))
+}
+
+/// Wine replaces no file that somebody has open, and readers are soon done. A writer that gave up here would leave the number in some of its
+/// places only, as one that is killed does, and a backup that stops the service before it is started again would find it so.
+fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
+    let renamed = poll_until(READER, || match fs::rename(from, to) {
+        Err(error) if cfg!(windows) && error.kind() == io::ErrorKind::PermissionDenied => None,
+        renamed => Some(renamed),
+    });
+    renamed.unwrap_or_else(|| fs::rename(from, to))
 }
 
 /// The registry file, written anew beside itself and moved over itself for each number.
@@ -160,7 +174,7 @@ impl RegistryFile {
         let bytes: Vec<String> = number.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         let value = encode_reg_text(&format!("\"Counter\"=hex(b):{}\r\n", bytes.join(","))).split_off(2);
         fs::write(&self.new, [self.before.as_slice(), &value, &self.after].concat())?;
-        fs::rename(&self.new, &self.path)
+        rename_over(&self.new, &self.path)
     }
 }
 

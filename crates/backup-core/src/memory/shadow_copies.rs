@@ -195,6 +195,7 @@ impl PreparedSet for MemoryPrepared {
             provider: "memory".to_owned(),
             consistency,
             weaker,
+            remarks: Vec::new(),
             frozen_at,
             freeze_window: Duration::from_millis(100),
             image: Image::Borrowed(self.request.sources.iter().map(root).collect()),

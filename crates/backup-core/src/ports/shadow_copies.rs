@@ -39,6 +39,9 @@ pub enum Consistency {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ShadowCopySetId(pub Uuid);
 
+/// The writer class of the product's SMS Writer, whose role the site writer plays.
+pub const SMS_WRITER: Uuid = Uuid::from_u128(0x03ba_67dd_dc6d_4729_a038_251f_7018_463b);
+
 /// The name of the document that tells what was backed up of which writer.
 pub const BACKUP_DOCUMENT: &str = "BackupDocument.xml";
 /// What the names of the documents begin with in which writers say what they own.
@@ -171,6 +174,8 @@ pub struct ShadowCopySet {
     pub consistency: Consistency,
     /// Why it is less than application consistency, where it is.
     pub weaker: Vec<String>,
+    /// What to know of it that makes it no weaker than asked for, such as why a better provider was passed over.
+    pub remarks: Vec<String>,
     /// The first Freeze call.
     pub frozen_at: Timestamp,
     /// From the first Freeze call to the end of the last Thaw.

@@ -19,6 +19,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod vss_selftest;
 mod watchdog;
 mod writers;
 
@@ -63,6 +64,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
         Command::Repair => repair::run(session).await,
         Command::Writers(args) => writers::run(session, &args).await,
         Command::ShadowCopy(ShadowCopyCommand::Run(args)) => shadow_copy::run(session, &args).await,
+        Command::VssSelftest(args) => vss_selftest::run(session, &args).await,
         Command::ControlFile(ControlFileCommand::Check { file, redact }) => {
             control_file::check(session, file.as_deref(), redact)
         }
@@ -83,7 +85,8 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
 
 /// Whether a signal asks the command to stop in good order, instead of ending it at once.
 pub(crate) fn is_cancellable(command: &Command) -> bool {
-    matches!(command, Command::Backup(_) | Command::Recover(_) | Command::Rehearse(_) | Command::Database(_))
+    use Command::{Backup, Database, Recover, Rehearse, VssSelftest};
+    matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | VssSelftest(_))
 }
 
 /// A snapshot that was chosen among those of the destination.

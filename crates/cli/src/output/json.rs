@@ -63,6 +63,30 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "vss-selftest",
+        &[
+            ("verdict", "`passed`, `weaker` (a writer failed), `not-available` or `failed`"),
+            ("program", "this program's version"),
+            ("system", "Windows' version in its own words"),
+            ("volumes[]", "the volumes, or folders on them"),
+            ("calls[].name", "the method, as Microsoft's pages name it"),
+            ("calls[].subject", "what it was called for, such as a volume; often empty"),
+            ("calls[].ended", "whether this is the end of the operation that the call of this name began"),
+            ("calls[].result", "the HRESULT: `number`, `name` (null where it is none of VSS'), `meaning`"),
+            ("calls[].took", "seconds"),
+            ("writers[].id", "the class of a writer of the system"),
+            ("writers[].instance", "which one of the class"),
+            ("writers[].name", "its name"),
+            ("writers[].components", "how many components it owns"),
+            (
+                "writers[].states[]",
+                "its states as they were asked for: VSS' `number`, `name`, and `failure`, an HRESULT",
+            ),
+            ("files[].path", "the file that was read of a volume, on the shadow copy"),
+            ("files[].bytes", "how many bytes of its beginning"),
+        ],
+    ),
+    (
         "backup",
         &[
             ("run", "the run, which is the snapshot's id"),

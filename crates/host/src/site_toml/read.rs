@@ -390,19 +390,16 @@ fn zone(text: &Text<'_>) -> ScheduleZone {
     }
 }
 
+/// Which of them this system has is not judged here: a configuration is read on others, too.
 fn provider(value: &Value<'_>) -> Option<ProviderChoice> {
-    let text = value.text("\"auto\", \"btrfs\", \"reflink\" or \"pre-copy\"")?;
-    if text.text == "vss" {
-        let remedy = "write \"auto\", \"btrfs\", \"reflink\" or \"pre-copy\"".to_owned();
-        text.report(format!("the shadow copy provider `{}` is not in this version", text.text), Some(remedy));
-        return None;
-    }
     let choices = [
         ("auto", ProviderChoice::Auto),
         ("btrfs", ProviderChoice::Btrfs),
         ("reflink", ProviderChoice::Reflink),
+        ("vss", ProviderChoice::Vss),
         ("pre-copy", ProviderChoice::PreCopy),
     ];
+    let text = value.text("\"auto\", \"btrfs\", \"reflink\", \"vss\" or \"pre-copy\"")?;
     text.choose("shadow copy provider", &choices)
 }
 

@@ -210,11 +210,10 @@ fn what_is_missing_is_named_with_an_example() {
 fn what_is_not_in_this_version_is_refused() {
     let text = "#top\n[site]\ncode='P01'\ninstall-dir='/x'\nrole='auto'\n[database]\nkind='sqlite'\npath='/d'\n\
         [services]\nmanager='systemd'\n[task]\ndestination={local='/b'}\n\
-        shadow-copy='vss'\n[archive]\nrepository='/a'\n[alerts]\nwebhook='x'\nsmtp={}\n[also]\n";
+        shadow-copy='auto'\n[archive]\nrepository='/a'\n[alerts]\nwebhook='x'\nsmtp={}\n[also]\n";
     assert_snapshot!(problems_of(text), @r#"
     5:6: the role "auto" is not in this version; write "active", or "passive" with active-server
     10:9: the manager "systemd" is not in this version; write "commands" and the commands of each service
-    13:13: the shadow copy provider `vss` is not in this version; write "auto", "btrfs", "reflink" or "pre-copy"
     14:2: `archive` in this file is not in this version; remove the table
     17:1: `webhook` in [alerts] is not in this version; let a command send it: command = ["program", "argument"]
     18:1: `smtp` in [alerts] is not in this version; let a command send it: command = ["program", "argument"]
@@ -400,6 +399,12 @@ fn a_task_says_how_it_images_and_how_often_it_tries() {
     let config = parsed(&text("shadow-copy='btrfs'\nwork-dir='/w'\nretry={times=1, pause='30s'}\n"));
     assert_eq!((config.task.shadow_copy, config.task.work_dir), (ProviderChoice::Btrfs, Some(path("/w"))));
     assert_eq!((config.task.retry.times, config.task.retry.pause.as_secs()), (1, 30));
+    let config = parsed(&text("shadow-copy='vss'\n"));
+    assert_eq!(
+        config.task.shadow_copy,
+        ProviderChoice::Vss,
+        "it is read wherever, as from the snapshot of a site on Windows"
+    );
     assert_snapshot!(problems(&text("shadow-copy='btrfs'\nretry={times=-1}\n")), @r#"
     5:1: `work-dir` is missing in [task]; write work-dir = "/srv/.sitebackup"
     8:14: `times` is no number of retries; write times = 3

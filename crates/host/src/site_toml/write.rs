@@ -93,7 +93,7 @@ manager = "commands"
 "#;
 
 const TASK_REST: &str = r#"time-zone = "local"                    # local, utc, or a name such as "Europe/Berlin"
-# shadow-copy = "auto"                 auto, btrfs, reflink or pre-copy
+# shadow-copy = "auto"                 auto, btrfs or reflink (Linux), vss (Windows), or pre-copy
 # work-dir = "/srv/.sitebackup"        on the sources' file system, btrfs or XFS: images or clones of it, which make the freeze window short
 # alert-on-failure = true              runs the command of [alerts]
 # after-backup = { timeout = "1h", success = "0" }     for an executable AfterBackup beside this file; "0-7" for robocopy

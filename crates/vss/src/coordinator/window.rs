@@ -64,6 +64,7 @@ impl Making {
             provider: provider.to_owned(),
             consistency,
             weaker: taken.weaker,
+            remarks: taken.remarks,
             frozen_at,
             freeze_window,
             image: taken.image,

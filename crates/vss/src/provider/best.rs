@@ -1,4 +1,4 @@
-//! The best provider that the sources allow.
+//! The best provider that system and sources allow.
 
 use std::sync::Arc;
 
@@ -7,23 +7,20 @@ use backup_core::copy::chain;
 use backup_core::event::Event;
 use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
 
-use super::{ImageRequest, Preparation, Provider};
+use super::{ImageRequest, PreCopy, Preparation, Provider, Taken};
 
-/// The first of several providers that the sources allow; says why not of those before it.
+/// The first of several providers of images that system and sources allow, else copies; then it says why.
+///
+/// That somebody else is making a set is no reason, for it ends; nor is a writer's veto.
 #[derive(Debug)]
 pub struct Best {
-    providers: Vec<Arc<dyn Provider>>,
-    last: Arc<dyn Provider>,
+    images: Vec<Arc<dyn Provider>>,
 }
 
 impl Best {
-    /// Prefers an earlier one of `providers` to a later one, and all of them to `last`.
-    pub fn new(providers: Vec<Arc<dyn Provider>>, last: Arc<dyn Provider>) -> Self {
-        Self { providers, last }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Arc<dyn Provider>> {
-        self.providers.iter().chain([&self.last])
+    /// Prefers an earlier one of `images` to a later one, and all of them to copies.
+    pub fn new(images: Vec<Arc<dyn Provider>>) -> Self {
+        Self { images }
     }
 }
 
@@ -34,33 +31,58 @@ impl Provider for Best {
     }
 
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {
-        for provider in &self.providers {
-            match provider.prepare(request.clone()).await {
-                Err(ShadowCopyError::Cancelled) => return Err(ShadowCopyError::Cancelled),
-                Err(error) => {
-                    let name = provider.name();
-                    request.events.event(&Event::Note(format!("{name} is not possible here: {}", chain(&error))));
-                    provider.release(request.set).await?;
+        let mut reasons = Vec::new();
+        for image in &self.images {
+            match image.prepare(request.clone()).await {
+                Err(error @ (ShadowCopyError::Provider { .. } | ShadowCopyError::Deadline { .. })) => {
+                    request.events.event(&Event::Note(format!("there is no image: {}", chain(&error))));
+                    reasons.push(chain(&error));
+                    image.release(request.set).await?;
                 }
                 prepared => return prepared,
             }
         }
-        self.last.prepare(request).await
+        let why = format!("files are copied while the site works, for {}", reasons.join("; "));
+        Ok(Box::new(Copies { made: PreCopy.prepare(request).await?, why }))
     }
 
     async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
         let mut faults = Vec::new();
-        for provider in self.all() {
-            faults.extend(provider.complete(set, succeeded).await);
+        for image in &self.images {
+            faults.extend(image.complete(set, succeeded).await);
         }
         faults
     }
 
     async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
         let mut released = Ok(());
-        for provider in self.all() {
-            released = released.and(provider.release(set).await);
+        for image in &self.images {
+            released = released.and(image.release(set).await);
         }
         released
+    }
+}
+
+/// Copies instead of an image, and why.
+#[derive(Debug)]
+struct Copies {
+    made: Box<dyn Preparation>,
+    why: String,
+}
+
+#[async_trait]
+impl Preparation for Copies {
+    fn provider(&self) -> &'static str {
+        self.made.provider()
+    }
+
+    async fn settle(&mut self) -> Result<(), ShadowCopyError> {
+        self.made.settle().await
+    }
+
+    async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
+        let mut taken = self.made.commit().await?;
+        taken.remarks.push(self.why);
+        Ok(taken)
     }
 }

@@ -203,6 +203,7 @@ impl Preparation for Snapshots {
         Ok(Taken {
             consistency: Consistency::Application,
             weaker: Vec::new(),
+            remarks: Vec::new(),
             image: Image::Borrowed(roots),
             documents: Vec::new(),
         })

@@ -187,6 +187,7 @@ impl Copying {
         let mut taken = Taken {
             consistency: Consistency::Application,
             weaker: Vec::new(),
+            remarks: Vec::new(),
             image: Image::Borrowed(Vec::new()),
             documents: Vec::new(),
         };

@@ -256,6 +256,12 @@ impl Cloning {
             }
         }
         let clones = self.trees.into_iter().zip(walks).map(|(tree, walk)| Clones { root: tree.root, walk });
-        Taken { consistency, weaker, image: Image::Cloned(clones.collect()), documents: Vec::new() }
+        Taken {
+            consistency,
+            weaker,
+            remarks: Vec::new(),
+            image: Image::Cloned(clones.collect()),
+            documents: Vec::new(),
+        }
     }
 }

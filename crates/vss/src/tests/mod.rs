@@ -1,6 +1,7 @@
 //! Tests of the crate: scripted writers for the coordinator, a strict file system in memory for `pre-copy`.
 
 mod actor;
+mod best;
 mod coordinator;
 mod documents;
 mod precopy;

@@ -201,7 +201,8 @@ impl Preparation for ScriptedProvider {
     async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
         self.step("commit").await?;
         let image = Image::Borrowed(Vec::new());
-        Ok(Taken { consistency: Consistency::Application, weaker: Vec::new(), image, documents: Vec::new() })
+        let (weaker, remarks) = (Vec::new(), Vec::new());
+        Ok(Taken { consistency: Consistency::Application, weaker, remarks, image, documents: Vec::new() })
     }
 }
 

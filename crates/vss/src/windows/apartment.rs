@@ -9,6 +9,7 @@ use windows_sys::Win32::System::Com::{
     RPC_C_AUTHN_LEVEL_PKT_PRIVACY, RPC_C_IMP_LEVEL_IDENTIFY,
 };
 
+use super::calls::Calls;
 use super::hresult::{CallError, HResult};
 
 /// This thread's part in the process's multithreaded apartment, left when dropped.
@@ -18,10 +19,10 @@ pub(super) struct Apartment(PhantomData<*const ()>);
 impl Apartment {
     /// Enters the apartment, and sets the process's security of COM unless somebody has: writers call back into a requestor, and are not to
     /// act in its name.
-    pub(super) fn enter() -> Result<Self, CallError> {
+    pub(super) fn enter(calls: &Calls) -> Result<Self, CallError> {
         let mode = COINIT_MULTITHREADED.cast_unsigned();
         // SAFETY: needs nothing, and is undone by this value.
-        CallError::check("CoInitializeEx", unsafe { CoInitializeEx(ptr::null(), mode) })?;
+        calls.check("CoInitializeEx", unsafe { CoInitializeEx(ptr::null(), mode) })?;
         let apartment = Self(PhantomData);
         // SAFETY: all that is left out may be; without a descriptor no caller is refused, for writers run as several accounts.
         let result = unsafe {
@@ -37,7 +38,7 @@ impl Apartment {
                 ptr::null(),
             )
         };
-        match CallError::check("CoInitializeSecurity", result) {
+        match calls.check("CoInitializeSecurity", result) {
             // A program that this crate is embedded in has its own.
             Err(error) if error.result != HResult::TOO_LATE => Err(error),
             _ => Ok(apartment),

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use backup_core::copy::chain;
 use backup_core::path::SitePath;
 use backup_core::ports::Source;
-use backup_core::ports::shadow_copies::{Consistency, Image, ShadowCopyError, WriterError};
+use backup_core::ports::shadow_copies::{Consistency, Image, SMS_WRITER, ShadowCopyError, WriterError};
 use uuid::Uuid;
 
+use super::calls::Calls;
 use super::components::{BackupComponents, Operation, Selected, WriterInfo, WriterStatus};
 use super::hresult::{CallError, HResult};
 use super::vssapi::Library;
-use super::{ComponentSelection, NAME, SMS_WRITER, volume};
+use super::{ComponentSelection, NAME, volume};
 use crate::provider::Taken;
 use crate::session::{Session, Step};
 
@@ -89,9 +90,9 @@ fn finish(operation: &Operation, action: &'static str, patience: &Patience<'_>) 
 
 impl Backup {
     /// A backup that asks for copies of components.
-    pub(super) fn begin(library: &Library) -> Result<Self, ShadowCopyError> {
+    pub(super) fn begin(library: &Library, calls: &Calls) -> Result<Self, ShadowCopyError> {
         let begun = || {
-            let components = library.create()?;
+            let components = library.create(calls)?;
             components.initialize_for_backup()?;
             components.set_context(CTX_BACKUP)?;
             components.set_backup_state(COPY)?;
@@ -185,8 +186,7 @@ impl Backup {
     pub(super) fn summary(&self) -> String {
         let volumes: Vec<String> =
             self.snapshots.iter().map(|(mount, _)| format!("`{}`", volume::name_of(mount))).collect();
-        let name = |selected: &Selected| format!("`{}\\{}`", selected.component.logical_path, selected.component.name);
-        let selected: Vec<String> = self.selected.iter().map(name).collect();
+        let selected: Vec<String> = self.selected.iter().map(|selected| format!("`{selected}`")).collect();
         let (writers, volumes) = (self.writers.len(), volumes.join(", "));
         match selected.is_empty() {
             true => format!("{NAME}: {writers} writers, no component selected, volumes {volumes}"),
@@ -205,7 +205,8 @@ impl Backup {
         for step in [Step::Freeze, Step::Commit, Step::Thaw, Step::PostSnapshot] {
             self.session.begin(step)?;
         }
-        Ok(Taken { consistency: Consistency::Application, weaker: self.weaker.clone(), image, documents })
+        let (weaker, remarks) = (self.weaker.clone(), Vec::new());
+        Ok(Taken { consistency: Consistency::Application, weaker, remarks, image, documents })
     }
 
     /// Where the sources lie on the shadow copies.

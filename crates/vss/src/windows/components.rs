@@ -6,26 +6,32 @@
     reason = "COM interfaces are pointers to tables of functions; each call is wrapped so that no caller has to"
 )]
 
+use std::fmt;
 use std::ptr;
+use std::time::Instant;
 
 use uuid::Uuid;
 use windows_sys::core::{GUID, PCWSTR};
 
+use super::calls::{Calls, Heard};
 use super::hresult::{CallError, HResult};
 use super::vssapi::{
     AsyncTable, BackupTable, Called, ComponentTable, FreeProperties, Interface, Library, MetadataTable, NO_ID,
     SnapshotProperties, StartAsync, Text, guid, terminated, text, uuid, wide,
 };
 
+/// The call that everything begins with.
+pub(super) const CREATE: &str = "CreateVssBackupComponents";
+
 impl Library {
     /// A new backup.
-    pub(super) fn create(&self) -> Called<BackupComponents> {
-        const CALL: &str = "CreateVssBackupComponents";
+    pub(super) fn create(&self, calls: &Calls) -> Called<BackupComponents> {
         let mut raw = ptr::null_mut();
         // SAFETY: the place for the result lives on this stack.
         let result = unsafe { (self.create)(&raw mut raw) };
-        CallError::check(CALL, result)?;
-        Ok(BackupComponents { interface: Interface::owned(CALL, raw)?, free_properties: self.free_properties })
+        calls.check(CREATE, result)?;
+        let (interface, free_properties) = (Interface::owned(CREATE, raw)?, self.free_properties);
+        Ok(BackupComponents { interface, free_properties, calls: calls.clone() })
     }
 }
 
@@ -63,6 +69,8 @@ pub(super) struct WriterStatus {
 pub(super) struct Operation {
     interface: Interface<AsyncTable>,
     pub(super) call: &'static str,
+    calls: Calls,
+    began: Instant,
 }
 
 impl Operation {
@@ -70,7 +78,7 @@ impl Operation {
     pub(super) fn wait(&self, milliseconds: u32) -> Called<()> {
         // SAFETY: the interface is alive.
         let result = unsafe { (self.interface.table().wait)(self.interface.this(), milliseconds) };
-        CallError::check("IVssAsync::Wait", result)
+        self.calls.check_quietly("IVssAsync::Wait", result)
     }
 
     /// How far it is, or how it ended.
@@ -79,18 +87,23 @@ impl Operation {
         let query = self.interface.table().query_status;
         // SAFETY: the interface is alive, and so is the place for the result; the other one is reserved and may be missing.
         let result = unsafe { query(self.interface.this(), &raw mut status, ptr::null_mut()) };
-        CallError::check("IVssAsync::QueryStatus", result).map(|()| HResult::from(status))
+        self.calls.check_quietly("IVssAsync::QueryStatus", result)?;
+        let status = HResult::from(status);
+        if status != HResult::ASYNC_PENDING {
+            self.calls.ended(self.call, status, self.began);
+        }
+        Ok(status)
     }
 
     pub(super) fn cancel(&self) -> Called<()> {
         // SAFETY: the interface is alive.
         let result = unsafe { (self.interface.table().cancel)(self.interface.this()) };
-        CallError::check("IVssAsync::Cancel", result)
+        self.calls.check("IVssAsync::Cancel", result)
     }
 }
 
 /// `IVssExamineWriterMetadata`.
-struct Metadata(Interface<MetadataTable>);
+struct Metadata(Interface<MetadataTable>, Calls);
 
 impl Metadata {
     fn read(&self) -> Called<WriterInfo> {
@@ -101,16 +114,16 @@ impl Metadata {
         let result = unsafe {
             (table.get_identity)(this, &raw mut instance, &raw mut id, &raw mut name.0, &raw mut usage, &raw mut source)
         };
-        CallError::check("IVssExamineWriterMetadata::GetIdentity", result)?;
+        self.1.check("IVssExamineWriterMetadata::GetIdentity", result)?;
         let (mut included, mut excluded, mut count) = (0, 0, 0);
         // SAFETY: as above.
         let result = unsafe { (table.get_file_counts)(this, &raw mut included, &raw mut excluded, &raw mut count) };
-        CallError::check("IVssExamineWriterMetadata::GetFileCounts", result)?;
+        self.1.check("IVssExamineWriterMetadata::GetFileCounts", result)?;
         let components = (0..count).map(|index| self.component(index)).collect::<Called<_>>()?;
         let mut document = Text(ptr::null());
         // SAFETY: as above.
         let result = unsafe { (table.save_as_xml)(this, &raw mut document.0) };
-        CallError::check("IVssExamineWriterMetadata::SaveAsXML", result)?;
+        self.1.check("IVssExamineWriterMetadata::SaveAsXML", result)?;
         let (instance, id) = (uuid(&instance), uuid(&id));
         Ok(WriterInfo { instance, id, name: name.read(), components, document: document.read() })
     }
@@ -120,12 +133,12 @@ impl Metadata {
         let mut raw = ptr::null_mut();
         // SAFETY: the interface is alive, and so is the place for the result.
         let result = unsafe { (self.0.table().get_component)(self.0.this(), index, &raw mut raw) };
-        CallError::check(CALL, result)?;
+        self.1.check(CALL, result)?;
         let component: Interface<ComponentTable> = Interface::owned(CALL, raw)?;
         let mut info = ptr::null();
         // SAFETY: as above.
         let result = unsafe { (component.table().get_component_info)(component.this(), &raw mut info) };
-        CallError::check("IVssWMComponent::GetComponentInfo", result)?;
+        self.1.check("IVssWMComponent::GetComponentInfo", result)?;
         // SAFETY: the call has succeeded; what it gave is alive until it is given back, and may be missing.
         let read = unsafe { info.as_ref() }.map(|info| ComponentInfo {
             kind: info.kind,
@@ -135,7 +148,7 @@ impl Metadata {
         });
         // SAFETY: what the component gave is given back once, and not looked at any more.
         let result = unsafe { (component.table().free_component_info)(component.this(), info) };
-        CallError::check("IVssWMComponent::FreeComponentInfo", result)?;
+        self.1.check("IVssWMComponent::FreeComponentInfo", result)?;
         read.ok_or(CallError { call: "IVssWMComponent::GetComponentInfo", result: HResult(0x8000_ffff) })
     }
 }
@@ -144,6 +157,7 @@ impl Metadata {
 pub(super) struct BackupComponents {
     interface: Interface<BackupTable>,
     free_properties: FreeProperties,
+    calls: Calls,
 }
 
 /// Who is meant by a call on a component.
@@ -163,6 +177,12 @@ impl Selected {
     }
 }
 
+impl fmt::Display for Selected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\\{}", self.component.logical_path, self.component.name)
+    }
+}
+
 fn pointer(text: Option<&Vec<u16>>) -> PCWSTR {
     text.map_or(ptr::null(), |text| text.as_ptr())
 }
@@ -171,13 +191,13 @@ impl BackupComponents {
     pub(super) fn initialize_for_backup(&self) -> Called<()> {
         // SAFETY: the interface is alive; no document means a new backup.
         let result = unsafe { (self.interface.table().initialize_for_backup)(self.interface.this(), ptr::null()) };
-        CallError::check("IVssBackupComponents::InitializeForBackup", result)
+        self.calls.check("IVssBackupComponents::InitializeForBackup", result)
     }
 
     pub(super) fn set_context(&self, context: i32) -> Called<()> {
         // SAFETY: the interface is alive.
         let result = unsafe { (self.interface.table().set_context)(self.interface.this(), context) };
-        CallError::check("IVssBackupComponents::SetContext", result)
+        self.calls.check("IVssBackupComponents::SetContext", result)
     }
 
     /// With components, without the system's boot state, without parts of files.
@@ -185,7 +205,7 @@ impl BackupComponents {
         let set = self.interface.table().set_backup_state;
         // SAFETY: the interface is alive.
         let result = unsafe { set(self.interface.this(), true, false, kind, false) };
-        CallError::check("IVssBackupComponents::SetBackupState", result)
+        self.calls.check("IVssBackupComponents::SetBackupState", result)
     }
 
     pub(super) fn gather_writer_metadata(&self) -> Called<Operation> {
@@ -212,8 +232,9 @@ impl BackupComponents {
         let mut raw = ptr::null_mut();
         // SAFETY: the interface is alive, and so is the place for the result.
         let result = unsafe { method(self.interface.this(), &raw mut raw) };
-        CallError::check(call, result)?;
-        Ok(Operation { interface: Interface::owned(call, raw)?, call })
+        self.calls.check(call, result)?;
+        let (interface, calls, began) = (Interface::owned(call, raw)?, self.calls.clone(), Instant::now());
+        Ok(Operation { interface, call, calls, began })
     }
 
     /// The writers that have said what they own. One that could not is not among them.
@@ -223,31 +244,34 @@ impl BackupComponents {
         let mut count = 0;
         // SAFETY: the interface is alive, and so is the place for the result.
         let result = unsafe { (table.get_writer_metadata_count)(this, &raw mut count) };
-        CallError::check("IVssBackupComponents::GetWriterMetadataCount", result)?;
+        self.calls.check("IVssBackupComponents::GetWriterMetadataCount", result)?;
         let read = |index| {
             let (mut instance, mut raw) = (NO_ID, ptr::null_mut());
             // SAFETY: as above.
             let result = unsafe { (table.get_writer_metadata)(this, index, &raw mut instance, &raw mut raw) };
-            CallError::check(CALL, result)?;
-            Metadata(Interface::owned(CALL, raw)?).read()
+            self.calls.check(CALL, result)?;
+            Metadata(Interface::owned(CALL, raw)?, self.calls.clone()).read()
         };
-        (0..count).map(read).collect()
+        let writers: Vec<WriterInfo> = (0..count).map(read).collect::<Called<_>>()?;
+        self.calls.tell(Heard::Writers(writers.clone()));
+        Ok(writers)
     }
 
     pub(super) fn start_snapshot_set(&self) -> Called<Uuid> {
         let mut set = NO_ID;
         // SAFETY: the interface is alive, and so is the place for the result.
         let result = unsafe { (self.interface.table().start_snapshot_set)(self.interface.this(), &raw mut set) };
-        CallError::check("IVssBackupComponents::StartSnapshotSet", result).map(|()| uuid(&set))
+        self.calls.check("IVssBackupComponents::StartSnapshotSet", result).map(|()| uuid(&set))
     }
 
     /// Adds a volume by its name, which ends with a separator; the system chooses the provider.
     pub(super) fn add_to_snapshot_set(&self, volume: &str) -> Called<Uuid> {
-        let (volume, mut snapshot) = (wide(volume), NO_ID);
+        let (name, mut snapshot) = (wide(volume), NO_ID);
         let add = self.interface.table().add_to_snapshot_set;
         // SAFETY: the interface is alive, the name ends with a NUL, and the place for the result lives on this stack.
-        let result = unsafe { add(self.interface.this(), volume.as_ptr(), NO_ID, &raw mut snapshot) };
-        CallError::check("IVssBackupComponents::AddToSnapshotSet", result).map(|()| uuid(&snapshot))
+        let result = unsafe { add(self.interface.this(), name.as_ptr(), NO_ID, &raw mut snapshot) };
+        self.calls.check_of("IVssBackupComponents::AddToSnapshotSet", volume.to_owned(), result)?;
+        Ok(uuid(&snapshot))
     }
 
     pub(super) fn add_component(&self, selected: &Selected) -> Called<()> {
@@ -255,7 +279,7 @@ impl BackupComponents {
         let (add, path) = (self.interface.table().add_component, path.as_ref());
         // SAFETY: the interface is alive, and the texts end with a NUL and live until the call returns.
         let result = unsafe { add(self.interface.this(), instance, writer, kind, pointer(path), name.as_ptr()) };
-        CallError::check("IVssBackupComponents::AddComponent", result)
+        self.calls.check_of("IVssBackupComponents::AddComponent", selected.to_string(), result)
     }
 
     pub(super) fn set_backup_succeeded(&self, selected: &Selected, succeeded: bool) -> Called<()> {
@@ -264,7 +288,7 @@ impl BackupComponents {
         // SAFETY: the interface is alive, and the texts end with a NUL and live until the call returns.
         let result =
             unsafe { set(self.interface.this(), instance, writer, kind, pointer(path), name.as_ptr(), succeeded) };
-        CallError::check("IVssBackupComponents::SetBackupSucceeded", result)
+        self.calls.check_of("IVssBackupComponents::SetBackupSucceeded", selected.to_string(), result)
     }
 
     /// The writers' states, after they were gathered.
@@ -273,12 +297,14 @@ impl BackupComponents {
         let mut count = 0;
         // SAFETY: the interface is alive, and so is the place for the result.
         let result = unsafe { (table.get_writer_status_count)(this, &raw mut count) };
-        CallError::check("IVssBackupComponents::GetWriterStatusCount", result)?;
-        let statuses = (0..count).map(|index| self.status(index)).collect::<Called<_>>();
+        self.calls.check("IVssBackupComponents::GetWriterStatusCount", result)?;
+        let statuses = (0..count).map(|index| self.status(index)).collect::<Called<Vec<_>>>();
         // SAFETY: the interface is alive.
         let result = unsafe { (table.free_writer_status)(this) };
-        CallError::check("IVssBackupComponents::FreeWriterStatus", result)?;
-        statuses
+        self.calls.check("IVssBackupComponents::FreeWriterStatus", result)?;
+        let statuses = statuses?;
+        self.calls.tell(Heard::States(statuses.clone()));
+        Ok(statuses)
     }
 
     fn status(&self, index: u32) -> Called<WriterStatus> {
@@ -296,7 +322,7 @@ impl BackupComponents {
                 &raw mut failure,
             )
         };
-        CallError::check("IVssBackupComponents::GetWriterStatus", result)?;
+        self.calls.check("IVssBackupComponents::GetWriterStatus", result)?;
         let (id, instance) = (uuid(&id), uuid(&instance));
         Ok(WriterStatus { id, instance, name: name.read(), state, failure: failure.into() })
     }
@@ -308,7 +334,7 @@ impl BackupComponents {
         let get = self.interface.table().get_snapshot_properties;
         // SAFETY: the interface is alive, and so is the place for the result.
         let result = unsafe { get(self.interface.this(), guid(snapshot), &raw mut properties) };
-        CallError::check("IVssBackupComponents::GetSnapshotProperties", result)?;
+        self.calls.check("IVssBackupComponents::GetSnapshotProperties", result)?;
         // SAFETY: the call has succeeded: the text ends with a NUL where there is one, and all texts are given back once.
         unsafe {
             let device = terminated(properties.device);
@@ -322,13 +348,13 @@ impl BackupComponents {
         let mut document = Text(ptr::null());
         // SAFETY: the interface is alive, and so is the place for the result.
         let result = unsafe { (self.interface.table().save_as_xml)(self.interface.this(), &raw mut document.0) };
-        CallError::check("IVssBackupComponents::SaveAsXML", result).map(|()| document.read())
+        self.calls.check("IVssBackupComponents::SaveAsXML", result).map(|()| document.read())
     }
 
     pub(super) fn abort_backup(&self) -> Called<()> {
         // SAFETY: the interface is alive.
         let result = unsafe { (self.interface.table().abort_backup)(self.interface.this()) };
-        CallError::check("IVssBackupComponents::AbortBackup", result)
+        self.calls.check("IVssBackupComponents::AbortBackup", result)
     }
 
     /// Deletes all snapshots of the set, whoever reads them.
@@ -339,6 +365,13 @@ impl BackupComponents {
         // SAFETY: the interface is alive, and so are the places for the results.
         let result =
             unsafe { delete(self.interface.this(), guid(set), SNAPSHOT_SET, 1, &raw mut deleted, &raw mut stubborn) };
-        CallError::check("IVssBackupComponents::DeleteSnapshots", result)
+        self.calls.check("IVssBackupComponents::DeleteSnapshots", result)
+    }
+}
+
+impl Drop for BackupComponents {
+    fn drop(&mut self) {
+        // The reference goes next, and that cannot fail.
+        let _told = self.calls.check("IVssBackupComponents::Release", HResult::OK);
     }
 }

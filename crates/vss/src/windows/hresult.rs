@@ -5,20 +5,27 @@ use std::fmt;
 
 /// What a COM call returned. As an error it is one that failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HResult(pub(crate) u32);
+pub struct HResult(pub(crate) u32);
 
 impl HResult {
+    pub(crate) const OK: Self = Self(0);
     pub(crate) const ASYNC_PENDING: Self = Self(0x0004_2309);
     pub(crate) const ASYNC_CANCELLED: Self = Self(0x0004_230b);
     pub(crate) const OBJECT_NOT_FOUND: Self = Self(0x8004_2308);
     pub(crate) const SNAPSHOT_SET_IN_PROGRESS: Self = Self(0x8004_2316);
     pub(crate) const NOT_IMPLEMENTED: Self = Self(0x8000_4001);
+    pub(crate) const NOT_REGISTERED: Self = Self(0x8004_0154);
     pub(crate) const ACCESS_DENIED: Self = Self(0x8007_0005);
     /// Somebody else in the process has set the security of COM.
     pub(crate) const TOO_LATE: Self = Self(0x8001_0119);
 
+    /// The number, of 32 bits.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
     /// Whether the call did what it was asked for.
-    pub(crate) fn is_ok(self) -> bool {
+    pub fn is_ok(self) -> bool {
         self.0 >> 31 == 0
     }
 
@@ -27,59 +34,78 @@ impl HResult {
         RETRYABLE.contains(&self.0)
     }
 
-    fn name(self) -> Option<&'static str> {
-        NAMES.iter().find(|(number, _)| *number == self.0).map(|(_, name)| *name)
+    /// The name on Microsoft's pages, where it is one of those that VSS returns.
+    pub fn name(self) -> Option<&'static str> {
+        NAMES.iter().find(|(number, ..)| *number == self.0).map(|(_, name, _)| *name)
+    }
+
+    /// What it means for a backup, in our words; empty where it has no name here.
+    pub fn meaning(self) -> &'static str {
+        NAMES.iter().find(|(number, ..)| *number == self.0).map_or("", |(.., meaning)| *meaning)
     }
 }
 
 /// Another set is being made, the disks or the writers were too slow or short of memory this time, or a writer says so itself.
 const RETRYABLE: [u32; 7] = [0x8004_2313, 0x8004_2314, 0x8004_2316, 0x8004_2319, 0x8004_23f1, 0x8004_23f2, 0x8004_23f3];
 
-const NAMES: &[(u32, &str)] = &[
-    (0, "S_OK"),
-    (1, "S_FALSE"),
-    (0x0004_2309, "VSS_S_ASYNC_PENDING"),
-    (0x0004_230a, "VSS_S_ASYNC_FINISHED"),
-    (0x0004_230b, "VSS_S_ASYNC_CANCELLED"),
-    (0x8000_4001, "E_NOTIMPL"),
-    (0x8000_4002, "E_NOINTERFACE"),
-    (0x8000_4004, "E_ABORT"),
-    (0x8000_4005, "E_FAIL"),
-    (0x8000_ffff, "E_UNEXPECTED"),
-    (0x8001_0106, "RPC_E_CHANGED_MODE"),
-    (0x8001_0119, "RPC_E_TOO_LATE"),
-    (0x8004_0154, "REGDB_E_CLASSNOTREG"),
-    (0x8007_0005, "E_ACCESSDENIED"),
-    (0x8007_000e, "E_OUTOFMEMORY"),
-    (0x8007_0057, "E_INVALIDARG"),
-    (0x8004_2301, "VSS_E_BAD_STATE"),
-    (0x8004_2302, "VSS_E_UNEXPECTED"),
-    (0x8004_2304, "VSS_E_PROVIDER_NOT_REGISTERED"),
-    (0x8004_2306, "VSS_E_PROVIDER_VETO"),
-    (0x8004_2308, "VSS_E_OBJECT_NOT_FOUND"),
-    (0x8004_230c, "VSS_E_VOLUME_NOT_SUPPORTED"),
-    (0x8004_230d, "VSS_E_OBJECT_ALREADY_EXISTS"),
-    (0x8004_230f, "VSS_E_UNEXPECTED_PROVIDER_ERROR"),
-    (0x8004_2310, "VSS_E_CORRUPT_XML_DOCUMENT"),
-    (0x8004_2311, "VSS_E_INVALID_XML_DOCUMENT"),
-    (0x8004_2312, "VSS_E_MAXIMUM_NUMBER_OF_VOLUMES_REACHED"),
-    (0x8004_2313, "VSS_E_FLUSH_WRITES_TIMEOUT"),
-    (0x8004_2314, "VSS_E_HOLD_WRITES_TIMEOUT"),
-    (0x8004_2315, "VSS_E_UNEXPECTED_WRITER_ERROR"),
-    (0x8004_2316, "VSS_E_SNAPSHOT_SET_IN_PROGRESS"),
-    (0x8004_2317, "VSS_E_MAXIMUM_NUMBER_OF_SNAPSHOTS_REACHED"),
-    (0x8004_2318, "VSS_E_WRITER_INFRASTRUCTURE"),
-    (0x8004_2319, "VSS_E_WRITER_NOT_RESPONDING"),
-    (0x8004_231a, "VSS_E_WRITER_ALREADY_SUBSCRIBED"),
-    (0x8004_231b, "VSS_E_UNSUPPORTED_CONTEXT"),
-    (0x8004_231f, "VSS_E_INSUFFICIENT_STORAGE"),
-    (0x8004_2336, "VSS_E_WRITERERROR_PARTIAL_FAILURE"),
-    (0x8004_23f0, "VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT"),
-    (0x8004_23f1, "VSS_E_WRITERERROR_OUTOFRESOURCES"),
-    (0x8004_23f2, "VSS_E_WRITERERROR_TIMEOUT"),
-    (0x8004_23f3, "VSS_E_WRITERERROR_RETRYABLE"),
-    (0x8004_23f4, "VSS_E_WRITERERROR_NONRETRYABLE"),
-    (0x8004_23f5, "VSS_E_WRITERERROR_RECOVERY_FAILED"),
+/// Numbers, names, and what they mean.
+const NAMES: &[(u32, &str, &str)] = &[
+    (0, "S_OK", "done"),
+    (1, "S_FALSE", "done, with nothing to do"),
+    (0x0004_2309, "VSS_S_ASYNC_PENDING", "it goes on"),
+    (0x0004_230a, "VSS_S_ASYNC_FINISHED", "it has ended"),
+    (0x0004_230b, "VSS_S_ASYNC_CANCELLED", "it was cancelled"),
+    (0x8000_4001, "E_NOTIMPL", "the system does not have this"),
+    (0x8000_4002, "E_NOINTERFACE", "the object has no such interface"),
+    (0x8000_4004, "E_ABORT", "it was ended"),
+    (0x8000_4005, "E_FAIL", "it failed, without a reason"),
+    (0x8000_ffff, "E_UNEXPECTED", "it failed in a way that VSS does not expect; see its events in the application log"),
+    (0x8001_0106, "RPC_E_CHANGED_MODE", "the thread has COM set up in another way"),
+    (0x8001_0119, "RPC_E_TOO_LATE", "the program had set this before"),
+    (0x8004_0154, "REGDB_E_CLASSNOTREG", "the service is not registered on this system"),
+    (0x8007_0005, "E_ACCESSDENIED", "the caller is no administrator or member of Backup Operators"),
+    (0x8007_000e, "E_OUTOFMEMORY", "there is not enough memory"),
+    (0x8007_0057, "E_INVALIDARG", "an argument is not accepted"),
+    (0x8004_2301, "VSS_E_BAD_STATE", "the call is out of turn"),
+    (
+        0x8004_2302,
+        "VSS_E_UNEXPECTED",
+        "VSS failed in a way that it does not expect; see its events in the application log",
+    ),
+    (0x8004_2304, "VSS_E_PROVIDER_NOT_REGISTERED", "there is no such provider of shadow copies"),
+    (
+        0x8004_2306,
+        "VSS_E_PROVIDER_VETO",
+        "the provider of shadow copies refused; see its events in the application log",
+    ),
+    (0x8004_2308, "VSS_E_OBJECT_NOT_FOUND", "there is no such volume, set or shadow copy"),
+    (0x8004_230c, "VSS_E_VOLUME_NOT_SUPPORTED", "no provider can image this volume; it takes NTFS or ReFS"),
+    (0x8004_230d, "VSS_E_OBJECT_ALREADY_EXISTS", "it is there already"),
+    (0x8004_230f, "VSS_E_UNEXPECTED_PROVIDER_ERROR", "the provider of shadow copies failed; see the application log"),
+    (0x8004_2310, "VSS_E_CORRUPT_XML_DOCUMENT", "a document of a writer is damaged"),
+    (0x8004_2311, "VSS_E_INVALID_XML_DOCUMENT", "a document of a writer is none"),
+    (0x8004_2312, "VSS_E_MAXIMUM_NUMBER_OF_VOLUMES_REACHED", "the set has as many volumes as it can have"),
+    (0x8004_2313, "VSS_E_FLUSH_WRITES_TIMEOUT", "the volumes did not write back in time: the disks are busy"),
+    (0x8004_2314, "VSS_E_HOLD_WRITES_TIMEOUT", "the volumes could not hold writes long enough: the disks are busy"),
+    (0x8004_2315, "VSS_E_UNEXPECTED_WRITER_ERROR", "VSS failed on a writer; see the application log"),
+    (0x8004_2316, "VSS_E_SNAPSHOT_SET_IN_PROGRESS", "another program is making a shadow copy"),
+    (0x8004_2317, "VSS_E_MAXIMUM_NUMBER_OF_SNAPSHOTS_REACHED", "the volume has as many shadow copies as it can have"),
+    (
+        0x8004_2318,
+        "VSS_E_WRITER_INFRASTRUCTURE",
+        "the writers cannot be reached: are the services VSS and COM+ Event System in order?",
+    ),
+    (0x8004_2319, "VSS_E_WRITER_NOT_RESPONDING", "a writer does not answer"),
+    (0x8004_231a, "VSS_E_WRITER_ALREADY_SUBSCRIBED", "the writer is there already"),
+    (0x8004_231b, "VSS_E_UNSUPPORTED_CONTEXT", "this kind of shadow copy is not supported"),
+    (0x8004_231f, "VSS_E_INSUFFICIENT_STORAGE", "there is no room for the shadow copy"),
+    (0x8004_2336, "VSS_E_WRITERERROR_PARTIAL_FAILURE", "the writer did a part only"),
+    (0x8004_23f0, "VSS_E_WRITERERROR_INCONSISTENTSNAPSHOT", "the shadow copy does not hold all that the writer owns"),
+    (0x8004_23f1, "VSS_E_WRITERERROR_OUTOFRESOURCES", "the writer lacked memory or the like"),
+    (0x8004_23f2, "VSS_E_WRITERERROR_TIMEOUT", "the writer was too slow"),
+    (0x8004_23f3, "VSS_E_WRITERERROR_RETRYABLE", "the writer failed, and may succeed when it is tried again"),
+    (0x8004_23f4, "VSS_E_WRITERERROR_NONRETRYABLE", "the writer failed, and will fail again"),
+    (0x8004_23f5, "VSS_E_WRITERERROR_RECOVERY_FAILED", "the writer could not repair its data in the shadow copy"),
 ];
 
 impl From<i32> for HResult {
@@ -116,8 +142,7 @@ pub(crate) struct CallError {
 
 impl CallError {
     /// The call's success, or this error.
-    pub(crate) fn check(call: &'static str, result: impl Into<HResult>) -> Result<(), Self> {
-        let result = result.into();
+    pub(crate) fn check(call: &'static str, result: HResult) -> Result<(), Self> {
         if result.is_ok() { Ok(()) } else { Err(Self { call, result }) }
     }
 }
@@ -127,7 +152,9 @@ impl fmt::Display for CallError {
         write!(f, "{} returned {}", self.call, self.result)?;
         match self.result {
             HResult::ACCESS_DENIED => f.write_str(": it takes an administrator or a member of Backup Operators"),
-            HResult::NOT_IMPLEMENTED => f.write_str(": this system has no Volume Shadow Copy Service"),
+            HResult::NOT_IMPLEMENTED => f.write_str(
+                ": this system has no Volume Shadow Copy Service; shadow-copy = \"pre-copy\" does without one",
+            ),
             result if result.is_retryable() => f.write_str(": it may succeed when it is tried again"),
             _ => Ok(()),
         }

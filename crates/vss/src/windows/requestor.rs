@@ -16,9 +16,13 @@ use tokio::sync::oneshot;
 
 use super::apartment::Apartment;
 use super::backup::{Backup, Patience, failed};
+use super::calls::{Calls, Heard};
 use super::vssapi::Library;
 use super::{VssOptions, volume};
 use crate::provider::Taken;
+
+/// What fails where the library is not there.
+pub(super) const LOAD: &str = "load `vssapi.dll`";
 
 /// An answer that somebody waits for.
 type Answer<T> = oneshot::Sender<Result<T, ShadowCopyError>>;
@@ -63,6 +67,7 @@ impl Drop for Pledge {
 pub(super) struct Requestor {
     options: VssOptions,
     library: Option<PathBuf>,
+    listener: Option<Sender<Heard>>,
     thread: Mutex<Thread>,
 }
 
@@ -71,7 +76,13 @@ type Thread = Option<(Sender<Command>, JoinHandle<()>)>;
 impl Requestor {
     /// One that loads this library instead of the system's.
     pub(super) fn new(options: VssOptions, library: Option<PathBuf>) -> Self {
-        Self { options, library, thread: Mutex::default() }
+        Self { options, library, listener: None, thread: Mutex::default() }
+    }
+
+    /// Another one of the same kind, whose calls are told to `listener`.
+    pub(super) fn heard_by(&self, listener: Sender<Heard>) -> Self {
+        let (options, library) = (self.options.clone(), self.library.clone());
+        Self { listener: Some(listener), ..Self::new(options, library) }
     }
 
     /// The thread, if it runs. One that a panic has ended has released all that it had.
@@ -85,9 +96,11 @@ impl Requestor {
             return Ok(running);
         }
         let (sender, commands) = channel();
-        let (options, library) = (self.options.clone(), self.library.clone());
+        let (options, library, listener) = (self.options.clone(), self.library.clone(), self.listener.clone());
         // What belongs to COM is made on the thread and never leaves it.
-        let work = move || Worker { options, library, backups: HashMap::new() }.run(&commands);
+        let work = move || {
+            Worker { options, library, calls: Calls::new(listener), backups: HashMap::new() }.run(&commands);
+        };
         let spawned = thread::Builder::new().name("vss-requestor".to_owned()).spawn(work);
         let handle = spawned.map_err(failed("start its thread"))?;
         Ok(thread.insert((sender, handle)).0.clone())
@@ -151,16 +164,18 @@ async fn ask<T>(
 struct Worker {
     options: VssOptions,
     library: Option<PathBuf>,
+    calls: Calls,
     backups: HashMap<ShadowCopySetId, Backup>,
 }
 
 impl Worker {
     fn run(mut self, commands: &Receiver<Command>) {
         // A thread without COM says so when it is asked for a backup.
-        let mut apartment = Apartment::enter();
+        let mut apartment = Apartment::enter(&self.calls);
         while let Ok(command) = commands.recv() {
+            self.calls.go_on();
             if apartment.is_err() {
-                apartment = Apartment::enter();
+                apartment = Apartment::enter(&self.calls);
             }
             self.obey(command, apartment.as_ref().err().copied());
         }
@@ -211,7 +226,7 @@ impl Worker {
         // Who makes a set anew has given it up before.
         drop(self.backups.remove(&set));
         let mounts = mounts(roots)?;
-        let mut backup = Backup::begin(&self.library()?)?;
+        let mut backup = Backup::begin(&self.library()?, &self.calls)?;
         backup.gather(patience)?;
         backup.start_set(mounts)?;
         backup.select(&self.options.components)?;
@@ -236,7 +251,7 @@ impl Worker {
     /// Loading what is loaded costs nothing, and a library that was missing may have come.
     fn library(&self) -> Result<Library, ShadowCopyError> {
         let loaded = self.library.as_deref().map_or_else(Library::of_system, Library::at);
-        loaded.map_err(failed("load `vssapi.dll`"))
+        loaded.map_err(failed(LOAD))
     }
 }
 

@@ -5,6 +5,8 @@ mod init;
 mod recovery;
 mod registry;
 mod runs;
+#[cfg(windows)]
+mod selftest;
 mod watching;
 mod writers;
 

@@ -294,3 +294,14 @@ fn a_snapshot_that_is_not_there_is_an_error_with_a_hint() {
     [snapshot]
     ");
 }
+
+#[cfg(not(windows))]
+#[test]
+fn a_self_test_of_vss_is_for_windows() {
+    let error =
+        block_on(vss_selftest::run(&session(), &crate::args::VssSelftestArgs::default())).expect_err("not here");
+    assert_eq!(error.kind, Exit::USAGE);
+    let said = error.messages().concat();
+    assert!(said.starts_with("the Volume Shadow Copy Service is Windows' own, and this is "), "{said}");
+    assert_eq!(error.hints, ["run it on the site server"]);
+}

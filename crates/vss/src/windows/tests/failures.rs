@@ -211,6 +211,6 @@ async fn a_system_without_the_service_is_told_so() {
     let bench = crate::tests::scripted::Bench::with(Default::default(), std::sync::Arc::new(provider));
     let error = bench.coordinator.prepare(site.request().await).await.expect_err("Wine has stubs only");
     let reason = "CreateVssBackupComponents returned E_NOTIMPL (0x80004001)";
-    let advice = "this system has no Volume Shadow Copy Service";
+    let advice = "this system has no Volume Shadow Copy Service; shadow-copy = \"pre-copy\" does without one";
     assert_eq!(chain(&error), format!("provider `vss` failed to begin a backup: {reason}: {advice}"));
 }

@@ -2,4 +2,5 @@
 
 mod failures;
 mod order;
+mod self_test;
 mod stand_in;

@@ -2,12 +2,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use backup_core::path::SitePath;
-use backup_core::ports::shadow_copies::{Consistency, Image, ShadowCopies, ShadowCopyError, ShadowCopySetId};
+use backup_core::ports::shadow_copies::{
+    Consistency, Image, SMS_WRITER, ShadowCopies, ShadowCopyError, ShadowCopySetId,
+};
 use uuid::Uuid;
 
 use super::super::backup::{Backup, Patience};
+use super::super::calls::Calls;
 use super::super::vssapi::Library;
-use super::super::{ComponentSelection, SMS_WRITER, VssOptions};
+use super::super::{ComponentSelection, VssOptions};
 use super::stand_in::{Site, StandIn};
 
 /// A whole backup, as [the published order](https://learn.microsoft.com/windows/win32/vss/overview-of-processing-a-backup-under-vss)
@@ -153,7 +156,7 @@ fn a_wrong_order_is_an_error_before_any_call() {
     let mounts = || vec![SitePath::parse(r"C:\").expect("absolute")];
     let roots = [SitePath::parse(r"C:\windows").expect("absolute")];
     let selection = ComponentSelection::SmsWriter;
-    let mut backup = Backup::begin(&library).expect("nothing goes wrong");
+    let mut backup = Backup::begin(&library, &Calls::new(None)).expect("nothing goes wrong");
     let check = |wrong: Result<(), ShadowCopyError>| {
         assert!(matches!(wrong, Err(ShadowCopyError::BadState(_))), "{wrong:?}");
         assert_eq!(stand_in.take_lines(), [""; 0]);

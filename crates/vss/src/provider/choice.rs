@@ -1,0 +1,131 @@
+//! Which provider a task gets. A demand is met or is an error; `auto` alone may be answered with a lesser one.
+
+use std::sync::Arc;
+
+use backup_core::config::{ProviderChoice, TaskConfig};
+
+use super::{Best, PreCopy, Provider};
+#[cfg(target_os = "linux")]
+use super::{Btrfs, Reflink};
+#[cfg(windows)]
+use crate::{VssOptions, VssProvider};
+
+/// A demand of site.toml that this system cannot meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unmet {
+    /// Snapshots or clones, elsewhere than on Linux.
+    #[error("`shadow-copy = \"{0}\"` in site.toml cannot be met on {system}: it takes a file system of Linux", system = system())]
+    Linux(&'static str),
+    /// Snapshots or clones, without a place for them.
+    #[error("`shadow-copy = \"{0}\"` in site.toml cannot be met: there is no `work-dir` for what it makes")]
+    WorkDir(&'static str),
+    /// Windows' Volume Shadow Copy Service, elsewhere than on Windows.
+    #[error(
+        "`shadow-copy = \"vss\"` in site.toml cannot be met on {}: the Volume Shadow Copy Service is Windows' own",
+        system()
+    )]
+    Vss,
+}
+
+impl Unmet {
+    /// What to write instead.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::WorkDir(_) => "write work-dir = \"/srv/.sitebackup\", on the file system of the sources",
+            _ if cfg!(target_os = "linux") => r#"write "auto", "btrfs", "reflink" or "pre-copy""#,
+            _ if cfg!(windows) => r#"write "auto", "vss" or "pre-copy""#,
+            _ => r#"write "auto" or "pre-copy""#,
+        }
+    }
+}
+
+fn system() -> &'static str {
+    match std::env::consts::OS {
+        "linux" => "Linux",
+        "windows" => "Windows",
+        other => other,
+    }
+}
+
+/// What makes images on this system for a task, the best first.
+fn images(task: &TaskConfig) -> Vec<Arc<dyn Provider>> {
+    match &task.work_dir {
+        #[cfg(target_os = "linux")]
+        Some(work_dir) => vec![Arc::new(Btrfs::new(work_dir.clone())), Arc::new(Reflink::new(work_dir))],
+        // VSS keeps its images where it wants to.
+        #[cfg(windows)]
+        _ => vec![Arc::new(VssProvider::new(VssOptions::default()))],
+        #[cfg(not(windows))]
+        _ => Vec::new(),
+    }
+}
+
+/// The provider that a task asks for.
+///
+/// # Errors
+/// [`Unmet`] when the task demands one that this system does not have: an error of the configuration. Whether the volumes of the sources
+/// allow it, the provider finds out itself.
+pub fn choose(task: &TaskConfig) -> Result<Arc<dyn Provider>, Unmet> {
+    let images = images(task);
+    let of_linux = |name| if cfg!(target_os = "linux") { Unmet::WorkDir(name) } else { Unmet::Linux(name) };
+    let (name, unmet) = match task.shadow_copy {
+        ProviderChoice::PreCopy => return Ok(Arc::new(PreCopy)),
+        ProviderChoice::Auto if images.is_empty() => return Ok(Arc::new(PreCopy)),
+        ProviderChoice::Auto => return Ok(Arc::new(Best::new(images))),
+        ProviderChoice::Btrfs => ("btrfs", of_linux("btrfs")),
+        ProviderChoice::Reflink => ("reflink", of_linux("reflink")),
+        ProviderChoice::Vss => ("vss", Unmet::Vss),
+    };
+    images.into_iter().find(|image| image.name() == name).ok_or(unmet)
+}
+
+#[cfg(test)]
+mod tests {
+    use backup_core::config::SiteConfig;
+    use backup_core::destination::DestinationOption;
+    use backup_core::path::SitePath;
+
+    use super::*;
+
+    fn chosen(shadow_copy: ProviderChoice, work_dir: Option<&str>) -> Result<&'static str, Unmet> {
+        let path = |text| SitePath::parse(text).expect("absolute");
+        let destination = DestinationOption::Local(path("/backup"));
+        let config = SiteConfig::new("P01".parse().expect("a site code"), destination, path("/state"));
+        let task = TaskConfig { shadow_copy, work_dir: work_dir.map(path), ..config.task };
+        choose(&task).map(|provider| provider.name())
+    }
+
+    #[test]
+    fn copies_are_made_everywhere() {
+        assert_eq!(chosen(ProviderChoice::PreCopy, Some("/work")), Ok("pre-copy"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn linux_has_snapshots_and_clones() {
+        assert_eq!(chosen(ProviderChoice::Auto, None), Ok("pre-copy"));
+        assert_eq!(chosen(ProviderChoice::Auto, Some("/work")), Ok("auto"));
+        assert_eq!(chosen(ProviderChoice::Btrfs, Some("/work")), Ok("btrfs"));
+        assert_eq!(chosen(ProviderChoice::Btrfs, None), Err(Unmet::WorkDir("btrfs")));
+        assert_eq!(chosen(ProviderChoice::Reflink, Some("/work")), Ok("reflink"));
+        assert_eq!(chosen(ProviderChoice::Reflink, None), Err(Unmet::WorkDir("reflink")));
+        let unmet = chosen(ProviderChoice::Vss, Some("/work")).expect_err("it is Windows' own");
+        let reason = "the Volume Shadow Copy Service is Windows' own";
+        assert_eq!(unmet.to_string(), format!("`shadow-copy = \"vss\"` in site.toml cannot be met on Linux: {reason}"));
+        assert_eq!(unmet.remedy(), r#"write "auto", "btrfs", "reflink" or "pre-copy""#);
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn windows_has_vss() {
+        assert_eq!(chosen(ProviderChoice::Vss, None), Ok("vss"));
+        assert_eq!(chosen(ProviderChoice::Auto, None), Ok("auto"));
+        let unmet = chosen(ProviderChoice::Btrfs, Some(r"C:\work")).expect_err("it is Linux' own");
+        let reason = "it takes a file system of Linux";
+        assert_eq!(
+            unmet.to_string(),
+            format!("`shadow-copy = \"btrfs\"` in site.toml cannot be met on Windows: {reason}")
+        );
+        assert_eq!(unmet.remedy(), r#"write "auto", "vss" or "pre-copy""#);
+    }
+}
