@@ -21,5 +21,6 @@ mod served;
 mod site;
 #[cfg(all(unix, feature = "servers"))]
 mod sql_server;
+mod unattended;
 mod whole;
 mod workload;

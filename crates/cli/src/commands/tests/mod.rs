@@ -5,6 +5,7 @@ mod init;
 mod recovery;
 mod registry;
 mod runs;
+mod unattended;
 mod watching;
 mod writers;
 
