@@ -23,6 +23,7 @@ mod shadow_copy;
 mod site;
 #[cfg(all(unix, feature = "servers"))]
 mod sql_server;
+mod unattended;
 #[cfg(windows)]
 mod vss;
 mod whole;

@@ -51,6 +51,7 @@ pub mod site;
 pub mod snapshot;
 pub mod status;
 pub mod trace;
+pub mod unattended;
 pub mod verify;
 pub mod writer_metadata;
 mod writers;

@@ -46,7 +46,7 @@ fn has_content(kind: RecordKind) -> bool {
 }
 
 /// Compares what a walk found with the records; returns what is missing or altered, and what no record names.
-fn compare<'a>(walk: &'a [WalkEntry], records: &[FileRecord]) -> (Vec<String>, Vec<&'a WalkEntry>) {
+pub(crate) fn compare<'a>(walk: &'a [WalkEntry], records: &[FileRecord]) -> (Vec<String>, Vec<&'a WalkEntry>) {
     let mut found: HashMap<&RelPath, &WalkEntry> = walk.iter().map(|entry| (&entry.path, entry)).collect();
     let mut wrong = Vec::new();
     for record in records.iter().filter(|record| record.kind != RecordKind::Symlink) {

@@ -3,6 +3,7 @@
 mod database;
 mod registry;
 mod shadow_copy;
+mod unattended;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,9 @@ pub(crate) use registry::{
     RegistryCommand, RegistryConvertArgs, RegistryDiffArgs, RegistryReadingArgs, RegistryShowArgs,
 };
 pub(crate) use shadow_copy::{ShadowCopyCommand, ShadowCopyRunArgs};
+#[cfg(test)]
+pub(crate) use unattended::DatabaseName as SetupDatabase;
+pub(crate) use unattended::{UnattendedArgs, option as unattended_option};
 
 use crate::output::human;
 
@@ -85,7 +89,7 @@ pub(crate) enum Command {
     /// Nothing is written before everything is judged. Files that were changed after the snapshot are not overwritten unless
     /// --overwrite-newer says so. An interrupted recovery is simply repeated; until it has ended as a whole, no backup of the site is
     /// made, for it would keep a site that is half old, half recovered. With --to nothing of that concerns the site.
-    Recover(RecoverArgs),
+    Recover(Box<RecoverArgs>),
     /// Practise a recovery in a scratch place, judge it, and throw it away
     Rehearse(RehearseArgs),
     /// Tell how old the last good backup snapshot is, and what needs attention; made for monitors
@@ -148,6 +152,7 @@ impl Command {
             Self::Snapshots => "snapshots",
             Self::Files(_) => "files",
             Self::Verify(_) => "verify",
+            Self::Recover(args) if args.unattended.is_some() => "recover --unattended",
             Self::Recover(_) => "recover",
             Self::Rehearse(_) => "rehearse",
             Self::Status(_) => "status",
@@ -303,6 +308,16 @@ pub(crate) struct RecoverArgs {
     /// Recover nothing: say that the site is as it should be, although a recovery did not end
     #[arg(long, conflicts_with_all = ["id", "from", "to", "map", "part", "overwrite_newer", "replace_database", "merge_registry", "dry_run"])]
     pub(crate) abandon: bool,
+    /// Write the script with which the product's Setup recovers the site to this file, which must end in .ini and not be there
+    ///
+    /// Nothing is recovered: Setup does that, with `setup.exe /script FILE`. What the script will do and what is done by hand before and
+    /// afterwards is printed. Paths and names are those that the machine sees which runs Setup.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(conflicts_with_all = ["to", "map", "part", "overwrite_newer", "replace_database", "merge_registry", "dry_run", "abandon"])]
+    pub(crate) unattended: Option<PathBuf>,
+    /// What a snapshot cannot tell Setup.
+    #[command(flatten)]
+    pub(crate) setup: UnattendedArgs,
 }
 
 /// A part of a site on the command line.

@@ -82,7 +82,14 @@ fn push_command(page: &mut String, parent: &str, command: &Command) {
     let own =
         |arg: &&Arg| !arg.is_global_set() && !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "help" | "version");
     let arguments: Vec<&Arg> = command.get_arguments().filter(own).collect();
-    arguments.iter().for_each(|arg| push_argument(page, arg));
+    let mut heading = None;
+    for arg in &arguments {
+        if arg.get_help_heading() != heading {
+            heading = arg.get_help_heading();
+            _ = writeln!(page, "\n{}:\n", heading.unwrap_or_default());
+        }
+        push_argument(page, arg);
+    }
     if !arguments.is_empty() {
         page.push('\n');
     }

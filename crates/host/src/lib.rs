@@ -27,6 +27,7 @@ pub mod destination;
 pub mod files;
 pub mod journal;
 pub mod machine;
+pub mod private_file;
 pub mod process;
 pub mod recovery;
 pub mod services;

@@ -1,7 +1,5 @@
 //! `init`: a site.toml for a site that is there.
 
-mod product;
-
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,7 +14,7 @@ use host::site_toml::{NewDatabase, NewSite, to_toml};
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
-use super::Session;
+use super::{Session, product};
 use crate::args::InitArgs;
 use crate::error::CommandError;
 use crate::exit::Exit;

@@ -9,6 +9,7 @@ mod docs;
 mod files;
 mod init;
 mod log;
+mod product;
 mod recover;
 mod registry;
 mod rehearse;
@@ -26,6 +27,7 @@ mod writers;
 use std::sync::Arc;
 
 use backup_core::cancel::Cancel;
+use backup_core::path::SitePath;
 use backup_core::ports::Ports;
 use backup_core::ports::destination::{DamagedSnapshot, SnapshotFiles, StoredSnapshot};
 use backup_core::report::{Cause, Finding, Gravity};
@@ -92,6 +94,8 @@ pub(crate) fn is_cancellable(command: &Command) -> bool {
 /// A snapshot that was chosen among those of the destination.
 struct Chosen {
     files: Arc<dyn SnapshotFiles>,
+    /// Where it lies.
+    folder: SitePath,
     /// The shortest text that names it.
     short: String,
     /// Said when nobody named the snapshot and it is not the one that they would want.
@@ -108,13 +112,15 @@ async fn open(ports: &Ports, id: Option<&str>) -> Result<Chosen, CommandError> {
         Err(error) => return Err(not_chosen(error, &damaged, id)),
     };
     let is_it = |snapshot: &&StoredSnapshot| snapshot.run == run;
-    let newest = snapshots.iter().find(is_it).filter(|_| id.is_none());
+    let chosen = snapshots.iter().find(is_it).expect("it was chosen among them");
+    let newest = Some(chosen).filter(|_| id.is_none());
     let mut findings: Vec<Finding> = match newest {
         Some(_) => damaged.iter().map(DamagedSnapshot::finding).collect(),
         None => Vec::new(),
     };
     findings.extend(newest.and_then(|newest| weaker(newest, &snapshots, &runs)));
-    Ok(Chosen { files: ports.destination.open(run).await?, short: short(run, &runs), findings })
+    let (folder, files) = (chosen.folder.clone(), ports.destination.open(run).await?);
+    Ok(Chosen { files, folder, short: short(run, &runs), findings })
 }
 
 /// A snapshot that is there and damaged is not one that is not there.

@@ -1,6 +1,7 @@
 //! `recover`: a snapshot put back, from the destination or from a bare folder.
 
 mod bare;
+pub(super) mod unattended;
 
 use std::sync::Arc;
 
@@ -29,6 +30,9 @@ use crate::ports;
 use crate::site::{self, Site, site_path};
 
 pub(super) async fn run(session: &Session, args: &RecoverArgs) -> Result<Answer, CommandError> {
+    if let Some(file) = &args.unattended {
+        return unattended::run(session, args, file).await;
+    }
     if args.abandon {
         let site = Site::load(&session.global)?;
         return abandon(&ports::wire(&site, Arc::clone(&session.screen) as _)).await;

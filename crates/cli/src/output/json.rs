@@ -162,6 +162,28 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "recover --unattended",
+        &[
+            ("file", "the script that was written"),
+            ("run", "the snapshot's id"),
+            ("site", "the site code"),
+            ("kind", "`primary` or `central-administration`"),
+            ("parent", "the site above a child primary site, else null"),
+            ("moment", "the moment that the snapshot holds"),
+            ("sections", "the script's sections by name, each with its keys by name; a product key is `***`"),
+            ("retention", "seconds for which change tracking data is kept, the product's default where nobody says"),
+            ("inside_retention", "whether it still reaches back to the snapshot; null where that changes nothing"),
+            ("cd_latest.present", "whether the snapshot holds CD.Latest"),
+            ("cd_latest.whole", "whether Setup can be run from it"),
+            ("cd_latest.redist", "whether it brings Setup's prerequisites"),
+            ("cd_latest.version", "the version recorded in it, else null"),
+            ("cd_latest.faults[]", "what is wrong with it"),
+            ("consequences[]", "what becomes of the site's data"),
+            ("before[]", "what is done by hand before Setup runs"),
+            ("afterwards[]", "what is done by hand when it has ended"),
+        ],
+    ),
+    (
         "registry show",
         &[
             ("kind", "`hive`, `reg` or `wine`"),

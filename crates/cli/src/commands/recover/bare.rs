@@ -49,12 +49,17 @@ fn services_note(config: &SiteConfig, request: &RecoverRequest) -> Vec<Finding> 
 
 fn document(files: &dyn SnapshotFiles, name: &str) -> Result<Vec<u8>, DestinationError> {
     let path = RelPath::parse(format!("{KEPT_FOLDER}/{name}")).expect("plain names");
-    let open = files.open(&path)?;
+    content(files, &path, LARGEST)
+}
+
+/// What a file of a snapshot holds, up to so many bytes.
+pub(super) fn content(files: &dyn SnapshotFiles, path: &RelPath, largest: u64) -> Result<Vec<u8>, DestinationError> {
+    let open = files.open(path)?;
     let damaged = |error: backup_core::ports::site_files::SiteFilesError| DestinationError::Damaged {
-        path: SitePath::parse("/").expect("the root is absolute").join(&path),
+        path: SitePath::parse("/").expect("the root is absolute").join(path),
         reason: error.to_string(),
     };
-    let size = open.stat().map_err(damaged)?.size.min(LARGEST);
+    let size = open.stat().map_err(damaged)?.size.min(largest);
     let mut content = vec![0; usize::try_from(size).unwrap_or_default()];
     let read = open.read_at(0, &mut content).map_err(damaged)?;
     content.truncate(read);

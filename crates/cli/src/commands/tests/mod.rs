@@ -7,6 +7,7 @@ mod registry;
 mod runs;
 #[cfg(windows)]
 mod selftest;
+mod unattended;
 mod watching;
 mod writers;
 

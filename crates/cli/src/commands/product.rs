@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
+use backup_core::copy::chain;
 use backup_core::path::SitePath;
+use backup_core::ports::registry::RegistryKey;
 use backup_core::site::{SiteCode, SiteKind};
 use registry::{Key, KeyPath, Value};
 
@@ -24,6 +26,10 @@ pub(super) struct ProductSite {
     pub(super) install_dir: Option<SitePath>,
     /// The server with the site database, and its name there.
     pub(super) database: Option<(String, String)>,
+    /// The site server.
+    pub(super) site_server: Option<String>,
+    /// The site's version.
+    pub(super) version: Option<String>,
 }
 
 /// Reads the keys from a file, or else from the registry of this machine.
@@ -36,6 +42,20 @@ pub(super) fn read(file: Option<&Path>) -> Result<ProductSite, CommandError> {
         let hint = format!("`{}` must hold the key `{SMS}`, as a file of the product's backup does", file.display());
         CommandError::usage(error).hint(hint)
     })
+}
+
+/// Whether a key is the one that tells of the site.
+pub(super) fn is_key(key: &RegistryKey) -> bool {
+    *key == RegistryKey::new(SMS)
+}
+
+/// Reads an export of that key.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn read_export(export: &[u8]) -> Result<ProductSite, String> {
+    let key = SMS.parse().expect("a path of a key");
+    site(&registry::read_export(&key, export).map_err(|error| chain(&error))?)
 }
 
 #[cfg(windows)]
@@ -68,6 +88,8 @@ fn site(sms: &Key) -> Result<ProductSite, String> {
         code,
         install_dir: install_dir.and_then(|path| SitePath::parse(path).ok()),
         database: of_database("Server").zip(of_database("Database Name")),
+        site_server: text("Identification", "Site Server"),
+        version: text("Setup", "Full Version"),
     })
 }
 
