@@ -8,6 +8,8 @@ mod served;
 #[cfg(unix)]
 mod shell;
 mod small;
+#[cfg(windows)]
+mod windows_services;
 
 use tests::JournalMode;
 use tests::conformance;
@@ -40,6 +42,8 @@ conforms! {
 
 #[cfg(windows)]
 conforms! {
+    watched_windows_services: services on windows_services::Services::watched;
+    windows_services: services on windows_services::Services::plain;
     vss_shadow_copies: shadow_copies on Local::with_vss;
 }
 

@@ -16,10 +16,14 @@ mod judges;
 mod kills;
 #[cfg(all(unix, feature = "servers"))]
 mod logical;
+#[cfg(windows)]
+mod managed_services;
 #[cfg(all(unix, feature = "servers"))]
 mod served;
 mod site;
 #[cfg(all(unix, feature = "servers"))]
 mod sql_server;
 mod whole;
+#[cfg(windows)]
+mod windows_service;
 mod workload;

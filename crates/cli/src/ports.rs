@@ -22,7 +22,7 @@ use host::files::LocalSiteFiles;
 use host::journal::FileJournal;
 use host::machine::SystemClock;
 use host::recovery::LocalRecoveryTarget;
-use host::services::CommandServices;
+use host::services::of_machine;
 use host::status_log::FileStatusLog;
 use host::watchdog::{WatchdogOptions, WatchedServices};
 use vss::InProcessCoordinator;
@@ -46,7 +46,7 @@ pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
         files: Arc::new(LocalSiteFiles::new()),
         destination: Arc::new(destination(config)),
         registry: Arc::new(RegistryRoots::new(&config.registry)),
-        services: Arc::new(CommandServices::new(config.services.clone())),
+        services: services(config),
         database: config.database.as_ref().and_then(|database| database::adapter(database).ok()),
         shadow_copies: Arc::new(InProcessCoordinator::new(clock, provider)),
         commands: Arc::new(HostCommands::new(site.hook_folder())),
@@ -82,7 +82,7 @@ pub(crate) fn wire_run(site: &Site, plan: &BackupPlan, events: Arc<dyn EventSink
 
 /// The services as they are, for the watchdog itself.
 pub(crate) fn services(config: &SiteConfig) -> Arc<dyn ServiceControl> {
-    Arc::new(CommandServices::new(config.services.clone()))
+    of_machine(config.services.clone())
 }
 
 /// What a recovery needs, from a configuration whose paths are those of this machine; none of it from a bare folder.

@@ -15,6 +15,7 @@
 
 mod database;
 mod read;
+mod services;
 mod table;
 #[cfg(test)]
 mod tests;

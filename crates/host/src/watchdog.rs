@@ -37,7 +37,8 @@ pub struct WatchdogOptions {
     /// Program and arguments of a process that calls [`serve`] with the same services.
     pub command: Vec<OsString>,
     /// The longest that services may be down, from the first stop on. After it the child starts them although this program lives: it
-    /// must be longer than all stops, the freeze window and all starts may take together.
+    /// must be longer than all stops, the freeze window and all starts may take together. A service that the order of starting does not
+    /// name, because it is stopped for another one's sake, lengthens it by two call limits.
     pub hold_limit: Duration,
     /// The longest that one stop or start may take; so long the child gives one that was under way when this program died.
     pub call_limit: Duration,
@@ -93,14 +94,20 @@ impl WatchedServices {
             watch.child = Some(Link::open(&self.options.command).await?);
         }
         let start = self.in_order(&watch.armed);
+        let hold_limit = self.hold_limit(&watch.armed);
         let link = watch.child.as_mut().ok_or(WatchdogError::Gone)?;
-        link.arm(&self.options, start, name).await
+        link.arm(hold_limit, self.options.call_limit, start, name).await
     }
 
     fn in_order(&self, armed: &BTreeSet<String>) -> Vec<String> {
         let named = self.start_order.iter().filter(|name| armed.contains(*name));
         let others = armed.iter().filter(|name| !self.start_order.contains(name));
         named.chain(others).cloned().collect()
+    }
+
+    fn hold_limit(&self, armed: &BTreeSet<String>) -> Duration {
+        let uncounted = armed.iter().filter(|name| !self.start_order.contains(name));
+        self.options.hold_limit + uncounted.map(|_| self.options.call_limit * 2).sum::<Duration>()
     }
 
     async fn tell(&self, order: Order) {
@@ -127,6 +134,10 @@ impl WatchedServices {
 impl ServiceControl for WatchedServices {
     async fn state(&self, name: &str) -> Result<ServiceState, ServiceError> {
         self.inner.state(name).await
+    }
+
+    async fn dependents(&self, name: &str) -> Result<Vec<String>, ServiceError> {
+        self.inner.dependents(name).await
     }
 
     async fn stop(&self, name: &str) -> Result<(), ServiceError> {
@@ -207,15 +218,15 @@ impl Link {
         Ok(Self { child, orders, replies: BufReader::new(stdout).lines(), last_arm: 0 })
     }
 
-    async fn arm(&mut self, options: &WatchdogOptions, start: Vec<String>, name: &str) -> Result<(), WatchdogError> {
+    async fn arm(
+        &mut self,
+        hold_limit: Duration,
+        call_limit: Duration,
+        start: Vec<String>,
+        name: &str,
+    ) -> Result<(), WatchdogError> {
         self.last_arm += 1;
-        let order = Order::Arm {
-            number: self.last_arm,
-            hold_limit: options.hold_limit,
-            call_limit: options.call_limit,
-            start,
-            stopping: name.to_owned(),
-        };
+        let order = Order::Arm { number: self.last_arm, hold_limit, call_limit, start, stopping: name.to_owned() };
         self.tell(&order)?;
         loop {
             match self.reply().await? {

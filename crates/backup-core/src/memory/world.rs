@@ -98,6 +98,8 @@ pub struct WorldState {
     pub registry_loses: Option<String>,
     /// The services.
     pub services: BTreeMap<String, ServiceState>,
+    /// Which services need the one that is named first.
+    pub dependents: BTreeMap<String, Vec<String>>,
     /// Services that answer a stop or start with an error.
     pub stubborn: BTreeSet<(String, &'static str)>,
     /// Folders made for rehearsals and not yet discarded.
@@ -171,6 +173,7 @@ impl World {
             services: ["SMS_SITE_COMPONENT_MANAGER", "SMS_EXECUTIVE"]
                 .map(|name| (name.to_owned(), ServiceState::Running))
                 .into(),
+            dependents: BTreeMap::new(),
             stubborn: BTreeSet::new(),
             scratch: BTreeSet::new(),
             database: Vec::new(),

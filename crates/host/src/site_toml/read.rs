@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use backup_core::config::{
-    AfterBackupConfig, FileSelection, ProviderChoice, RegistryRoot, RegistryStore, RetryConfig, ServiceConfig,
-    SiteConfig, TaskConfig,
+    AfterBackupConfig, FileSelection, ProviderChoice, RegistryRoot, RegistryStore, RetryConfig, SiteConfig, TaskConfig,
 };
 use backup_core::destination::DestinationOption;
 use backup_core::path::SitePath;
@@ -12,12 +11,12 @@ use backup_core::schedule::{Schedule, ScheduleZone};
 use backup_core::site::{Role, SiteCode, SiteKind};
 
 use super::database;
+use super::services;
 use super::table::{Section, Text, Value};
 use super::values::{self, DAYS, any_path, local_path};
 
 /// Where the control file lies in an installation.
 const CONTROL_FILE: &str = "inboxes/smsbkup.box/smsbkup.ctl";
-const SERVICE_LIMIT: Duration = Duration::from_secs(60);
 /// The tables, and the keys that are looked for in others when they stand in the wrong one.
 const PLACES: [(&str, &[&str]); 6] = [
     (
@@ -71,7 +70,7 @@ pub(super) fn site_config(root: Section<'_>, folder: &SitePath) -> Option<SiteCo
     let files = table(&root, "files").map(|section| files(section, folder)).unwrap_or_default();
     let database = table(&root, "database").and_then(|section| database::database(&section, folder));
     let registry = table(&root, "registry").map(|section| registry(&section, folder)).unwrap_or_default();
-    let services = table(&root, "services").map(|section| services(&section)).unwrap_or_default();
+    let services = table(&root, "services").map(|section| services::services(&section)).unwrap_or_default();
     let task = table(&root, "task").and_then(|section| task(section, folder));
     let alert_command = table(&root, "alerts").and_then(alerts);
     root.not_yet(&["archive", "also"], "remove the table");
@@ -297,40 +296,7 @@ fn registry_root(value: &Value<'_>, folder: &SitePath) -> Option<RegistryRoot> {
     Some(root)
 }
 
-fn services(section: &Section<'_>) -> Vec<ServiceConfig> {
-    let values: Vec<_> = section.values().into_iter().filter(|value| value.key != "manager").collect();
-    match section.get("manager") {
-        Some(value) => manager(&value),
-        None if values.is_empty() => {}
-        None => section.report("`manager` is missing in [services]", Some("write manager = \"commands\"".to_owned())),
-    }
-    values.iter().filter_map(service).collect()
-}
-
-fn manager(value: &Value<'_>) {
-    let Some(text) = value.text("\"commands\"") else { return };
-    if matches!(text.text, "systemd" | "windows") {
-        let remedy = "write \"commands\" and the commands of each service".to_owned();
-        text.report(format!("the manager \"{}\" is not in this version", text.text), Some(remedy));
-    } else {
-        text.choose("manager of services", &[("commands", ())]);
-    }
-}
-
-fn service(value: &Value<'_>) -> Option<ServiceConfig> {
-    let example = "a service, as in { stop = […], start = […], state = […], timeout = \"60s\" }";
-    let section = value.section(format!("service `{}`", value.key), example)?;
-    let command = |key: &'static str| {
-        let value = section.require(key, &format!("{key} = [\"program\", \"argument\"]"))?;
-        argv(&value)
-    };
-    let (stop, start, state) = (command("stop"), command("start"), command("state"));
-    let timeout = section.get("timeout").map_or(Some(SERVICE_LIMIT), |value| limit(&value));
-    section.finish(|_| None);
-    Some(ServiceConfig { name: value.key.to_owned(), stop: stop?, start: start?, state: state?, timeout: timeout? })
-}
-
-fn argv(value: &Value<'_>) -> Option<Vec<String>> {
+pub(super) fn argv(value: &Value<'_>) -> Option<Vec<String>> {
     let texts = value.texts("program and arguments, as in [\"program\", \"argument\"]")?;
     if texts.first().is_none_or(|program| program.text.is_empty()) {
         value.report(format!("`{}` names no program", value.key), Some("write [\"program\", \"argument\"]".to_owned()));

@@ -134,6 +134,7 @@ enum UnderWay {
 struct Watch {
     start: Vec<String>,
     under_way: BTreeMap<String, UnderWay>,
+    begun: Option<Instant>,
     deadline: Option<Instant>,
     call_limit: Duration,
 }
@@ -159,7 +160,8 @@ impl Watch {
     fn take(&mut self, order: Order) {
         match order {
             Order::Arm { number, hold_limit, call_limit, start, stopping } => {
-                self.deadline.get_or_insert_with(|| Instant::now() + hold_limit);
+                let begun = *self.begun.get_or_insert_with(Instant::now);
+                self.deadline = self.deadline.max(Some(begun + hold_limit));
                 (self.start, self.call_limit) = (start, call_limit);
                 self.under_way.insert(stopping, UnderWay::Stop);
                 answer(&Reply::Armed { number });
@@ -178,7 +180,7 @@ impl Watch {
             Order::Disarm => {}
         }
         if self.start.is_empty() {
-            self.deadline = None;
+            (self.begun, self.deadline) = (None, None);
         }
     }
 }

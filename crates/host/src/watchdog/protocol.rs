@@ -12,7 +12,7 @@ pub(super) enum Order {
     Arm {
         /// Comes back in [`Reply::Armed`].
         number: u64,
-        /// The longest that services may be down. Only the first one of a watch counts.
+        /// The longest that services may be down, from the first order of a watch on. The longest one counts.
         hold_limit: Duration,
         /// The longest that one stop or start may take.
         call_limit: Duration,
