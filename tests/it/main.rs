@@ -1,5 +1,7 @@
 //! The one integration binary.
 
+#[cfg(windows)]
+mod after_backup;
 #[cfg(unix)]
 mod bad_input;
 mod conformance;

@@ -41,24 +41,30 @@ const FOREIGN: &[u8] = b"the product's own";
 /// A scratch folder with a site and a destination in it.
 #[derive(Debug)]
 pub(super) struct Local {
-    scratch: TempDir,
+    folder: PathBuf,
+    _scratch: TempDir,
     provider: Arc<dyn Provider>,
 }
 
 impl Local {
     pub(super) fn new() -> Self {
-        let local = Self { scratch: tempfile::tempdir().expect("a scratch folder"), provider: Arc::new(PreCopy) };
-        fs::create_dir(local.site()).expect("made");
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        Self::at(scratch.path().to_owned(), scratch)
+    }
+
+    fn at(folder: PathBuf, scratch: TempDir) -> Self {
+        let local = Self { folder, _scratch: scratch, provider: Arc::new(PreCopy) };
+        fs::create_dir_all(local.site()).expect("made");
         fs::create_dir(local.backup()).expect("made");
         local
     }
 
     fn site(&self) -> PathBuf {
-        self.scratch.path().join("site")
+        self.folder.join("site")
     }
 
     fn backup(&self) -> PathBuf {
-        self.scratch.path().join("backup")
+        self.folder.join("backup")
     }
 
     /// Where an entry of the site goes; the folders above it are made.
@@ -110,7 +116,7 @@ impl SiteBench for Local {
     }
 
     fn models(&self) -> Models {
-        let probe = self.scratch.path().join("probe");
+        let probe = self.folder.join("probe");
         let symlinks = machine::symlink(b"nowhere", &probe) && fs::remove_file(&probe).is_ok();
         let modes = cfg!(unix);
         Models { metadata: true, modes, symlinks, hard_links: true, patterns: true, snapshot_logs: true }
