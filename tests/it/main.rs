@@ -16,6 +16,8 @@ mod images;
 #[cfg(feature = "servers")]
 mod judges;
 mod kills;
+#[cfg(windows)]
+mod locked_files;
 #[cfg(all(unix, feature = "servers"))]
 mod logical;
 #[cfg(windows)]
