@@ -8,6 +8,8 @@ mod served;
 #[cfg(unix)]
 mod shell;
 mod small;
+#[cfg(windows)]
+mod windows_services;
 
 use tests::JournalMode;
 use tests::conformance;
@@ -40,6 +42,18 @@ conforms! {
 
 #[cfg(windows)]
 conforms! {
+    deep_destination: destination on Local::deep;
+    deep_recovery_target: recovery_target on Local::deep;
+    deep_site_files: site_files on Local::deep;
+    deep_snapshot_files: snapshot_files on Local::deep;
+    deep_staging: staging on Local::deep;
+    share_destination: destination on Local::on_share;
+    share_recovery_target: recovery_target on Local::on_share;
+    share_site_files: site_files on Local::on_share;
+    share_snapshot_files: snapshot_files on Local::on_share;
+    share_staging: staging on Local::on_share;
+    watched_windows_services: services on windows_services::Services::watched;
+    windows_services: services on windows_services::Services::plain;
     vss_shadow_copies: shadow_copies on Local::with_vss;
 }
 

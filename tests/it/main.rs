@@ -1,5 +1,7 @@
 //! The one integration binary.
 
+#[cfg(windows)]
+mod after_backup;
 #[cfg(unix)]
 mod bad_input;
 mod conformance;
@@ -14,8 +16,12 @@ mod images;
 #[cfg(feature = "servers")]
 mod judges;
 mod kills;
+#[cfg(windows)]
+mod locked_files;
 #[cfg(all(unix, feature = "servers"))]
 mod logical;
+#[cfg(windows)]
+mod managed_services;
 #[cfg(all(unix, feature = "servers"))]
 mod served;
 #[cfg(unix)]
@@ -27,6 +33,8 @@ mod unattended;
 #[cfg(windows)]
 mod vss;
 mod whole;
+#[cfg(windows)]
+mod windows_service;
 mod workload;
 #[cfg(unix)]
 mod writers;

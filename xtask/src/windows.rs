@@ -84,7 +84,18 @@ impl Wine {
         shell::run(
             Command::new(MINGW_GCC).args(["-shared", "-Os", "-s", "-o"]).arg(library).arg(shim).arg("-ladvapi32"),
         )?;
+        wine.lend(&wine.prefix.join("dosdevices/e:"), "drive-e")?;
+        wine.lend(&wine.prefix.join("dosdevices/unc/ServerName/ShareName"), "share")?;
         Ok(wine)
+    }
+
+    /// Makes a folder the drive or the share that the product's example of AfterBackup names.
+    fn lend(&self, link: &Path, folder: &str) -> Result<(), String> {
+        let folder = target_folder().join(folder);
+        for folder in [folder.as_path(), link.parent().unwrap_or(link)] {
+            fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        }
+        shell::run(Command::new("ln").arg("-sfn").arg(folder).arg(link))
     }
 
     /// A command that works in this prefix and hears nothing of the calling Cargo.

@@ -8,6 +8,7 @@ use crate::ports::Ports;
 use crate::ports::database::{DatabaseFacts, DatabaseForm, DatabaseMoment};
 use crate::ports::destination::{DamagedSnapshot, DestinationFacts, StoredSnapshot};
 use crate::ports::journal::unfinished_runs;
+use crate::ports::services::ServiceState;
 use crate::ports::site_files::{FileKind, FileSource, WalkEntry};
 use crate::recover::half_recovered;
 use crate::report::{Cause, CheckReport, Coverage, Finding, Gravity};
@@ -204,9 +205,22 @@ impl Check {
         }
         for step in &plan.stop {
             let ServiceStep::Service(name) = step else { continue };
-            if let Err(error) = ports.services.state(name).await {
-                let finding = Finding::error(Cause::ServiceStop, chain(&error));
-                self.findings.push(finding.hint("the run stops this service: give its commands under `[services]`"));
+            let dependents = match ports.services.state(name).await {
+                Ok(ServiceState::Stopped) => Ok(Vec::new()),
+                Ok(ServiceState::Running) => ports.services.dependents(name).await,
+                Err(error) => Err(error),
+            };
+            match dependents {
+                Ok(dependents) => self.findings.extend(dependents.iter().map(|dependent| {
+                    let message =
+                        format!("`{dependent}` needs `{name}`: it stops before it, and starts again after it");
+                    Finding::new(Gravity::Note, Cause::ServiceStop, message)
+                })),
+                Err(error) => {
+                    let finding = Finding::error(Cause::ServiceStop, chain(&error));
+                    let hint = "the run stops this service: name it under `[services]`, as this machine knows it";
+                    self.findings.push(finding.hint(hint));
+                }
             }
         }
     }

@@ -268,19 +268,26 @@ impl RegistryStore {
     }
 }
 
-/// A service that is stopped and started by commands.
+/// A service that is stopped and started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceConfig {
     /// Its name, as in the control file.
     pub name: String,
+    /// How; without commands it is one of the system's own manager of services, which Windows alone is known to have.
+    pub commands: Option<ServiceCommands>,
+    /// The longest that any of it may take.
+    pub timeout: Duration,
+}
+
+/// Commands that control a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceCommands {
     /// Program and arguments that stop it and return when it has stopped.
     pub stop: Vec<String>,
     /// Program and arguments that start it and return when it runs.
     pub start: Vec<String>,
     /// Program and arguments that exit with 0 when it runs and with 3 when it does not; empty where that cannot be asked.
     pub state: Vec<String>,
-    /// The longest that any of them may take.
-    pub timeout: Duration,
 }
 
 /// An application that is frozen and thawed by commands.

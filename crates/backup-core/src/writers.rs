@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::copy::chain;
 use crate::event::{Event, Phase};
@@ -21,7 +21,7 @@ use crate::snapshot::RunId;
 use crate::writer_metadata::{of_database, of_site};
 
 /// How long a stop that failed may still take effect before its service is started again.
-const LATE_STOP_SECONDS: u32 = 30;
+const LATE_STOP: SignedDuration = SignedDuration::from_secs(30);
 
 fn veto(cause: Cause, error: &dyn std::error::Error) -> (Cause, WriterError) {
     (cause, WriterError { message: chain(error), source: None })
@@ -94,20 +94,36 @@ impl SiteWriter {
         })
     }
 
-    async fn running(&self) -> Result<Vec<String>, (Cause, WriterError)> {
-        let mut running = Vec::new();
+    /// The steps of stopping what runs: each service after those that need it, whoever named them.
+    async fn stop_steps(&self) -> Result<Vec<ServiceStep>, (Cause, WriterError)> {
+        let services = &self.ports.services;
+        let mut steps: Vec<ServiceStep> = Vec::new();
         for step in &self.plan.stop {
-            let ServiceStep::Service(name) = step else { continue };
-            let state = self.ports.services.state(name).await.map_err(|error| veto(Cause::ServiceStop, &error))?;
-            if state == ServiceState::Running {
-                running.push(name.clone());
+            let ServiceStep::Service(name) = step else {
+                steps.push(step.clone());
+                continue;
+            };
+            let state = services.state(name).await.map_err(|error| veto(Cause::ServiceStop, &error))?;
+            if state == ServiceState::Stopped {
+                continue;
+            }
+            let dependents = services.dependents(name).await.map_err(|error| veto(Cause::ServiceStop, &error))?;
+            for service in dependents.into_iter().chain([name.clone()]).map(ServiceStep::Service) {
+                if !steps.contains(&service) {
+                    steps.push(service);
+                }
             }
         }
-        Ok(running)
+        Ok(steps)
     }
 
     async fn stop_all(&self) -> Result<(), (Cause, WriterError)> {
-        let running = self.running().await?;
+        let steps = self.stop_steps().await?;
+        let service = |step: &ServiceStep| match step {
+            ServiceStep::Service(name) => Some(name.clone()),
+            ServiceStep::Sleep(_) => None,
+        };
+        let running: Vec<String> = steps.iter().filter_map(service).collect();
         if running.is_empty() {
             return Ok(());
         }
@@ -115,16 +131,15 @@ impl SiteWriter {
         let record = JournalRecord::ServicesStopping { run: self.run, start: self.start_order(&running) };
         self.ports.journal.append(&record).await.map_err(|error| veto(Cause::State, &error))?;
         self.state().first_stop = Some(self.ports.clock.now());
-        for step in &self.plan.stop {
+        for step in &steps {
             match step {
-                ServiceStep::Service(name) if running.contains(name) => {
+                ServiceStep::Service(name) => {
                     self.state().stopped.push(name.clone());
                     self.state().uncertain = Some(name.clone());
                     let stopped = self.ports.services.stop(name).await;
                     stopped.map_err(|error| veto(Cause::ServiceStop, &error))?;
                     self.state().uncertain = None;
                 }
-                ServiceStep::Service(_) => {}
                 ServiceStep::Sleep(time) => self.sleep(*time).await,
             }
         }
@@ -209,7 +224,9 @@ impl SiteWriter {
             return;
         }
         self.state().uncertain = None;
-        for _ in 0..LATE_STOP_SECONDS {
+        // By the clock, not by the number of questions: each of them may take as long as the service's own limit.
+        let until = self.ports.clock.now() + LATE_STOP;
+        while self.ports.clock.now() < until {
             if matches!(self.ports.services.state(name).await, Ok(ServiceState::Stopped)) {
                 return;
             }

@@ -22,7 +22,7 @@ use host::files::LocalSiteFiles;
 use host::journal::FileJournal;
 use host::machine::{SystemClock, session_lock};
 use host::recovery::LocalRecoveryTarget;
-use host::services::CommandServices;
+use host::services::of_machine;
 use host::status_log::FileStatusLog;
 use host::watchdog::{WatchdogOptions, WatchedServices};
 use host::writers::{CommandWriter, service_of};
@@ -95,7 +95,7 @@ pub(crate) fn wire_run(site: &Site, plan: &BackupPlan, events: Arc<dyn EventSink
 /// The services as they are, for the watchdog itself, and what writers freeze and thaw.
 pub(crate) fn services(config: &SiteConfig) -> Arc<dyn ServiceControl> {
     let of_writers = config.writers.iter().map(service_of);
-    Arc::new(CommandServices::new(config.services.iter().cloned().chain(of_writers).collect()))
+    of_machine(config.services.iter().cloned().chain(of_writers).collect())
 }
 
 fn writers(config: &SiteConfig, control: &Arc<dyn ServiceControl>) -> Vec<Arc<dyn Writer>> {

@@ -1,13 +1,17 @@
-//! Services that are queried, stopped and started by the admin's commands.
+//! Services that are queried, stopped and started: by the admin's commands, or through the system's own manager.
+
+#[cfg(windows)]
+mod windows;
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backup_core::config::ServiceConfig;
+use backup_core::config::{ServiceCommands, ServiceConfig};
 use backup_core::ports::commands::CommandEnd;
 use backup_core::ports::services::{ServiceControl, ServiceError, ServiceState};
 use tokio::process::Command;
@@ -15,12 +19,27 @@ use tokio::time::{Instant, sleep};
 
 use crate::process::Group;
 
+#[cfg(windows)]
+pub use windows::WindowsServices;
+
 /// What a state command exits with when the service does not run, as `systemctl is-active` and LSB scripts do.
 const NOT_RUNNING: i32 = 3;
 /// So much of a failing command's output, from its end, stands in the error.
 const SHOWN_OUTPUT: u64 = 2000;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The control of these services that this machine has.
+#[cfg(not(windows))]
+pub fn of_machine(services: Vec<ServiceConfig>) -> Arc<dyn ServiceControl> {
+    Arc::new(CommandServices::new(services))
+}
+
+/// The control of these services that this machine has.
+#[cfg(windows)]
+pub fn of_machine(services: Vec<ServiceConfig>) -> Arc<dyn ServiceControl> {
+    Arc::new(WindowsServices::new(services))
+}
 
 /// Controls services by commands. No shell is involved, and each call as a whole ends within the service's time limit.
 ///
@@ -34,16 +53,31 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// keeps its output: a file without a name, in the folder for temporary files.
 #[derive(Debug, Clone)]
 pub struct CommandServices {
-    services: Vec<ServiceConfig>,
+    services: Vec<CommandService>,
+}
+
+#[derive(Debug, Clone)]
+struct CommandService {
+    name: String,
+    commands: ServiceCommands,
+    timeout: Duration,
 }
 
 impl CommandServices {
-    /// Controls these services and no others.
+    /// Controls those of these services that have commands, and no others.
     pub fn new(services: Vec<ServiceConfig>) -> Self {
-        Self { services }
+        let service = |ServiceConfig { name, commands, timeout }| {
+            commands.map(|commands| CommandService { name, commands, timeout })
+        };
+        Self { services: services.into_iter().filter_map(service).collect() }
     }
 
-    fn service(&self, name: &str) -> Result<&ServiceConfig, ServiceError> {
+    #[cfg(windows)]
+    fn controls(&self, name: &str) -> bool {
+        self.service(name).is_ok()
+    }
+
+    fn service(&self, name: &str) -> Result<&CommandService, ServiceError> {
         self.services.iter().find(|service| service.name == name).ok_or_else(|| ServiceError::Unknown(name.to_owned()))
     }
 }
@@ -55,14 +89,20 @@ impl ServiceControl for CommandServices {
         query(service, Instant::now() + service.timeout).await
     }
 
+    /// Commands know of no need between services.
+    async fn dependents(&self, name: &str) -> Result<Vec<String>, ServiceError> {
+        self.service(name).map(|_| Vec::new())
+    }
+
     async fn stop(&self, name: &str) -> Result<(), ServiceError> {
         let service = self.service(name)?;
         let deadline = Instant::now() + service.timeout;
-        if !service.state.is_empty() && query(service, deadline).await? == ServiceState::Stopped {
+        if !service.commands.state.is_empty() && query(service, deadline).await? == ServiceState::Stopped {
             return Ok(());
         }
-        if !is_there(&service.start) {
-            let reason = format!("its start command `{}` is not there: it would stay down", service.start.join(" "));
+        if !is_there(&service.commands.start) {
+            let reason =
+                format!("its start command `{}` is not there: it would stay down", service.commands.start.join(" "));
             return Err(failed(service, "stop", reason));
         }
         change(service, &STOP, deadline).await
@@ -92,13 +132,15 @@ pub(crate) fn is_there(argv: &[String]) -> bool {
 struct Change {
     action: &'static str,
     wanted: ServiceState,
-    command: fn(&ServiceConfig) -> &[String],
+    command: fn(&CommandService) -> &[String],
 }
 
-const STOP: Change = Change { action: "stop", wanted: ServiceState::Stopped, command: |service| &service.stop };
-const START: Change = Change { action: "start", wanted: ServiceState::Running, command: |service| &service.start };
+const STOP: Change =
+    Change { action: "stop", wanted: ServiceState::Stopped, command: |service| &service.commands.stop };
+const START: Change =
+    Change { action: "start", wanted: ServiceState::Running, command: |service| &service.commands.start };
 
-async fn change(service: &ServiceConfig, change: &Change, deadline: Instant) -> Result<(), ServiceError> {
+async fn change(service: &CommandService, change: &Change, deadline: Instant) -> Result<(), ServiceError> {
     let argv = (change.command)(service);
     let ended = run(argv, deadline).await.map_err(|error| failed(service, change.action, unstartable(argv, &error)))?;
     match ended.end {
@@ -112,8 +154,8 @@ async fn change(service: &ServiceConfig, change: &Change, deadline: Instant) -> 
 }
 
 /// Asks until the state is reached; in between a service may well answer with neither state.
-async fn reach(service: &ServiceConfig, change: &Change, deadline: Instant) -> Result<(), ServiceError> {
-    if service.state.is_empty() {
+async fn reach(service: &CommandService, change: &Change, deadline: Instant) -> Result<(), ServiceError> {
+    if service.commands.state.is_empty() {
         return Ok(());
     }
     let mut pause = FIRST_PAUSE;
@@ -130,8 +172,8 @@ async fn reach(service: &ServiceConfig, change: &Change, deadline: Instant) -> R
     }
 }
 
-async fn query(service: &ServiceConfig, deadline: Instant) -> Result<ServiceState, ServiceError> {
-    let argv = &service.state;
+async fn query(service: &CommandService, deadline: Instant) -> Result<ServiceState, ServiceError> {
+    let argv = &service.commands.state;
     if argv.is_empty() {
         return Err(failed(service, "query", "it has no state command".to_owned()));
     }
@@ -150,11 +192,11 @@ async fn query(service: &ServiceConfig, deadline: Instant) -> Result<ServiceStat
     }
 }
 
-fn failed(service: &ServiceConfig, action: &'static str, reason: String) -> ServiceError {
+fn failed(service: &CommandService, action: &'static str, reason: String) -> ServiceError {
     ServiceError::Failed { name: service.name.clone(), action, source: reason.into() }
 }
 
-fn timed_out(service: &ServiceConfig, action: &'static str) -> ServiceError {
+fn timed_out(service: &CommandService, action: &'static str) -> ServiceError {
     ServiceError::TimedOut { name: service.name.clone(), action, limit: service.timeout }
 }
 

@@ -37,18 +37,13 @@ pub struct WatchdogOptions {
     /// Program and arguments of a process that calls [`serve`] with the same services.
     pub command: Vec<OsString>,
     /// The longest that services may be down, from the first stop on. After it the child starts them although this program lives: it
-    /// must be longer than all stops, the freeze window and all starts may take together.
+    /// must be longer than all stops, the freeze window and all starts may take together. A service that the order of starting does not
+    /// name, because it is stopped for another one's sake, lengthens it by two call limits.
     pub hold_limit: Duration,
     /// The longest that one stop or start may take; so long the child gives one that was under way when this program died.
     pub call_limit: Duration,
     /// Services that may be down for less, from their own stop on: those that are stopped inside the freeze window only.
     pub shorter: BTreeMap<String, Duration>,
-}
-
-impl WatchdogOptions {
-    fn limit_of(&self, name: &str) -> Duration {
-        self.shorter.get(name).copied().unwrap_or(self.hold_limit)
-    }
 }
 
 /// Services that a watchdog brings back.
@@ -82,10 +77,10 @@ impl WatchedServices {
         self.watch.lock().await.armed.contains(name)
     }
 
-    async fn arm(&self, name: &str, limit: Duration) -> Result<(), ServiceError> {
+    async fn arm(&self, name: &str, window: Option<Duration>) -> Result<(), ServiceError> {
         let mut watch = self.watch.lock().await;
         let was_armed = !watch.armed.insert(name.to_owned());
-        let result = self.arm_child(&mut watch, name, limit).await;
+        let result = self.arm_child(&mut watch, name, window).await;
         if result.is_err() {
             // A child that does not answer is no watchdog. It brings back what it was told of, and the next stop gets a new one.
             watch.child = None;
@@ -96,19 +91,25 @@ impl WatchedServices {
         result.map_err(|error| ServiceError::Failed { name: name.to_owned(), action: "stop", source: error.into() })
     }
 
-    async fn arm_child(&self, watch: &mut Watch, name: &str, limit: Duration) -> Result<(), WatchdogError> {
+    async fn arm_child(&self, watch: &mut Watch, name: &str, window: Option<Duration>) -> Result<(), WatchdogError> {
         if watch.child.is_none() {
             watch.child = Some(Link::open(&self.options.command).await?);
         }
         let start = self.in_order(&watch.armed);
+        let hold_limit = self.hold_limit(&watch.armed);
         let link = watch.child.as_mut().ok_or(WatchdogError::Gone)?;
-        link.arm(limit, self.options.call_limit, start, name).await
+        link.arm(hold_limit, window, self.options.call_limit, start, name).await
     }
 
     fn in_order(&self, armed: &BTreeSet<String>) -> Vec<String> {
         let named = self.start_order.iter().filter(|name| armed.contains(*name));
         let others = armed.iter().filter(|name| !self.start_order.contains(name));
         named.chain(others).cloned().collect()
+    }
+
+    fn hold_limit(&self, armed: &BTreeSet<String>) -> Duration {
+        let uncounted = armed.iter().filter(|name| !self.start_order.contains(name));
+        self.options.hold_limit + uncounted.map(|_| self.options.call_limit * 2).sum::<Duration>()
     }
 
     async fn tell(&self, order: Order) {
@@ -137,12 +138,16 @@ impl ServiceControl for WatchedServices {
         self.inner.state(name).await
     }
 
+    async fn dependents(&self, name: &str) -> Result<Vec<String>, ServiceError> {
+        self.inner.dependents(name).await
+    }
+
     /// Has the child there, which takes a while, before the service may be stopped.
     async fn ready(&self, name: &str) -> Result<(), ServiceError> {
         if matches!(self.inner.state(name).await, Ok(ServiceState::Stopped)) {
             return Ok(());
         }
-        self.arm(name, self.options.hold_limit).await?;
+        self.arm(name, None).await?;
         self.tell(Order::Returned { name: name.to_owned() }).await;
         Ok(())
     }
@@ -152,7 +157,7 @@ impl ServiceControl for WatchedServices {
         if !self.is_armed(name).await && self.inner.state(name).await? == ServiceState::Stopped {
             return Ok(());
         }
-        self.arm(name, self.options.limit_of(name)).await?;
+        self.arm(name, self.options.shorter.get(name).copied()).await?;
         let result = self.inner.stop(name).await;
         self.tell(Order::Returned { name: name.to_owned() }).await;
         result
@@ -228,12 +233,14 @@ impl Link {
     async fn arm(
         &mut self,
         hold_limit: Duration,
+        window: Option<Duration>,
         call_limit: Duration,
         start: Vec<String>,
         name: &str,
     ) -> Result<(), WatchdogError> {
         self.last_arm += 1;
-        let order = Order::Arm { number: self.last_arm, hold_limit, call_limit, start, stopping: name.to_owned() };
+        let order =
+            Order::Arm { number: self.last_arm, hold_limit, window, call_limit, start, stopping: name.to_owned() };
         self.tell(&order)?;
         loop {
             match self.reply().await? {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use backup_core::config::{CommandWriterConfig, ServiceConfig};
+use backup_core::config::{CommandWriterConfig, ServiceCommands, ServiceConfig};
 use backup_core::ports::services::{ServiceControl, ServiceError};
 use backup_core::ports::shadow_copies::{Writer, WriterError, WriterMetadata};
 use uuid::Uuid;
@@ -45,13 +45,8 @@ impl CommandWriter {
 
 /// The service by whose control a writer freezes and thaws: `stop` freezes, `start` thaws, and its state cannot be asked.
 pub fn service_of(writer: &CommandWriterConfig) -> ServiceConfig {
-    ServiceConfig {
-        name: writer.name.clone(),
-        stop: writer.freeze.clone(),
-        start: writer.thaw.clone(),
-        state: Vec::new(),
-        timeout: writer.timeout,
-    }
+    let commands = ServiceCommands { stop: writer.freeze.clone(), start: writer.thaw.clone(), state: Vec::new() };
+    ServiceConfig { name: writer.name.clone(), commands: Some(commands), timeout: writer.timeout }
 }
 
 /// The same for every run, so that other backup programs know the writer again.

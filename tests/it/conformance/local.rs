@@ -41,7 +41,8 @@ const FOREIGN: &[u8] = b"the product's own";
 /// A scratch folder with a site and a destination in it.
 #[derive(Debug)]
 pub(super) struct Local {
-    scratch: TempDir,
+    folder: PathBuf,
+    _scratch: TempDir,
     provider: Arc<dyn Provider>,
     /// What the folder lies on, where that is a file system of its own; dropped after it.
     #[cfg(all(target_os = "linux", feature = "servers"))]
@@ -50,36 +51,38 @@ pub(super) struct Local {
 
 impl Local {
     pub(super) fn new() -> Self {
-        let local = Self {
-            scratch: tempfile::tempdir().expect("a scratch folder"),
-            provider: Arc::new(PreCopy),
-            #[cfg(all(target_os = "linux", feature = "servers"))]
-            _volume: None,
-        };
-        local.with_folders()
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        Self::at(scratch.path().to_owned(), scratch)
     }
 
     /// On an XFS, whose files are cloned.
     #[cfg(all(target_os = "linux", feature = "servers"))]
     pub(super) fn cloned() -> Self {
         let volume = tests::volume::Volume::xfs();
-        let work_dir = site_path(&volume.path().join("work"));
+        let provider = Arc::new(vss::Reflink::new(&site_path(&volume.path().join("work"))));
         let scratch = TempDir::new_in(volume.path()).expect("a scratch folder");
-        Self { scratch, provider: Arc::new(vss::Reflink::new(&work_dir)), _volume: Some(volume) }.with_folders()
+        Self { provider, _volume: Some(volume), ..Self::at(scratch.path().to_owned(), scratch) }
     }
 
-    fn with_folders(self) -> Self {
-        fs::create_dir(self.site()).expect("made");
-        fs::create_dir(self.backup()).expect("made");
-        self
+    fn at(folder: PathBuf, scratch: TempDir) -> Self {
+        let local = Self {
+            folder,
+            _scratch: scratch,
+            provider: Arc::new(PreCopy),
+            #[cfg(all(target_os = "linux", feature = "servers"))]
+            _volume: None,
+        };
+        fs::create_dir_all(local.site()).expect("made");
+        fs::create_dir(local.backup()).expect("made");
+        local
     }
 
     fn site(&self) -> PathBuf {
-        self.scratch.path().join("site")
+        self.folder.join("site")
     }
 
     fn backup(&self) -> PathBuf {
-        self.scratch.path().join("backup")
+        self.folder.join("backup")
     }
 
     /// Where an entry of the site goes; the folders above it are made.
@@ -131,7 +134,7 @@ impl SiteBench for Local {
     }
 
     fn models(&self) -> Models {
-        let probe = self.scratch.path().join("probe");
+        let probe = self.folder.join("probe");
         let symlinks = machine::symlink(b"nowhere", &probe) && fs::remove_file(&probe).is_ok();
         let modes = cfg!(unix);
         Models { metadata: true, modes, symlinks, hard_links: true, patterns: true, snapshot_logs: true }

@@ -36,6 +36,7 @@ const KEY: &str = r"HKEY_LOCAL_MACHINE\SOFTWARE\Bench";
 const NEIGHBOUR: &str = r"HKEY_LOCAL_MACHINE\SOFTWARE\Bench2";
 const SERVICE: &str = "SMS_SITE_COMPONENT_MANAGER";
 const OTHER_SERVICE: &str = "SMS_EXECUTIVE";
+const DEPENDENT_SERVICE: &str = "DEPENDENT";
 
 /// A world whose site writes nothing by itself, unless its services are what is tried.
 #[derive(Debug)]
@@ -355,6 +356,13 @@ impl ServicesBench for Memory {
 
     fn other(&self) -> &'static str {
         OTHER_SERVICE
+    }
+
+    fn dependent(&mut self) -> Option<&'static str> {
+        let mut state = self.0.lock();
+        state.services.insert(DEPENDENT_SERVICE.to_owned(), ServiceState::Running);
+        state.dependents.insert(SERVICE.to_owned(), vec![DEPENDENT_SERVICE.to_owned()]);
+        Some(DEPENDENT_SERVICE)
     }
 
     fn make_fail(&self, action: &'static str) {

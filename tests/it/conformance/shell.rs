@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_core::config::ServiceConfig;
+use backup_core::config::{ServiceCommands, ServiceConfig};
 use backup_core::ports::commands::Commands;
 use backup_core::ports::services::ServiceControl;
 use host::commands::{AFTER_BACKUP, HostCommands};
@@ -73,9 +73,11 @@ fn configs(folder: &Path) -> Vec<ServiceConfig> {
         };
         ServiceConfig {
             name: name.to_owned(),
-            stop: sh(format!("{}rm -f run-{name}", wrong("stop"))),
-            start: sh(format!("{}: > run-{name}", wrong("start"))),
-            state: sh(format!("test -e run-{name} || exit 3")),
+            commands: Some(ServiceCommands {
+                stop: sh(format!("{}rm -f run-{name}", wrong("stop"))),
+                start: sh(format!("{}: > run-{name}", wrong("start"))),
+                state: sh(format!("test -e run-{name} || exit 3")),
+            }),
             timeout: SERVICE_LIMIT,
         }
     };
@@ -133,6 +135,10 @@ impl ServicesBench for Services {
 
     fn other(&self) -> &'static str {
         "B"
+    }
+
+    fn dependent(&mut self) -> Option<&'static str> {
+        None
     }
 
     fn make_fail(&self, action: &'static str) {

@@ -17,6 +17,8 @@ pub trait ServicesBench: Debug + Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// The other one, which runs too.
     fn other(&self) -> &'static str;
+    /// A third one, which runs and needs it; `None` where the system knows of no need.
+    fn dependent(&mut self) -> Option<&'static str>;
     /// Makes its `stop` or `start` fail from now on.
     fn make_fail(&self, action: &'static str);
     /// Makes it work again.
@@ -27,7 +29,8 @@ pub trait ServicesBench: Debug + Send + Sync + 'static {
 
 /// Checks a control of services.
 pub async fn suite<B: ServicesBench>(make: impl Fn() -> B) {
-    run_checks!(make: a_service_stops_and_starts, what_is_reached_already_is_fine, one_service_is_not_another, an_unknown_service_is_named,
+    run_checks!(make: a_service_stops_and_starts, what_is_reached_already_is_fine, one_service_is_not_another,
+        what_needs_a_service_is_told_and_stops_first, an_unknown_service_is_named,
         a_refusal_names_service_and_action, a_limit_is_kept, a_service_comes_back_after_a_failure);
 }
 
@@ -70,10 +73,33 @@ async fn one_service_is_not_another(bench: impl ServicesBench) {
     services.start(bench.other()).await.expect("started");
 }
 
+async fn what_needs_a_service_is_told_and_stops_first(mut bench: impl ServicesBench) {
+    let (services, name) = (bench.services(), bench.name());
+    assert_eq!(services.dependents(bench.other()).await.expect("told"), [""; 0]);
+    let Some(dependent) = bench.dependent() else {
+        assert_eq!(services.dependents(name).await.expect("told"), [""; 0]);
+        return;
+    };
+    assert_eq!(services.dependents(name).await.expect("told"), [dependent]);
+    services.stop(name).await.expect_err("it is needed");
+    assert_eq!(state(&services, dependent).await, ServiceState::Running, "nothing else goes down");
+    services.stop(dependent).await.expect("stopped");
+    assert_eq!(services.dependents(name).await.expect("told"), [""; 0], "it runs no more");
+    services.stop(name).await.expect("nothing that runs needs it");
+    services.start(name).await.expect("started");
+    services.start(dependent).await.expect("started");
+}
+
 async fn an_unknown_service_is_named(bench: impl ServicesBench) {
     let services = bench.services();
     let unknown = "NO SUCH SERVICE";
-    let errors = [services.state(unknown).await.map(drop), services.stop(unknown).await, services.start(unknown).await];
+    let dependents = services.dependents(unknown).await.map(drop);
+    let errors = [
+        services.state(unknown).await.map(drop),
+        dependents,
+        services.stop(unknown).await,
+        services.start(unknown).await,
+    ];
     for error in errors {
         let error = error.expect_err("there is none");
         assert!(matches!(&error, ServiceError::Unknown(named) if named == unknown), "{error}");

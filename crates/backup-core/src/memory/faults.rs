@@ -279,6 +279,10 @@ impl ServiceControl for Faulty<dyn ServiceControl> {
         let error = || ServiceError::Failed { name: name.to_owned(), action: "stop", source: injected() };
         self.faults.call("ServiceControl::ready", error, self.inner.ready(name)).await
     }
+    async fn dependents(&self, name: &str) -> Result<Vec<String>, ServiceError> {
+        let error = || ServiceError::Failed { name: name.to_owned(), action: "query", source: injected() };
+        self.faults.call("ServiceControl::dependents", error, self.inner.dependents(name)).await
+    }
     async fn stop(&self, name: &str) -> Result<(), ServiceError> {
         let error = || ServiceError::Failed { name: name.to_owned(), action: "stop", source: injected() };
         self.faults.call("ServiceControl::stop", error, self.inner.stop(name)).await

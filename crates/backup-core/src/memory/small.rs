@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::shadow_copies::MemoryShadowCopies;
-use super::world::World;
+use super::world::{World, WorldState};
 use crate::event::{Event, EventSink};
 use crate::ports::Ports;
 use crate::ports::clock::{Clock, UnknownZone};
@@ -122,12 +122,33 @@ fn refused() -> Box<dyn std::error::Error + Send + Sync> {
     std::io::Error::from(std::io::ErrorKind::PermissionDenied).into()
 }
 
+impl WorldState {
+    fn running_dependents(&self, name: &str) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for dependent in self.dependents.get(name).into_iter().flatten() {
+            if self.services.get(dependent) == Some(&ServiceState::Running) {
+                found.extend(self.running_dependents(dependent));
+                found.push(dependent.clone());
+            }
+        }
+        found
+    }
+}
+
 impl World {
     fn switch(&self, name: &str, action: &'static str, to: ServiceState) -> Result<(), ServiceError> {
         let mut state = self.step();
         let from = state.services.get(name).copied().ok_or_else(|| ServiceError::Unknown(name.to_owned()))?;
         if state.stubborn.contains(&(name.to_owned(), action)) {
             return Err(ServiceError::Failed { name: name.to_owned(), action, source: refused() });
+        }
+        if to == ServiceState::Stopped && !state.running_dependents(name).is_empty() {
+            return Err(ServiceError::Failed { name: name.to_owned(), action: "stop", source: refused() });
+        }
+        let needed = state.dependents.iter().filter(|(_, dependents)| dependents.iter().any(|other| other == name));
+        let is_missing = |(needed, _): (&String, _)| state.services.get(needed) == Some(&ServiceState::Stopped);
+        if to == ServiceState::Running && needed.into_iter().any(is_missing) {
+            return Err(ServiceError::Failed { name: name.to_owned(), action: "start", source: refused() });
         }
         if name == "SMS_EXECUTIVE" && from == ServiceState::Running && to == ServiceState::Stopped {
             let manager = state.services.get("SMS_SITE_COMPONENT_MANAGER");
@@ -144,6 +165,12 @@ impl World {
 impl ServiceControl for World {
     async fn state(&self, name: &str) -> Result<ServiceState, ServiceError> {
         self.step().services.get(name).copied().ok_or_else(|| ServiceError::Unknown(name.to_owned()))
+    }
+
+    async fn dependents(&self, name: &str) -> Result<Vec<String>, ServiceError> {
+        let state = self.step();
+        let is_known = state.services.contains_key(name);
+        is_known.then(|| state.running_dependents(name)).ok_or_else(|| ServiceError::Unknown(name.to_owned()))
     }
 
     async fn stop(&self, name: &str) -> Result<(), ServiceError> {

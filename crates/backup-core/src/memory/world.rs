@@ -100,6 +100,8 @@ pub struct WorldState {
     pub services: BTreeMap<String, ServiceState>,
     /// The application beside the site that is frozen with it.
     pub application: ServiceState,
+    /// Which services need the one that is named first.
+    pub dependents: BTreeMap<String, Vec<String>>,
     /// Services that answer a stop or start with an error.
     pub stubborn: BTreeSet<(String, &'static str)>,
     /// Folders made for rehearsals and not yet discarded.
@@ -174,6 +176,7 @@ impl World {
                 .map(|name| (name.to_owned(), ServiceState::Running))
                 .into(),
             application: ServiceState::Running,
+            dependents: BTreeMap::new(),
             stubborn: BTreeSet::new(),
             scratch: BTreeSet::new(),
             database: Vec::new(),

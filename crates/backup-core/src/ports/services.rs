@@ -46,13 +46,17 @@ pub enum ServiceError {
 
 /// Queries, stops and starts services.
 ///
-/// `stop` and `start` return once the state is reached, and are `Ok` when it was so already.
+/// `stop` and `start` return once the state is reached, and are `Ok` when it was so already. Each call ends within the service's time
+/// limit. `stop` takes no other service down: those that need it are stopped before, in the order that `dependents` tells.
 /// A service stopped by a program that dies is started by the adapter's watchdog where it has one, else by
 /// [`repair`](crate::repair).
 #[async_trait]
 pub trait ServiceControl: Debug + Send + Sync {
-    /// The present state.
+    /// The present state; of a service that is on its way to another one, the state that it arrives at.
     async fn state(&self, name: &str) -> Result<ServiceState, ServiceError>;
+    /// Services that run and need this one, each before those that it needs itself: the order of stopping. Empty where the system
+    /// knows of no such need.
+    async fn dependents(&self, name: &str) -> Result<Vec<String>, ServiceError>;
     /// Does what a stop would have to do first, so that the stop itself takes less time; it may well not come.
     async fn ready(&self, _name: &str) -> Result<(), ServiceError> {
         Ok(())

@@ -1,6 +1,7 @@
 //! The nine rules, on the in-memory ports.
 
 mod busy;
+mod dependents;
 mod documents;
 mod faults;
 mod reading;

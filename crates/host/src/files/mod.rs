@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use crate::os::fs::CWD;
 use async_trait::async_trait;
 use backup_core::path::{PathError, SitePath};
+use backup_core::ports::Source;
 #[cfg(unix)]
 use backup_core::ports::site_files::CloneOf;
 use backup_core::ports::site_files::{Attributes, FileSource, OpenFile, SiteFiles, SiteFilesError, Walk};
@@ -121,9 +122,21 @@ pub(crate) fn failed<E: Into<io::Error>>(action: &'static str, path: &SitePath) 
         let error = error.into();
         match error.kind() {
             io::ErrorKind::NotFound => SiteFilesError::Missing(path.clone()),
-            _ => SiteFilesError::Failed { action, path: path.clone(), source: error.into() },
+            _ => SiteFilesError::Failed { action, path: path.clone(), source: with_remedy(error) },
         }
     }
+}
+
+#[cfg(unix)]
+fn with_remedy(error: io::Error) -> Source {
+    error.into()
+}
+
+/// On Windows who has a file open can keep it from everybody else.
+#[cfg(windows)]
+fn with_remedy(error: io::Error) -> Source {
+    let Some(remedy) = crate::os::io::Errno::remedy(&error) else { return error.into() };
+    format!("{error}; {remedy}").into()
 }
 
 #[cfg(all(test, unix))]

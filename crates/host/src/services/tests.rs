@@ -23,12 +23,18 @@ impl Toy {
         let running = folder.path().join("running").display().to_string();
         let config = ServiceConfig {
             name: "TOY".into(),
-            stop: sh(&format!("rm '{running}'")),
-            start: sh(&format!(": > '{running}'")),
-            state: sh(&format!("test -e '{running}' || exit 3")),
+            commands: Some(ServiceCommands {
+                stop: sh(&format!("rm '{running}'")),
+                start: sh(&format!(": > '{running}'")),
+                state: sh(&format!("test -e '{running}' || exit 3")),
+            }),
             timeout: Duration::from_secs(20),
         };
         Self { folder, config }
+    }
+
+    fn commands(&mut self) -> &mut ServiceCommands {
+        self.config.commands.as_mut().expect("it has some")
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -72,7 +78,7 @@ async fn an_unknown_service_is_named() {
 #[tokio::test]
 async fn what_a_failing_command_says_is_in_the_error() {
     let mut toy = Toy::new();
-    toy.config.start = sh("echo no licence; echo left >&2; exit 7");
+    toy.commands().start = sh("echo no licence; echo left >&2; exit 7");
     let error = toy.services().start("TOY").await.expect_err("it fails");
     let expect = "failed to start service `TOY`: `sh -c echo no licence; echo left >&2; exit 7` exited with 7 and said: \
                   no licence\nleft";
@@ -82,14 +88,14 @@ async fn what_a_failing_command_says_is_in_the_error() {
 #[tokio::test]
 async fn a_failing_command_that_reached_the_state_is_fine() {
     let mut toy = Toy::new();
-    toy.config.start = sh(&format!(": > '{}'; exit 1", toy.file("running").display()));
+    toy.commands().start = sh(&format!(": > '{}'; exit 1", toy.file("running").display()));
     toy.services().start("TOY").await.expect("it runs");
 }
 
 #[tokio::test]
 async fn a_state_command_must_answer_with_0_or_3() {
     let mut toy = Toy::new();
-    toy.config.state = sh("exit 1");
+    toy.commands().state = sh("exit 1");
     let error = toy.services().state("TOY").await.expect_err("1 is no answer");
     assert_eq!(
         text(&error),
@@ -102,7 +108,7 @@ async fn a_state_command_must_answer_with_0_or_3() {
 #[tokio::test]
 async fn a_program_that_is_missing_is_named() {
     let mut toy = Toy::new();
-    toy.config.start = vec!["/no/such/program".into()];
+    toy.commands().start = vec!["/no/such/program".into()];
     let error = toy.services().start("TOY").await.expect_err("there is no such program");
     assert!(text(&error).contains("cannot run `/no/such/program`: No such file"), "{}", text(&error));
 }
@@ -111,14 +117,14 @@ async fn a_program_that_is_missing_is_named() {
 async fn the_state_is_awaited_after_the_command() {
     let mut toy = Toy::new();
     let running = toy.file("running").display().to_string();
-    toy.config.start = sh(&format!("(sleep 0.2; : > '{running}') &"));
+    toy.commands().start = sh(&format!("(sleep 0.2; : > '{running}') &"));
     toy.services().start("TOY").await.expect("it runs in the end");
 }
 
 #[tokio::test]
 async fn a_state_that_never_comes_ends_at_the_limit() {
     let mut toy = Toy::new();
-    toy.config.start = sh(":");
+    toy.commands().start = sh(":");
     toy.config.timeout = Duration::from_millis(300);
     let error = toy.services().start("TOY").await.expect_err("it never runs");
     assert_eq!(error.to_string(), "service `TOY` did not start within 300ms");
@@ -129,7 +135,7 @@ async fn a_state_that_never_comes_ends_at_the_limit() {
 async fn a_command_over_its_limit_ends_with_its_children() {
     let mut toy = Toy::new();
     fs::write(toy.file("running"), "").expect("written");
-    toy.config.stop = sh(&format!("sleep 1000 & echo $! > '{}'; wait", toy.file("pid").display()));
+    toy.commands().stop = sh(&format!("sleep 1000 & echo $! > '{}'; wait", toy.file("pid").display()));
     toy.config.timeout = Duration::from_secs(1);
     let error = toy.services().stop("TOY").await.expect_err("it hangs");
     assert!(matches!(error, ServiceError::TimedOut { action: "stop", .. }), "{error}");
@@ -141,7 +147,7 @@ async fn a_command_over_its_limit_ends_with_its_children() {
 #[tokio::test]
 async fn a_dropped_call_ends_its_command() {
     let mut toy = Toy::new();
-    toy.config.start = sh(&format!("echo $$ > '{}'; sleep 1000", toy.file("pid").display()));
+    toy.commands().start = sh(&format!("echo $$ > '{}'; sleep 1000", toy.file("pid").display()));
     let services = toy.services();
     let call = tokio::spawn(async move { services.start("TOY").await });
     let file = toy.file("pid");
@@ -163,7 +169,7 @@ async fn a_service_that_keeps_its_output_open_is_neither_awaited_nor_killed() {
     let mut toy = Toy::new();
     let (running, pid) = (toy.file("running").display().to_string(), toy.file("pid").display().to_string());
     let daemon = format!("(trap 'exit 0' TERM; while :; do echo still here; sleep 0.05; done) & echo $! > '{pid}'");
-    toy.config.start = sh(&format!("{daemon}; : > '{running}'"));
+    toy.commands().start = sh(&format!("{daemon}; : > '{running}'"));
     toy.services().start("TOY").await.expect("it returns when the command ends");
     let daemon = toy.number_in("pid");
     assert!(is_alive(daemon), "the service writes on");
@@ -177,7 +183,7 @@ async fn what_could_not_be_started_again_is_not_stopped() {
     for start in ["/no/such/program", "no-such-program"] {
         let mut toy = Toy::new();
         toy.services().start("TOY").await.expect("started");
-        toy.config.start = vec![start.to_owned()];
+        toy.commands().start = vec![start.to_owned()];
         let error = toy.services().stop("TOY").await.expect_err("it would stay down");
         assert!(text(&error).contains(start) && text(&error).contains("is not there"), "{}", text(&error));
         assert_eq!(toy.services().state("TOY").await.expect("asked"), ServiceState::Running);

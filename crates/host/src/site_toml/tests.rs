@@ -117,7 +117,8 @@ fn the_whole_shape_is_read() {
     let names: Vec<_> = config.services.iter().map(|service| (service.name.as_str(), service.timeout)).collect();
     let (long, usual) = (Duration::from_secs(90), Duration::from_secs(60));
     assert_eq!(names, [("SMS_SITE_COMPONENT_MANAGER", long), ("SMS_EXECUTIVE", usual)], "in the order of the text");
-    assert_eq!(config.services[0].start, ["b", "-x"]);
+    let commands = config.services[0].commands.as_ref().expect("there are some");
+    assert_eq!(commands.start, ["b", "-x"]);
     let [writer] = &config.writers[..] else { panic!("one writer: {:?}", config.writers) };
     assert_eq!((writer.name.as_str(), writer.level), ("queue", WriterLevel::BackEnd));
     assert_eq!(
@@ -196,14 +197,48 @@ fn what_is_missing_is_named_with_an_example() {
     1:1: `task` is missing in this file; write [task] with destination = { local = "/backup" }
     "#);
     assert_snapshot!(problems("version = 1\n[site]\ncode = 'P01'\n[task]\ndestination = { local = '/b' }\n"), @"1:1: nothing of site `P01` is named to be backed up; name install-dir or control-file in [site], or include in [files]");
-    assert_snapshot!(problems_of("#top\n[site]\n[files]\n[services]\nX = { stop = ['a'], state = [] }\n[task]\n"), @r#"
+    assert_snapshot!(problems_of("#top\n[site]\n[files]\n[services]\nmanager = 'commands'\nX = { stop = ['a'], state = [] }\n[task]\n"), @r#"
     2:1: `code` is missing in [site]; write code = "P01"
     3:1: `include` is missing in [files]; write include = ["/srv/app"]
-    4:1: `manager` is missing in [services]; write manager = "commands"
-    5:5: `start` is missing in service `X`; write start = ["program", "argument"]
-    5:29: `state` names no program; write ["program", "argument"]
-    6:1: `destination` is missing in [task]; write destination = { local = "/backup" }
+    6:5: `start` is missing in service `X`; write start = ["program", "argument"]
+    6:29: `state` names no program; write ["program", "argument"]
+    7:1: `destination` is missing in [task]; write destination = { local = "/backup" }
     "#);
+}
+
+fn with_services(services: &str) -> String {
+    format!(
+        "version = 1\n[site]\ncode = 'P01'\n[files]\ninclude = ['x']\n[task]\ndestination = {{ local = 'b' }}\n[services]\n{services}"
+    )
+}
+
+#[cfg(windows)]
+#[test]
+fn services_of_windows_need_no_commands() {
+    let text = with_services(
+        "manager = 'windows'\nA = {}\nB = { timeout = '10m' }\nC = { stop = ['a'], start = ['b'], state = ['c'] }\n",
+    );
+    let services: Vec<_> = parsed(&text)
+        .services
+        .into_iter()
+        .map(|one| (one.name, one.timeout.as_secs(), one.commands.is_some()))
+        .collect();
+    assert_eq!(services, [("A".to_owned(), 60, false), ("B".to_owned(), 600, false), ("C".to_owned(), 60, true)]);
+    let text = with_services("manager = 'windows'\nA = { stop = ['a'] }\n");
+    assert_snapshot!(problems(&text), @r#"
+    10:5: `start` is missing in service `A`; write start = ["program", "argument"]
+    10:5: `state` is missing in service `A`; write state = ["program", "argument"]
+    "#);
+    assert_snapshot!(problems(&with_services("A = {}\n")), @r#"8:1: `manager` is missing in [services]; write manager = "windows""#);
+}
+
+#[cfg(not(windows))]
+#[test]
+fn services_of_windows_are_on_windows() {
+    let text = with_services("manager = 'windows'\nA = { stop = ['a'], start = ['b'], state = ['c'] }\n");
+    assert_snapshot!(problems(&text), @r#"9:11: the manager "windows" is not on this machine; write "commands" and the commands of each service"#);
+    let text = with_services("A = { stop = ['a'], start = ['b'], state = ['c'] }\n");
+    assert_snapshot!(problems(&text), @r#"8:1: `manager` is missing in [services]; write manager = "commands""#);
 }
 
 #[test]

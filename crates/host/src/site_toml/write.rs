@@ -83,6 +83,7 @@ external = { max-age = "1d" }
 # hold-services = "2h"                 keep the services stopped until it has ended, so that both are of one moment
 "#;
 
+#[cfg(not(windows))]
 const SERVICES: &str = r#"
 [services]                             # all that writes to the site stops in this order; a control file has its own
 manager = "commands"
@@ -90,6 +91,13 @@ manager = "commands"
 
 # [writers]
 # my-queue = { freeze = ["my-queue", "pause"], thaw = ["my-queue", "resume"], timeout = "10s" }
+"#;
+
+#[cfg(windows)]
+const SERVICES: &str = r#"
+[services]                             # all that writes to the site stops in this order; a control file has its own
+manager = "windows"                    # services that need a stopped one stop before it, and start again after it
+# SMS_EXECUTIVE = { timeout = "10m" }
 "#;
 
 const TASK_REST: &str = r#"time-zone = "local"                    # local, utc, or a name such as "Europe/Berlin"

@@ -134,7 +134,10 @@ enum UnderWay {
 struct Watch {
     start: Vec<String>,
     under_way: BTreeMap<String, UnderWay>,
-    deadlines: BTreeMap<String, Instant>,
+    begun: Option<Instant>,
+    deadline: Option<Instant>,
+    /// Of those that may be down for less.
+    windows: BTreeMap<String, Instant>,
     call_limit: Duration,
 }
 
@@ -142,7 +145,7 @@ impl Watch {
     /// Listens until something must be done; `None` when there is nothing to do.
     async fn listen(&mut self, orders: &mut UnboundedReceiver<Order>) -> Option<Cause> {
         loop {
-            let next = match self.deadlines.values().min().copied() {
+            let next = match self.deadline.into_iter().chain(self.windows.values().copied()).min() {
                 // An order that has come already goes before the deadline: this process may not have been let to run for long.
                 Some(deadline) => timeout_at(deadline, orders.recv()).await,
                 None => Ok(orders.recv().await),
@@ -158,8 +161,10 @@ impl Watch {
 
     fn take(&mut self, order: Order) {
         match order {
-            Order::Arm { number, hold_limit, call_limit, start, stopping } => {
-                self.deadlines.insert(stopping.clone(), Instant::now() + hold_limit);
+            Order::Arm { number, hold_limit, window, call_limit, start, stopping } => {
+                let begun = *self.begun.get_or_insert_with(Instant::now);
+                self.deadline = self.deadline.max(Some(begun + hold_limit));
+                self.windows.extend(window.map(|window| (stopping.clone(), Instant::now() + window)));
                 (self.start, self.call_limit) = (start, call_limit);
                 self.under_way.insert(stopping, UnderWay::Stop);
                 answer(&Reply::Armed { number });
@@ -167,16 +172,21 @@ impl Watch {
             Order::Starting { name } => {
                 // Two that start one service at the same time can end with two of it running.
                 let undisturbed = Instant::now() + self.call_limit;
-                self.deadlines.values_mut().for_each(|deadline| *deadline = (*deadline).max(undisturbed));
+                for deadline in self.deadline.iter_mut().chain(self.windows.values_mut()) {
+                    *deadline = (*deadline).max(undisturbed);
+                }
                 self.under_way.insert(name, UnderWay::Start);
             }
             Order::Started { name } => {
                 self.under_way.remove(&name);
-                self.deadlines.remove(&name);
+                self.windows.remove(&name);
                 self.start.retain(|armed| *armed != name);
             }
             Order::Returned { name } => drop(self.under_way.remove(&name)),
             Order::Disarm => {}
+        }
+        if self.start.is_empty() {
+            (self.begun, self.deadline) = (None, None);
         }
     }
 }

@@ -12,8 +12,10 @@ pub(super) enum Order {
     Arm {
         /// Comes back in [`Reply::Armed`].
         number: u64,
-        /// The longest that it may be down, from now on.
+        /// The longest that services may be down, from the first order of a watch on. The longest one counts.
         hold_limit: Duration,
+        /// The longest that this one may be down, from now on, where that is less.
+        window: Option<Duration>,
         /// The longest that one stop or start may take.
         call_limit: Duration,
         /// What to bring back.

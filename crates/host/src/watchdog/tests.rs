@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
-use backup_core::config::ServiceConfig;
+use backup_core::config::{ServiceCommands, ServiceConfig};
 use backup_core::ports::journal::RunJournal;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
@@ -86,13 +86,16 @@ impl Site {
         };
         let config = |name: &str| ServiceConfig {
             name: name.into(),
-            // While `slow` exists a stop has no effect yet.
-            stop: sh(format!(": > stopping-{name}; while test -e slow; do sleep 0.02; done; rm -f run-{name}")),
-            start: sh(format!("test -e broken && exit 1; echo {name} >> starts; : > run-{name}")),
-            state: sh(format!("test -e run-{name} || exit 3")),
+            commands: Some(ServiceCommands {
+                // While `slow` exists a stop has no effect yet.
+                stop: sh(format!(": > stopping-{name}; while test -e slow; do sleep 0.02; done; rm -f run-{name}")),
+                start: sh(format!("test -e broken && exit 1; echo {name} >> starts; : > run-{name}")),
+                state: sh(format!("test -e run-{name} || exit 3")),
+            }),
             timeout: Duration::from_secs(30),
         };
-        let frozen = ServiceConfig { state: Vec::new(), ..config("C") };
+        let mut frozen = config("C");
+        frozen.commands.iter_mut().for_each(|commands| commands.state.clear());
         vec![config("A"), config("B"), frozen]
     }
 
@@ -282,6 +285,15 @@ async fn services_that_are_held_too_long_are_started() {
     assert!(site.runs("B"), "{error}");
     watched.start("A").await.expect("it runs already");
     assert_eq!(site.starts(), "A\n");
+}
+
+#[test]
+fn a_service_that_nobody_counted_lengthens_the_watch() {
+    let (_scratch, site) = Site::new();
+    let watched = site.watched(FOREVER);
+    let hold_limit = |names: &[&str]| watched.hold_limit(&names.iter().map(|name| (*name).to_owned()).collect());
+    assert_eq!(hold_limit(&["A", "B"]), FOREVER);
+    assert_eq!(hold_limit(&["A", "NEEDS-A", "NEEDS-B"]), FOREVER + Duration::from_secs(120));
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ impl Local {
             fs::copy(&original, &library).expect("the library is copied");
         }
         let local = Self::new();
-        let device = local.scratch.path().join("HarddiskVolumeShadowCopy");
+        let device = local.folder.join("HarddiskVolumeShadowCopy");
         let script = format!("image {} {}", local.site().display(), device.display());
         fs::write(library.with_extension("dll.script"), script).expect("the script is written");
         Self { provider: Arc::new(VssProvider::with_library(VssOptions::default(), library)), ..local }

@@ -9,6 +9,20 @@ use std::path::{Path, PathBuf};
 use backup_core::path::SitePath;
 use backup_core::wtf8;
 
+impl super::Local {
+    /// On a share.
+    pub(in super::super) fn on_share() -> Self {
+        let scratch = tempfile::tempdir_in(crate::after_backup::SHARE).expect("cargo xtask windows has made the share");
+        Self::at(scratch.path().to_owned(), scratch)
+    }
+
+    /// Where every path is longer than the 260 characters that programs of old can take.
+    pub(in super::super) fn deep() -> Self {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        Self::at(scratch.path().join("deep ".repeat(20) + "1").join("deep ".repeat(30) + "2"), scratch)
+    }
+}
+
 pub(in super::super) fn site_path(path: &Path) -> SitePath {
     let wide: Vec<u16> = path.as_os_str().encode_wide().collect();
     SitePath::parse(wtf8::from_wide(&wide)).expect("scratch paths are absolute")

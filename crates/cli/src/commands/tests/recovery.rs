@@ -269,7 +269,7 @@ fn a_dry_run_tells_and_writes_nothing() {
     In the registry:
       - 77
       - New Key
-      + 8
+      + 9
     [done]
     ");
     insta::assert_snapshot!(json("recover", &answer), @r#"
@@ -286,7 +286,7 @@ fn a_dry_run_tells_and_writes_nothing() {
       "registry_changes": [
         "- 77",
         "- New Key",
-        "+ 8"
+        "+ 9"
       ],
       "run": "00000000-0001-7000-8000-000000000000",
       "written": 11
@@ -303,11 +303,11 @@ fn a_dry_run_tells_and_writes_nothing() {
     11 entries with 8 B, less what is right already.
     In the registry:
       - 77
-      + 8
+      + 9
     [done]
     ");
     assert_eq!(format!("{:?}", world.lock().registry), before);
-    for (registry, expect) in [(ImportMode::Merge, "8\nNew Key"), (ImportMode::Exact, "8")] {
+    for (registry, expect) in [(ImportMode::Merge, "9\nNew Key"), (ImportMode::Exact, "9")] {
         let request = RecoverRequest { overwrite_newer: true, registry, ..RecoverRequest::default() };
         assert_eq!(recover_to(&world, &request).exit.name(), "done");
         assert_eq!(String::from_utf8_lossy(&world.lock().registry[key]), expect);

@@ -36,6 +36,14 @@ impl Errno {
     pub(crate) const WOULDBLOCK: Self = Self(win::ERROR_LOCK_VIOLATION);
     pub(crate) const XDEV: Self = Self(win::ERROR_NOT_SAME_DEVICE);
 
+    /// What can be done where a file is not to be read because of those who have it open.
+    pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
+        let code = Self::from_raw_os_error(error.raw_os_error()?);
+        [Self::SHARING, Self::WOULDBLOCK].contains(&code).then_some(
+            "name the service that has the file open under `[services]`, end the program that has, or leave the file out",
+        )
+    }
+
     pub(crate) fn from_raw_os_error(code: i32) -> Self {
         Self::of(code.cast_unsigned())
     }

@@ -104,6 +104,14 @@ fn an_open_file_is_read_whoever_writes_to_it() {
     renameat(&root, "a", &root, "b").expect("renamed under both");
 }
 
+/// Wine lets everybody read what is locked, so that these codes are given here.
+#[test]
+fn what_others_keep_to_themselves_has_a_remedy() {
+    let has_remedy = |error: super::io::Errno| super::io::Errno::remedy(&error.into()).is_some();
+    assert!(has_remedy(super::io::Errno::SHARING) && has_remedy(super::io::Errno::WOULDBLOCK));
+    assert!(!has_remedy(super::io::Errno::ACCESS));
+}
+
 #[test]
 fn long_paths_are_opened() {
     let (_scratch, root) = bench();
