@@ -81,7 +81,12 @@ impl ServicesBench for Services {
             .extend(["-q", "--exact", "--nocapture", "conformance::windows_services::as_watchdog"].map(OsString::from));
         command.push(format!("{STATE}{}", self.scratch.path().display()).into());
         command.extend(names.iter().map(|name| OsString::from(format!("{SERVICE}{name}"))));
-        let options = WatchdogOptions { command, hold_limit: Duration::from_secs(3600), call_limit: LIMIT };
+        let options = WatchdogOptions {
+            command,
+            hold_limit: Duration::from_secs(3600),
+            call_limit: LIMIT,
+            shorter: Default::default(),
+        };
         Arc::new(WatchedServices::new(plain, options, names.into()))
     }
 
