@@ -150,10 +150,17 @@ fn a_site_on_another_file_system_than_the_work_dir_is_copied_or_refused() {
     fs::write(test.site.site_toml(), &elsewhere).expect("written");
     let ran = test.backup(0);
     assert!(ran.stdout.contains("by pre-copy"), "{ran:#?}");
+    let ran = test.run(&["check"]);
+    assert!(ran.code == 0 && ran.stderr.contains("note: files are copied while the site works, for"), "{ran:#?}");
     fs::write(test.site.site_toml(), elsewhere.replace("\"auto\"", "\"reflink\"")).expect("written");
-    let ran = test.run(&["backup"]);
-    assert_eq!(ran.code, 19, "{ran:#?}");
-    assert!(ran.stderr.contains("cannot be cloned to"), "{ran:#?}");
+    for command in ["check", "backup"] {
+        let ran = test.run(&[command]);
+        assert_eq!(ran.code, 19, "{ran:#?}");
+        assert!(ran.stderr.contains("cannot be cloned to"), "{ran:#?}");
+    }
+    let left: Vec<_> =
+        fs::read_dir(work_dir(&other)).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    assert!(left.iter().all(|folder| folder.ends_with("sitebackup-clones")), "{left:?}");
     assert_eq!(images(&other), Vec::<PathBuf>::new());
     test.assert_services_come_back();
 }

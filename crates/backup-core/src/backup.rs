@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
     /// Looks whether anything is in the way.
     async fn ready(&mut self, refused: Option<DestinationError>) -> Result<Ready, Stop> {
         self.phase(Phase::Preflight);
-        let Preflight { report, database, snapshots } = preflight(self.ports, &self.plan).await;
+        let Preflight { report, database, snapshots, .. } = preflight(self.ports, &self.plan).await;
         for finding in report.findings {
             self.log.finding(finding);
         }
@@ -414,7 +414,7 @@ impl<'a> Run<'a> {
             ShadowCopyError::Write(_) => Cause::Destination,
             _ => Cause::ShadowCopy,
         };
-        Stop::new(cause, &error)
+        Stop { hint: error.hint().map(str::to_owned), ..Stop::new(cause, &error) }
     }
 
     /// The moment is held and the site runs again.

@@ -1,8 +1,11 @@
 //! Preflight: what a run would back up, what would fail, and the room that it needs. Changes nothing.
 
+use std::sync::Arc;
+
 use crate::config::MomentChoice;
 use crate::copy::chain;
 use crate::manifest::Part;
+use crate::path::SitePath;
 use crate::plan::{BackupPlan, ServiceStep};
 use crate::ports::Ports;
 use crate::ports::database::{DatabaseFacts, DatabaseForm, DatabaseMoment};
@@ -25,13 +28,30 @@ pub(crate) struct Preflight {
     pub(crate) report: CheckReport,
     pub(crate) database: Option<DatabaseFacts>,
     pub(crate) snapshots: Vec<StoredSnapshot>,
+    /// A file of each source that has one.
+    pub(crate) samples: Vec<SitePath>,
 }
 
 /// Judges everything that a run depends on, and says what it would do.
 pub async fn check(ports: &Ports, plan: &BackupPlan) -> CheckReport {
-    let mut report = preflight(ports, plan).await.report;
+    let Preflight { mut report, samples, .. } = preflight(ports, plan).await;
+    report.findings.extend(image(ports, samples).await);
     report.findings.extend(leftovers(ports).await);
     report
+}
+
+/// A run finds out by its own image, so only a check on its own asks before.
+async fn image(ports: &Ports, samples: Vec<SitePath>) -> Vec<Finding> {
+    match ports.shadow_copies.inspect(samples, Arc::clone(&ports.files)).await {
+        Ok(remarks) => {
+            let note = |remark| Finding::new(Gravity::Note, Cause::ShadowCopy, remark);
+            remarks.into_iter().map(note).collect()
+        }
+        Err(error) => {
+            let finding = Finding::error(Cause::ShadowCopy, chain(&error));
+            vec![Finding { hint: error.hint().map(str::to_owned), ..finding }]
+        }
+    }
 }
 
 /// A run looks at the journal before its own preflight, so only a check on its own tells of what stands there.
@@ -64,7 +84,7 @@ pub(crate) fn sources(plan: &BackupPlan, database: Option<&DatabaseFacts>) -> Ve
 }
 
 pub(crate) async fn preflight(ports: &Ports, plan: &BackupPlan) -> Preflight {
-    let mut check = Check { findings: Vec::new(), covered: Vec::new() };
+    let mut check = Check { findings: Vec::new(), covered: Vec::new(), samples: Vec::new() };
     let database = check.database(ports, plan).await;
     let devices = check.files(ports, plan, database.as_ref()).await;
     check.registry(ports, plan).await;
@@ -90,16 +110,17 @@ pub(crate) async fn preflight(ports: &Ports, plan: &BackupPlan) -> Preflight {
     let retention = database.as_ref().and_then(|facts| facts.change_tracking_days);
     let retention = retention.map(|days| std::time::Duration::from_secs(u64::from(days) * 86_400));
     check.age(ports, plan, &snapshots, plan.change_tracking_retention.or(retention));
-    let Check { findings, covered } = check;
+    let Check { findings, covered, samples } = check;
     let not_covered = plan.not_covered.clone();
     let report = CheckReport { covered, not_covered, peak: old + needed, needed, free, findings };
-    Preflight { report, database, snapshots }
+    Preflight { report, database, snapshots, samples }
 }
 
 #[derive(Debug)]
 struct Check {
     findings: Vec<Finding>,
     covered: Vec<Coverage>,
+    samples: Vec<SitePath>,
 }
 
 impl Check {
@@ -164,6 +185,7 @@ impl Check {
             }
             self.special(&source, &walk.entries);
             let files = walk.entries.iter().filter(|entry| entry.stat.kind == FileKind::File);
+            self.samples.extend(files.clone().next().map(|entry| source.root.join(&entry.path)));
             let bytes = files.map(|entry| entry.stat.size).sum();
             devices.extend(walk.entries.first().map(|entry| entry.stat.id.device));
             let what = source.root.to_string();

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use backup_core::path::SitePath;
 use backup_core::ports::clock::Clock;
 use backup_core::ports::shadow_copies::{
     PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId,
 };
+use backup_core::ports::site_files::SiteFiles;
 
 use crate::guard::last_words;
 use crate::provider::{Preparation, Provider};
@@ -66,6 +68,10 @@ impl InProcessCoordinator {
 
 #[async_trait]
 impl ShadowCopies for InProcessCoordinator {
+    async fn inspect(&self, samples: Vec<SitePath>, files: Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
+        self.provider.inspect(&samples, &files).await
+    }
+
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
         let slot = self.slots.take()?;
         let mut making = Making::new(&request, Arc::clone(&self.clock), slot, Arc::clone(&self.board));

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use backup_core::cancel::Cancel;
 use backup_core::copy::Previous;
 use backup_core::event::EventSink;
+use backup_core::path::SitePath;
 use backup_core::ports::clock::Clock;
 use backup_core::ports::destination::Staging;
 use backup_core::ports::shadow_copies::{Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId};
@@ -72,6 +73,18 @@ pub struct Taken {
 pub trait Provider: Debug + Send + Sync {
     /// Its name in reports, such as `pre-copy`.
     fn name(&self) -> &'static str;
+    /// Tells whether an image could be made of sources, of each of which `samples` has a file, and what is remarkable about it. Nothing of it is
+    /// left; that it cannot be known before is `Ok` too.
+    ///
+    /// # Errors
+    /// What [`prepare`](Self::prepare) would say.
+    async fn inspect(
+        &self,
+        _samples: &[SitePath],
+        _files: &Arc<dyn SiteFiles>,
+    ) -> Result<Vec<String>, ShadowCopyError> {
+        Ok(Vec::new())
+    }
     /// Does what can be done while the site works.
     ///
     /// # Errors

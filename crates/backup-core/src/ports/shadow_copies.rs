@@ -242,6 +242,14 @@ pub enum ShadowCopyError {
     },
 }
 
+impl ShadowCopyError {
+    /// What can be done about it, where that is known.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        let other = "look at what it names, or write `shadow-copy = \"auto\"` in site.toml, which copies where no image can be made";
+        matches!(self, Self::Provider { .. }).then_some(other)
+    }
+}
+
 /// A set whose writers are at rest and whose volumes are ready. Nothing is frozen yet.
 ///
 /// It is committed or aborted; one that is dropped counts as a kill, and [`repair`](crate::repair) sets the site going.
@@ -256,6 +264,15 @@ pub trait PreparedSet: Debug + Send + Sync {
 /// Images volumes so that their files and the writers on them agree on one moment. The only one who calls writers.
 #[async_trait]
 pub trait ShadowCopies: Debug + Send + Sync {
+    /// Tells whether an image could be made of sources, of each of which `samples` has a file, and what is remarkable about it. Nothing of it is left,
+    /// and no writer is called; that it cannot be known before is `Ok` too.
+    async fn inspect(
+        &self,
+        _samples: Vec<SitePath>,
+        _files: Arc<dyn SiteFiles>,
+    ) -> Result<Vec<String>, ShadowCopyError> {
+        Ok(Vec::new())
+    }
     /// Takes writers through Identify, PrepareBackup and PrepareSnapshot and readies the volumes.
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError>;
     /// Tells the writers of the set how the backup ended (BackupComplete). Their faults are returned, and change nothing.

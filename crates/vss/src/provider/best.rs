@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backup_core::copy::chain;
 use backup_core::event::Event;
+use backup_core::path::SitePath;
 use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
+use backup_core::ports::site_files::SiteFiles;
 
 use super::{ImageRequest, PreCopy, Preparation, Provider, Taken};
 
@@ -30,6 +32,17 @@ impl Provider for Best {
         "auto"
     }
 
+    async fn inspect(&self, samples: &[SitePath], files: &Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
+        let mut reasons = Vec::new();
+        for image in &self.images {
+            match image.inspect(samples, files).await {
+                Err(error) => reasons.push(chain(&error)),
+                possible => return possible,
+            }
+        }
+        Ok(vec![why(&reasons)])
+    }
+
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {
         let mut reasons = Vec::new();
         for image in &self.images {
@@ -42,8 +55,7 @@ impl Provider for Best {
                 prepared => return prepared,
             }
         }
-        let why = format!("files are copied while the site works, for {}", reasons.join("; "));
-        Ok(Box::new(Copies { made: PreCopy.prepare(request).await?, why }))
+        Ok(Box::new(Copies { made: PreCopy.prepare(request).await?, why: why(&reasons) }))
     }
 
     async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
@@ -61,6 +73,10 @@ impl Provider for Best {
         }
         released
     }
+}
+
+fn why(reasons: &[String]) -> String {
+    format!("files are copied while the site works, for {}", reasons.join("; "))
 }
 
 /// Copies instead of an image, and why.

@@ -12,18 +12,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_core::path::SitePath;
 use backup_core::ports::Source;
 use backup_core::ports::shadow_copies::{Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId};
-use backup_core::ports::site_files::SiteFilesError;
+use backup_core::ports::site_files::{SiteFiles, SiteFilesError};
 
 use super::local::{blocking, local, told};
 use super::{ImageRequest, Preparation, Provider, Taken};
 
 /// The provider's name.
 const NAME: &str = "btrfs";
+const FIND: &str = "find the subvolume of a source";
 /// The folder in the working folder that is ours alone.
 const IMAGES: &str = "sitebackup-images";
 /// The inode of every subvolume's root (BTRFS_FIRST_FREE_OBJECTID in linux/btrfs_tree.h). On other file systems it is some inode, and `btrfs` says so.
@@ -54,6 +56,13 @@ fn failed(action: &'static str, source: impl Into<Source>) -> ShadowCopyError {
 impl Provider for Btrfs {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    /// Looks for the subvolumes; what lies below a source the run finds out.
+    async fn inspect(&self, samples: &[SitePath], _files: &Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
+        let samples: Vec<PathBuf> = samples.iter().map(local).collect();
+        let look = move || samples.iter().try_for_each(|sample| subvolume(sample).map(drop));
+        blocking(move || look().map_err(|error| failed(FIND, error))).await.map(|()| Vec::new())
     }
 
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {
@@ -114,7 +123,7 @@ fn place(folder: &Path, sources: &[ImageSource]) -> Result<Images, ShadowCopyErr
     let mut images = Images { snapshots: Vec::new(), roots: Vec::new() };
     for source in sources {
         let root = local(&source.source.root);
-        let (subvolume, below) = subvolume(&root).map_err(|error| failed("find the subvolume of a source", error))?;
+        let (subvolume, below) = subvolume(&root).map_err(|error| failed(FIND, error))?;
         let number = images.snapshots.iter().position(|snapshot| snapshot.subvolume == subvolume);
         let number = number.unwrap_or(images.snapshots.len());
         let image = folder.join(number.to_string());

@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_core::copy::{RACY_SECONDS, chain};
@@ -15,7 +17,7 @@ use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::Source;
 use backup_core::ports::shadow_copies::{Clones, Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId};
 use backup_core::ports::site_files::{
-    CloneOf, FileKind, FileProblem, FileStat, FileTime, SiteFilesError, Walk, WalkEntry,
+    CloneOf, FileKind, FileProblem, FileStat, FileTime, SiteFiles, SiteFilesError, Walk, WalkEntry,
 };
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -59,6 +61,26 @@ fn failed(action: &'static str, source: impl Into<Source>) -> ShadowCopyError {
 impl Provider for Reflink {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    /// Clones the samples, and removes the clones again.
+    async fn inspect(&self, samples: &[SitePath], files: &Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
+        let folder = self.clones.join(&RelPath::parse("probe").expect("a plain name"));
+        let place = |number: usize| folder.join(&RelPath::parse(number.to_string()).expect("a number is a plain name"));
+        let clone = |(number, from): (usize, &SitePath)| CloneOf { from: from.clone(), to: place(number) };
+        let (probe, clones) = (local(&folder), local(&self.clones));
+        let work_dir = clones.parent().map(Path::to_owned).filter(|work_dir| !work_dir.exists());
+        let made = files.clone_all(samples.iter().enumerate().map(clone).collect()).await;
+        let clean_up = move || {
+            let _not_there = fs::remove_dir_all(probe);
+            // Only what was made for it, and nothing that has something in it.
+            let _kept = fs::remove_dir(clones).and_then(|()| work_dir.map_or(Ok(()), fs::remove_dir));
+            Ok(())
+        };
+        blocking(clean_up).await?;
+        let apart =
+            made.into_iter().filter_map(Result::err).find(|error| matches!(error, SiteFilesError::Apart { .. }));
+        apart.map_or(Ok(Vec::new()), |error| Err(failed("clone the sources", error)))
     }
 
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {

@@ -1,12 +1,16 @@
 //! Faults of shadow copies and of writers.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::{FaultKind, Faults, Faulty, injected};
+use crate::path::SitePath;
 use crate::ports::shadow_copies::{
     PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer, WriterError,
     WriterMetadata,
 };
+use crate::ports::site_files::SiteFiles;
 
 fn shadow_copy_error() -> ShadowCopyError {
     ShadowCopyError::Provider { provider: "injected", action: "use", source: injected() }
@@ -18,6 +22,9 @@ fn writer_error() -> WriterError {
 
 #[async_trait]
 impl ShadowCopies for Faulty<dyn ShadowCopies> {
+    async fn inspect(&self, samples: Vec<SitePath>, files: Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
+        self.faults.call("ShadowCopies::inspect", shadow_copy_error, self.inner.inspect(samples, files)).await
+    }
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
         // An error after the effect would leave a set behind that nobody aborts: the port promises that an error means none.
         let prepare = async {
