@@ -245,8 +245,13 @@ pub enum ShadowCopyError {
 impl ShadowCopyError {
     /// What can be done about it, where that is known.
     pub(crate) fn hint(&self) -> Option<&'static str> {
-        let other = "look at what it names, or write `shadow-copy = \"auto\"` in site.toml, which copies where no image can be made";
-        matches!(self, Self::Provider { .. }).then_some(other)
+        match self {
+            Self::Provider { .. } => Some(
+                "look at what it names, or write `shadow-copy = \"auto\"` in site.toml, which copies where no image can be made",
+            ),
+            Self::Lock { .. } => Some("name a file that can be written by `session-lock` in [task] of site.toml"),
+            _ => None,
+        }
     }
 }
 
