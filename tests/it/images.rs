@@ -1,7 +1,9 @@
 //! Sites on a file system that can image itself.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -165,26 +167,58 @@ fn a_site_on_another_file_system_than_the_work_dir_is_copied_or_refused() {
     test.assert_services_come_back();
 }
 
+/// Writes numbers into both files and syncs them, one after the other, until `meanwhile` returns.
+fn written_meanwhile<R>(files: [&Path; 2], meanwhile: impl FnOnce() -> R) -> R {
+    let end = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0_u64.. {
+                for file in files {
+                    // In place and of one size: a file that is made anew is empty for a moment.
+                    let written = fs::File::options().write(true).create(true).truncate(false).open(file);
+                    let text = format!("{number:020}");
+                    written
+                        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_data()))
+                        .expect("written");
+                }
+                if end.load(Ordering::SeqCst) {
+                    return;
+                }
+            }
+        });
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(meanwhile));
+        end.store(true, Ordering::SeqCst);
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Of what nobody froze a snapshot holds what was synced up to one moment, as after a power cut. What is not synced may be there in any order.
+#[test]
+fn a_btrfs_image_of_what_was_not_frozen_is_of_one_moment_too() {
+    let volume = Volume::btrfs();
+    let test = running(&volume, "btrfs", JournalMode::Wal);
+    let [first, second] = ["ahead", "behind"].map(|name| test.site.install_dir().join("srvacct").join(name));
+    written_meanwhile([&first, &second], || {
+        for round in 0..10 {
+            test.backup(0);
+            let name = format!("round-{round}");
+            let tree = test.recover_tree(&name);
+            let [first, second] = [&first, &second].map(|file| {
+                let text = fs::read_to_string(test.place_in(&tree, file)).expect("it is there");
+                text.parse::<u64>().unwrap_or_else(|error| panic!("{text:?}: {error}"))
+            });
+            assert!(first == second || first == second + 1, "round {round}: {first} before {second}");
+            test.forget(&name);
+        }
+    });
+}
+
 /// What nobody froze changes after it was cloned and before the window ends, and that is said.
 #[test]
 fn a_file_that_changes_inside_the_window_makes_the_snapshot_weaker() {
     let volume = Volume::xfs();
     let test = running(&volume, "reflink", JournalMode::Wal);
-    let file = test.site.install_dir().join("inboxes/unfrozen");
-    let end = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for number in 0_u64.. {
-                if end.load(std::sync::atomic::Ordering::SeqCst) {
-                    return;
-                }
-                fs::write(&file, number.to_string()).expect("written");
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
-        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test.backup(3)));
-        end.store(true, std::sync::atomic::Ordering::SeqCst);
-        let ran = ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        assert!(ran.stderr.contains("inboxes/unfrozen`: changed inside the freeze window"), "{ran:#?}");
-    });
+    let [file, other] = ["unfrozen", "other"].map(|name| test.site.install_dir().join("inboxes").join(name));
+    let ran = written_meanwhile([&file, &other], || test.backup(3));
+    assert!(ran.stderr.contains("inboxes/unfrozen`: changed inside the freeze window"), "{ran:#?}");
 }

@@ -1,7 +1,7 @@
 //! The `btrfs` provider: a read-only snapshot of each subvolume that sources lie on.
 //!
 //! A snapshot is atomic, takes milliseconds whatever the subvolume holds, and keeps inode numbers and times, so that the next backup takes over
-//! what did not change. It does not reach into other subvolumes or mounted volumes below: a source with one in it is refused. Snapshots lie in
+//! what did not change. What a program that nobody froze had written and not synced may be in it in any order, as after a power cut. It does not reach into other subvolumes or mounted volumes below: a source with one in it is refused. Snapshots lie in
 //! `sitebackup-images/<set>` of the working folder, and nothing but that is ever removed. The program `btrfs` makes and deletes them, which is
 //! root's to do.
 
