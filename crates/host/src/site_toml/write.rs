@@ -88,9 +88,6 @@ const SERVICES: &str = r#"
 [services]                             # all that writes to the site stops in this order; a control file has its own
 manager = "commands"
 # MY_APP = { stop = ["systemctl", "stop", "my-app"], start = ["systemctl", "start", "my-app"], state = ["systemctl", "is-active", "-q", "my-app"], timeout = "60s" }
-
-# [writers]
-# my-queue = { freeze = ["my-queue", "pause"], thaw = ["my-queue", "resume"], timeout = "10s" }
 "#;
 
 #[cfg(windows)]
@@ -98,6 +95,11 @@ const SERVICES: &str = r#"
 [services]                             # all that writes to the site stops in this order; a control file has its own
 manager = "windows"                    # services that need a stopped one stop before it, and start again after it
 # SMS_EXECUTIVE = { timeout = "10m" }
+"#;
+
+const WRITERS: &str = r#"
+# [writers]
+# my-queue = { freeze = ["my-queue", "pause"], thaw = ["my-queue", "resume"], timeout = "10s" }
 "#;
 
 const TASK_REST: &str = r#"time-zone = "local"                    # local, utc, or a name such as "Europe/Berlin"
@@ -135,6 +137,7 @@ pub fn to_toml(site: &NewSite) -> Result<String, NotUnicode> {
         let _never_fails = writeln!(text, "{key} = {{ {kind} = {file} }}");
     }
     text.push_str(SERVICES);
+    text.push_str(WRITERS);
     let option = if site.destination.to_bytes().starts_with(b"\\\\") { "network" } else { "local" };
     let _never_fails = write!(text, "\n[task]\ndestination = {{ {option} = {} }}\n", path(&site.destination)?);
     when(&mut text, &site.schedule);
