@@ -28,7 +28,7 @@ impl Site {
         fs::write(site.folder().join("data/a file.txt"), "content").expect("written");
         let text = format!(
             "version = 1\n[site]\ncode = \"P01\"\n[files]\ninclude = [\"data\"]\n[task]\n\
-             destination = {{ {destination} }}\nafter-backup = {{ success = \"0-7\" }}\n"
+             destination = {{ {destination} }}\nafter-backup = {{ success = \"0-7\" }}\nsession-lock = \"session.lock\"\n"
         );
         fs::write(site.folder().join("site.toml"), text).expect("written");
         site

@@ -19,7 +19,7 @@ fn a_file_that_nobody_else_may_read_is_named_with_a_remedy() {
         fs::write(file(name), name).expect("written");
     }
     let site_toml = scratch.path().join("site.toml");
-    let text = "version = 1\n[site]\ncode = \"P01\"\n[files]\ninclude = [\"data\"]\n[task]\ndestination = { local = \"backup\" }\n";
+    let text = "version = 1\n[site]\ncode = \"P01\"\n[files]\ninclude = [\"data\"]\n[task]\ndestination = { local = \"backup\" }\nsession-lock = \"session.lock\"\n";
     fs::write(&site_toml, text).expect("written");
     let backup = || Program::build().run(["--site".into(), site_toml.clone().into(), OsString::from("backup")]);
 

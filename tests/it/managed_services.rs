@@ -42,7 +42,7 @@ impl Site {
     fn configure(&self, services: &str) {
         let text = format!(
             "version = 1\n[site]\ncode = \"P01\"\n[files]\ninclude = [\"data\"]\n[services]\nmanager = \"windows\"\n{services}\
-             [task]\ndestination = {{ local = \"backup\" }}\n"
+             [task]\ndestination = {{ local = \"backup\" }}\nsession-lock = \"session.lock\"\n"
         );
         fs::write(self.site_toml(), text).expect("written");
     }
