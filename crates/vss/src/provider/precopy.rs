@@ -29,7 +29,7 @@ use branch::Branch;
 use stage::{Load, Rule};
 
 pub(super) mod branch;
-mod stage;
+pub(super) mod stage;
 
 /// The provider's name.
 const NAME: &str = "pre-copy";

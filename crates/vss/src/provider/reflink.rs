@@ -5,25 +5,25 @@
 //! conditions as in [`precopy`](super::precopy). Clones lie in `sitebackup-clones/<set>` of the working folder, which lies on the file system of
 //! the sources, and nothing but that is ever removed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backup_core::copy::{RACY_SECONDS, chain};
+use backup_core::copy::chain;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::Source;
 use backup_core::ports::shadow_copies::{Clones, Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId};
 use backup_core::ports::site_files::{
-    CloneOf, FileKind, FileProblem, FileStat, FileTime, SiteFiles, SiteFilesError, Walk, WalkEntry,
+    CloneOf, FileKind, FileProblem, FileStat, SiteFiles, SiteFilesError, Walk, WalkEntry,
 };
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::local::{blocking, local, told};
 use super::precopy::branch::same;
+use super::precopy::stage::is_settled;
 use super::precopy::{LONG_REST, TICK};
 use super::unfrozen::unfrozen;
 use super::{ImageRequest, Preparation, Provider, Taken};
@@ -141,8 +141,8 @@ impl Cloning {
             let lost = self.clone_all(index, &stale).await?;
             let tree = &mut self.trees[index];
             let is_clean = |entry: &WalkEntry| {
-                let lost = || lost.iter().any(|(path, _)| *path == entry.path);
-                entry.stat.kind == FileKind::File && is_settled(entry.stat.changed, started) && !lost()
+                let is_lost = lost.contains_key(&entry.path);
+                entry.stat.kind == FileKind::File && is_settled(entry.stat.changed, started) && !is_lost
             };
             let clean = walk.entries.into_iter().filter(is_clean);
             tree.clean = clean.map(|entry| (entry.path, entry.stat)).collect();
@@ -177,10 +177,10 @@ impl Cloning {
     }
 
     /// Clones files of a source; returns those of which there is no clone now, with the reason.
-    async fn clone_all(&self, index: usize, stale: &[RelPath]) -> Result<Vec<(RelPath, String)>, ShadowCopyError> {
+    async fn clone_all(&self, index: usize, stale: &[RelPath]) -> Result<BTreeMap<RelPath, String>, ShadowCopyError> {
         let Tree { source, root, .. } = &self.trees[index];
         let clone = |path: &RelPath| CloneOf { from: source.source.root.join(path), to: root.join(path) };
-        let mut lost = Vec::new();
+        let mut lost = BTreeMap::new();
         for batch in stale.chunks(BATCH) {
             self.go_on()?;
             let clones: Vec<CloneOf> = batch.iter().map(clone).collect();
@@ -188,7 +188,7 @@ impl Cloning {
                 match made {
                     Ok(()) => {}
                     Err(error @ SiteFilesError::Apart { .. }) => return Err(failed("clone the sources", error)),
-                    Err(error) => lost.push((path.clone(), chain(&error))),
+                    Err(error) => drop(lost.insert(path.clone(), chain(&error))),
                 }
             }
         }
@@ -215,11 +215,6 @@ impl Tree {
         changed.extend(known.into_keys());
         changed.into_iter().map(|path| self.source.source.root.join(path)).collect()
     }
-}
-
-/// Whether a change since `started` would have left another time.
-fn is_settled(changed: FileTime, started: Timestamp) -> bool {
-    changed != FileTime::default() && changed.0.saturating_add(RACY_SECONDS) < started.as_second()
 }
 
 #[async_trait]
@@ -257,10 +252,13 @@ impl Preparation for Cloning {
         for (index, walk) in walks.iter_mut().enumerate() {
             let now = self.walk(index).await?;
             changed.extend(self.trees[index].changed(&walk.entries, &now.entries));
-            for (path, message) in lost[index].drain(..) {
-                walk.entries.retain(|entry| entry.path != path);
-                walk.problems.push(FileProblem { path: self.trees[index].source.source.root.join(&path), message });
+            let lost = std::mem::take(&mut lost[index]);
+            if !lost.is_empty() {
+                walk.entries.retain(|entry| !lost.contains_key(&entry.path));
             }
+            let root = &self.trees[index].source.source.root;
+            let problem = |(path, message): (RelPath, String)| FileProblem { path: root.join(&path), message };
+            walk.problems.extend(lost.into_iter().map(problem));
         }
         Ok(self.taken(walks, changed))
     }

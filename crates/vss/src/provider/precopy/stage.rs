@@ -57,13 +57,15 @@ pub(super) enum Rule {
 impl Rule {
     fn allows(self, changed: FileTime) -> bool {
         match self {
-            // Where the platform has no ctime, nothing is ever sure before the window.
-            Self::Settled(started) => {
-                changed != FileTime::default() && changed.0.saturating_add(RACY_SECONDS) < started.as_second()
-            }
+            Self::Settled(started) => is_settled(changed, started),
             Self::Window => true,
         }
     }
+}
+
+/// Whether a change since `started` would have left another time. Where the platform has no ctime, nothing is ever sure.
+pub(in crate::provider) fn is_settled(changed: FileTime, started: Timestamp) -> bool {
+    changed != FileTime::default() && changed.0.saturating_add(RACY_SECONDS) < started.as_second()
 }
 
 /// What a walk found to do.
