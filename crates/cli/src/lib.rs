@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use backup_core::cancel::Cancel;
 use clap::Parser;
+use tokio::runtime::Runtime;
 
 use args::{Cli, Command};
 use commands::Session;
@@ -39,6 +40,8 @@ use output::{Answer, Printer};
 
 /// Threads that drive futures; the work itself is done on threads of the adapters.
 const DRIVERS: usize = 2;
+/// For the threads' last calls.
+const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -84,7 +87,59 @@ fn in_runtime(global: args::Global, command: Command) -> Result<Answer, CommandE
         }
         commands::run(&session, command).await
     });
-    // A thread that hangs in a call of the system, on a share that is gone say, must not keep the program from ending.
-    runtime.shutdown_timeout(Duration::ZERO);
+    end(runtime, LAST_CALLS);
     result
+}
+
+/// Waits until the threads have ended as a whole, destructors and all: what a database driver keeps for a thread is torn down with it, and doing
+/// so while the process already tears down the driver's libraries corrupts the heap (seen with OpenSSL below the MariaDB driver).
+///
+/// A thread that hangs in a call of the system, on a share that is gone say, keeps the program from ending for `limit` at most.
+fn end(runtime: Runtime, limit: Duration) {
+    runtime.shutdown_timeout(limit);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Sender, channel};
+    use std::time::Instant;
+
+    use super::*;
+
+    /// What a driver keeps for a thread.
+    struct Kept(Sender<()>);
+
+    impl Drop for Kept {
+        fn drop(&mut self) {
+            std::thread::sleep(Duration::from_millis(200));
+            self.0.send(()).expect("the test waits");
+        }
+    }
+
+    thread_local! {
+        static KEPT: Mutex<Option<Kept>> = const { Mutex::new(None) };
+    }
+
+    fn runtime() -> Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(DRIVERS).build().expect("a runtime")
+    }
+
+    #[test]
+    fn what_a_driver_kept_for_a_thread_is_gone_when_the_program_ends() {
+        let (runtime, (gone, told)) = (runtime(), channel());
+        let work = move || KEPT.with(|kept| *kept.lock().expect("one thread") = Some(Kept(gone)));
+        runtime.block_on(runtime.spawn_blocking(work)).expect("no panic");
+        end(runtime, LAST_CALLS);
+        assert!(told.try_recv().is_ok(), "the thread still ends");
+    }
+
+    #[test]
+    fn a_call_that_hangs_keeps_nobody_for_long() {
+        let (runtime, (_hangs, ever)) = (runtime(), channel::<()>());
+        drop(runtime.spawn_blocking(move || ever.recv()));
+        let began = Instant::now();
+        end(runtime, Duration::from_millis(50));
+        assert!(began.elapsed() < LAST_CALLS);
+    }
 }

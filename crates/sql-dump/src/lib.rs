@@ -5,6 +5,10 @@
 //! [`ConnectionString`] leads to a server through ODBC and never shows a password.
 //! [`logical`] takes the rows of PostgreSQL, MariaDB, SQLite and SQL Server databases out as text, and puts them back.
 //!
+//! # Before the process ends
+//! End the threads that used a driver and join them, those of a runtime too (its `shutdown_timeout` with a time that is not zero). Drivers keep
+//! things for a thread until it ends, and one that ends while the process tears down OpenSSL may crash it (seen with MariaDB's, once in a hundred).
+//!
 //! ```
 //! use backup_core::path::SitePath;
 //! use backup_core::ports::database::{DatabaseTarget, SiteDatabase};

@@ -41,15 +41,19 @@ pub(super) fn watched<T>(
     };
     thread::scope(|scope| {
         // Dropped when the work is done, also by a panic: that ends the watching thread.
-        let (_working, ended) = channel::<()>();
-        if let Some(number) = number {
-            scope.spawn(move || poll(open, number, &ended, &tell));
-        }
-        work(session, &mut |message| {
+        let (working, ended) = channel::<()>();
+        let watching = number.map(|number| scope.spawn(move || poll(open, number, &ended, &tell)));
+        let result = work(session, &mut |message| {
             if let Some(percent) = message.percent() {
                 tell(percent, None, None);
             }
-        })
+        });
+        drop(working);
+        // A scope waits for the work of its threads, not for their ends.
+        if let Some(thread) = watching {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+        result
     })
 }
 

@@ -72,8 +72,8 @@ impl Talk for Session {
         let (cancel, was_stopped) = (&self.cancel, &AtomicBool::new(false));
         thread::scope(|scope| {
             // Dropped at the end of this closure, also by a panic, and with it the watching thread ends before the statement does.
-            let (_running, ended) = channel::<()>();
-            scope.spawn(move || {
+            let (running, ended) = channel::<()>();
+            let watching = scope.spawn(move || {
                 while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                     if cancel.is_cancelled() {
                         was_stopped.store(true, Ordering::SeqCst);
@@ -82,6 +82,9 @@ impl Talk for Session {
                 }
             });
             read_to_end(&mut statement, sql, &mut answer, heard);
+            drop(running);
+            // A scope waits for the work of its threads, not for their ends.
+            watching.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         });
         // Some drivers report no error then, only no more results.
         if was_stopped.load(Ordering::SeqCst) {
