@@ -10,9 +10,11 @@ mod read;
 use std::pin::pin;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::cancel::Cancel;
 use crate::check::{Preflight, preflight, sources};
-use crate::config::{MomentChoice, RetryConfig};
+use crate::config::MomentChoice;
 use crate::copy::{Previous, chain};
 use crate::event::{Event, Phase};
 use crate::patience::{sleep, unless_cancelled};
@@ -26,7 +28,7 @@ use crate::ports::shadow_copies::{
 };
 use crate::recover::{HALF_RECOVERED_HINT, half_recovered};
 use crate::repair::repair_locked;
-use crate::report::{BackupReport, Cause, Finding, Gravity, Outcome, Totals, gravest};
+use crate::report::{BackupReport, Cause, Finding, Gravity, Outcome, Totals, gravest, has_errors};
 use crate::run_log::{NoteKeeper, RunLog};
 use crate::snapshot::RunId;
 use crate::status::{self, ProcessFacts};
@@ -48,6 +50,8 @@ pub struct RunContext {
     pub no_reuse: bool,
     /// Whether a snapshot with less than half the entries of the last good one is as good as that.
     pub accept_smaller: bool,
+    /// After this moment the site is not brought to rest once more, where that failed before; none is no limit.
+    pub latest_begin: Option<Timestamp>,
 }
 
 /// Why a run ends without a snapshot.
@@ -234,6 +238,9 @@ impl<'a> Run<'a> {
     }
 
     /// Brings the site to the moment that is to be kept, and has it set going again.
+    ///
+    /// What may succeed a little later is tried again, from the beginning, while the site works: another backup program at the same hour is the
+    /// most frequent reason of all.
     async fn hold_moment(
         &mut self,
         facts: Option<DatabaseFacts>,
@@ -245,10 +252,42 @@ impl<'a> Run<'a> {
             let writer = SiteWriter::new(self.ports.clone(), Arc::clone(&self.plan), self.run);
             self.site_writer = Arc::new(writer.holding());
         }
-        let staging = self.ports.destination.begin(self.run, previous_run).await?;
-        let (set, writer) = self.shadow_copy(&staging, facts.as_ref(), previous).await?;
-        self.judge_set(&set).await;
-        Ok(Moment { set, staging, database: facts.zip(writer) })
+        let mut again = self.plan.retry.times;
+        loop {
+            let staging = self.ports.destination.begin(self.run, previous_run).await?;
+            let database = self.database_writer(&staging, facts.as_ref());
+            match self.shadow_copy(&staging, facts.as_ref(), database.clone(), Arc::clone(&previous)).await {
+                Ok(set) => {
+                    self.judge_set(&set).await;
+                    return Ok(Moment { set, staging, database: facts.zip(database) });
+                }
+                Err(error) if error.is_retryable() && again > 0 && self.may_try_again().await => {
+                    self.wait_to_try_again(&error, again).await?;
+                    again -= 1;
+                }
+                Err(error) => return Err(self.shadow_copy_stop(error, database.as_deref())),
+            }
+            drop((staging, database));
+            self.ports.destination.remove(self.run).await?;
+        }
+    }
+
+    /// A site that did not come back up as a whole is not brought to rest once more, nor one whose hour has passed.
+    async fn may_try_again(&mut self) -> bool {
+        let told = self.log.findings.len();
+        self.set_going().await;
+        let next = self.ports.clock.now() + self.plan.retry.pause;
+        !has_errors(&self.log.findings[told..]) && self.context.latest_begin.is_none_or(|latest| next <= latest)
+    }
+
+    async fn wait_to_try_again(&mut self, error: &ShadowCopyError, again: u32) -> Result<(), Stop> {
+        let pause = self.plan.retry.pause;
+        let message = format!("{}; trying again in {} s, {again} more times", chain(error), pause.as_secs());
+        self.ports.events.event(&Event::Note(message.clone()));
+        self.log.line(&message);
+        let wait = pin!(sleep(&*self.ports.clock, pause));
+        let waited = unless_cancelled(wait, &*self.ports.clock, &self.context.cancel).await;
+        waited.ok_or_else(|| self.shadow_copy_stop(ShadowCopyError::Cancelled, None))
     }
 
     /// A site that was wiped, or of which little is asked for any more by mistake, must not take the place of the last good snapshot.
@@ -333,19 +372,27 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn database_writer(
+        &self,
+        staging: &Arc<dyn Staging>,
+        facts: Option<&DatabaseFacts>,
+    ) -> Option<Arc<DatabaseWriter>> {
+        let database = self.ports.database.clone().zip(self.plan.database.as_ref()).zip(facts);
+        database.map(|((database, folder), facts)| {
+            let folder = DatabaseFolder::new(self.run, facts.name.clone(), Arc::clone(staging), folder.clone());
+            Arc::new(DatabaseWriter::new(database, facts.clone(), folder))
+        })
+    }
+
     async fn shadow_copy(
         &mut self,
         staging: &Arc<dyn Staging>,
         facts: Option<&DatabaseFacts>,
+        database: Option<Arc<DatabaseWriter>>,
         previous: Arc<Previous>,
-    ) -> Result<(ShadowCopySet, Option<Arc<DatabaseWriter>>), Stop> {
-        let database = self.ports.database.clone().zip(self.plan.database.as_ref()).zip(facts);
-        let database = database.map(|((database, folder), facts)| {
-            let folder = DatabaseFolder::new(self.run, facts.name.clone(), Arc::clone(staging), folder.clone());
-            Arc::new(DatabaseWriter::new(database, facts.clone(), folder))
-        });
+    ) -> Result<ShadowCopySet, ShadowCopyError> {
         let mut writers: Vec<Arc<dyn Writer>> = vec![Arc::clone(&self.site_writer) as _];
-        writers.extend(database.iter().map(|writer| Arc::clone(writer) as Arc<dyn Writer>));
+        writers.extend(database.map(|writer| writer as Arc<dyn Writer>));
         writers.extend(self.ports.writers.iter().cloned());
         let notes = Arc::new(NoteKeeper::new(Arc::clone(&self.ports.events)));
         // The run names its set, so that a repair knows which one to release.
@@ -362,31 +409,14 @@ impl<'a> Run<'a> {
             cancel: self.context.cancel.clone(),
             events: Arc::clone(&notes) as _,
         };
-        let set = self.make_set(request).await;
+        let set = match self.ports.shadow_copies.prepare(request).await {
+            Ok(prepared) => prepared.commit().await,
+            Err(error) => Err(error),
+        };
         for note in notes.take() {
             self.log.line(&note);
         }
-        let set = set.map_err(|error| self.shadow_copy_stop(error, database.as_deref()))?;
-        Ok((set, database))
-    }
-
-    /// Makes the set. Another backup program at the same hour is the most frequent reason why that is refused, and it ends.
-    async fn make_set(&mut self, request: ShadowCopyRequest) -> Result<ShadowCopySet, ShadowCopyError> {
-        let RetryConfig { times: mut again, pause } = self.plan.retry;
-        loop {
-            match self.ports.shadow_copies.prepare(request.clone()).await {
-                Err(error @ ShadowCopyError::InProgress { .. }) if again > 0 => {
-                    let message =
-                        format!("{}; trying again in {} s, {again} more times", chain(&error), pause.as_secs());
-                    self.ports.events.event(&Event::Note(message.clone()));
-                    self.log.line(&message);
-                    again -= 1;
-                }
-                prepared => return prepared?.commit().await,
-            }
-            let wait = pin!(sleep(&*self.ports.clock, pause));
-            unless_cancelled(wait, &*self.ports.clock, &self.context.cancel).await.ok_or(ShadowCopyError::Cancelled)?;
-        }
+        set
     }
 
     /// How long the services may stay stopped for a database whose copy holds the moment of its own end, where they are to.

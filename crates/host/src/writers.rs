@@ -31,7 +31,7 @@ impl CommandWriter {
     }
 
     fn failed(&self, action: &str, error: ServiceError) -> WriterError {
-        WriterError { message: format!("failed to {action} `{}`", self.config.name), source: Some(Box::new(error)) }
+        WriterError::new(format!("failed to {action} `{}`", self.config.name)).because(error)
     }
 
     async fn set_going(&self) -> Result<(), WriterError> {
@@ -64,7 +64,7 @@ impl Writer for CommandWriter {
         for (action, argv) in [("freeze", freeze), ("thaw", thaw)] {
             if !is_there(argv) {
                 let message = format!("writer `{name}`: its {action} command `{}` is not there", argv.join(" "));
-                return Err(WriterError { message, source: None });
+                return Err(WriterError::new(message));
             }
         }
         Ok(WriterMetadata { id: id_of(name), name: name.clone(), level: *level, ..WriterMetadata::default() })

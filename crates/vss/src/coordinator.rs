@@ -134,7 +134,8 @@ impl PreparedSet for Prepared {
             }
         });
         carried_through.await.unwrap_or_else(|error| {
-            Err(ShadowCopyError::Provider { provider, action: "hold the moment", source: last_words(error).into() })
+            let (action, source) = ("hold the moment", last_words(error).into());
+            Err(ShadowCopyError::Provider { provider, action, source, is_retryable: false })
         })
     }
 

@@ -63,6 +63,20 @@ pub struct WriterError {
     pub message: String,
     /// The reason.
     pub source: Option<Source>,
+    /// Whether the same may well succeed some minutes later; VSS_E_WRITERERROR_RETRYABLE of VSS.
+    pub is_retryable: bool,
+}
+
+impl WriterError {
+    /// A failure that would come again.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), source: None, is_retryable: false }
+    }
+
+    /// The same with its reason.
+    pub fn because(self, source: impl Into<Source>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
 }
 
 /// The callbacks of a VSS writer, in the order in which they come.
@@ -239,10 +253,22 @@ pub enum ShadowCopyError {
         action: &'static str,
         /// The reason.
         source: Source,
+        /// Whether the same may well succeed some minutes later.
+        is_retryable: bool,
     },
 }
 
 impl ShadowCopyError {
+    /// Whether the same session may well succeed some minutes later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::InProgress { .. } => true,
+            Self::Writer { source, .. } => source.is_retryable,
+            Self::Provider { is_retryable, .. } => *is_retryable,
+            _ => false,
+        }
+    }
+
     /// What can be done about it, where that is known.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {

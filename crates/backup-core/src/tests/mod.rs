@@ -1,11 +1,11 @@
 //! The nine rules, on the in-memory ports.
 
-mod busy;
 mod dependents;
 mod documents;
 mod faults;
 mod reading;
 mod recovery;
+mod retries;
 mod runs;
 mod served;
 

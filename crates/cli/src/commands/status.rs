@@ -11,7 +11,7 @@ use backup_core::ports::destination::{DamagedSnapshot, StoredSnapshot};
 use backup_core::ports::journal::{UnendedRecovery, unfinished_runs};
 use backup_core::recover::half_recovered;
 use backup_core::report::{Cause, Finding, Gravity};
-use backup_core::schedule::{ScheduleZone, Window};
+use backup_core::schedule::Window;
 use backup_core::snapshot::RunId;
 use backup_core::status::{self, Severity, StatusMessage};
 use jiff::tz::TimeZone;
@@ -22,8 +22,8 @@ use crate::args::StatusArgs;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::output::{Answer, human};
-use crate::ports;
 use crate::site::Site;
+use crate::{plan, ports};
 
 pub(super) async fn run(session: &Session, args: &StatusArgs) -> Result<Answer, CommandError> {
     let site = Site::load(&session.global)?;
@@ -97,11 +97,7 @@ impl RunResult {
 async fn gather(ports: &Ports, config: &SiteConfig) -> Result<Facts, CommandError> {
     let zone = ports.clock.local_zone();
     let schedule = &config.task.schedule;
-    let schedule_zone = match &schedule.zone {
-        ScheduleZone::Local => zone.clone(),
-        ScheduleZone::Utc => TimeZone::UTC,
-        ScheduleZone::Named(name) => ports.clock.zone(name).map_err(CommandError::usage)?,
-    };
+    let schedule_zone = plan::zone(schedule, &*ports.clock)?;
     let now = ports.clock.now();
     let last_run = last_run(&ports.status_log.read().await?);
     let enabled = config.task.enabled;

@@ -204,9 +204,7 @@ impl Making {
             Err(Lost::Deadline(_)) => {
                 ShadowCopyError::Deadline { step: format!("{step} of writer `{writer}`"), limit: allowance.limit }
             }
-            Err(Lost::Died(message)) => {
-                ShadowCopyError::Writer { writer, step, source: WriterError { message, source: None } }
-            }
+            Err(Lost::Died(message)) => ShadowCopyError::Writer { writer, step, source: WriterError::new(message) },
         };
         self.tell(&Event::Note(format!("{}; state [{}]", chain(&result), state.number())));
         Err(result)
@@ -279,6 +277,8 @@ async fn call_writer(writer: &dyn Writer, step: Step, succeeded: bool) -> Result
 pub(super) fn lost_provider(provider: &'static str, action: &'static str, lost: Lost) -> ShadowCopyError {
     match lost {
         Lost::Deadline(limit) => ShadowCopyError::Deadline { step: format!("provider `{provider}`"), limit },
-        Lost::Died(message) => ShadowCopyError::Provider { provider, action, source: message.into() },
+        Lost::Died(message) => {
+            ShadowCopyError::Provider { provider, action, source: message.into(), is_retryable: false }
+        }
     }
 }

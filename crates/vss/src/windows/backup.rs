@@ -48,7 +48,7 @@ pub(super) struct Backup {
 }
 
 pub(super) fn failed<E: Into<Source>>(action: &'static str) -> impl Fn(E) -> ShadowCopyError {
-    move |source| ShadowCopyError::Provider { provider: NAME, action, source: source.into() }
+    move |source| ShadowCopyError::Provider { provider: NAME, action, source: source.into(), is_retryable: false }
 }
 
 /// A call's failure; that somebody else is making a set is one of its own.
@@ -57,7 +57,10 @@ fn refused(action: &'static str) -> impl Fn(CallError) -> ShadowCopyError {
         HResult::SNAPSHOT_SET_IN_PROGRESS => {
             ShadowCopyError::InProgress { holder: "another backup program".to_owned() }
         }
-        _ => failed(action)(error),
+        _ => {
+            let is_retryable = error.result.is_retryable();
+            ShadowCopyError::Provider { provider: NAME, action, source: error.into(), is_retryable }
+        }
     }
 }
 
@@ -317,7 +320,9 @@ fn fault(status: &WriterStatus) -> Option<ShadowCopyError> {
         _ if status.failure.is_ok() => return None,
         _ => "its last step",
     };
-    let source =
-        WriterError { message: format!("its state is [{}]", status.state), source: Some(status.failure.into()) };
+    let source = WriterError {
+        is_retryable: status.failure.is_retryable(),
+        ..WriterError::new(format!("its state is [{}]", status.state)).because(status.failure)
+    };
     Some(ShadowCopyError::Writer { writer: status.name.clone(), step, source })
 }

@@ -13,11 +13,11 @@ use crate::ports::shadow_copies::{
 use crate::ports::site_files::SiteFiles;
 
 fn shadow_copy_error() -> ShadowCopyError {
-    ShadowCopyError::Provider { provider: "injected", action: "use", source: injected() }
+    ShadowCopyError::Provider { provider: "injected", action: "use", source: injected(), is_retryable: false }
 }
 
 fn writer_error() -> WriterError {
-    WriterError { message: "injected".to_owned(), source: None }
+    WriterError::new("injected")
 }
 
 #[async_trait]

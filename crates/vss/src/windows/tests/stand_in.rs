@@ -82,7 +82,7 @@ impl Scribe {
         log.write_all(format!("site {step}\n").as_bytes()).expect("the log is written");
         drop(log);
         match self.fails_at {
-            Some(fails) if fails == step => Err(WriterError { message: "no".to_owned(), source: None }),
+            Some(fails) if fails == step => Err(WriterError::new("no")),
             _ => Ok(()),
         }
     }
