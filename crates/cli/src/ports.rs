@@ -12,6 +12,7 @@ use backup_core::plan::{BackupPlan, ServiceStep};
 use backup_core::ports::Ports;
 use backup_core::ports::database::{DatabaseForm, SiteDatabase};
 use backup_core::ports::destination::SnapshotFiles;
+use backup_core::ports::restores::RestoreWriter;
 use backup_core::ports::services::ServiceControl;
 use backup_core::ports::shadow_copies::{SessionLimits, Writer};
 use backup_core::recover::RecoveryPorts;
@@ -25,8 +26,8 @@ use host::recovery::LocalRecoveryTarget;
 use host::services::of_machine;
 use host::status_log::FileStatusLog;
 use host::watchdog::{WatchdogOptions, WatchedServices};
-use host::writers::{CommandWriter, service_of};
-use vss::{InProcessCoordinator, PreCopy, Provider};
+use host::writers::{CommandRestoreWriter, CommandWriter, service_of};
+use vss::{InProcessCoordinator, InProcessRestores, PreCopy, Provider};
 
 use crate::database;
 use crate::error::CommandError;
@@ -105,6 +106,18 @@ fn writers(config: &SiteConfig, control: &Arc<dyn ServiceControl>) -> Vec<Arc<dy
     config.writers.iter().map(writer).collect()
 }
 
+/// What the recovery of a configured site needs; `services` are those that write to it.
+pub(crate) fn recovery(config: &SiteConfig, ports: &Ports, services: Vec<String>) -> RecoveryPorts {
+    let restores = Some(Arc::new(InProcessRestores) as _);
+    RecoveryPorts { restores, restore_writers: restore_writers(config), ..RecoveryPorts::of(ports, services) }
+}
+
+/// Commands come from this machine's own configuration only, for one in a snapshot is not trusted.
+fn restore_writers(site: &SiteConfig) -> Vec<Arc<dyn RestoreWriter>> {
+    let writer = |writer: &CommandWriterConfig| Some(Arc::new(CommandRestoreWriter::new(writer)?) as _);
+    site.writers.iter().filter_map(writer).collect()
+}
+
 /// What a recovery needs, from a configuration whose paths are those of this machine; none of it from a bare folder.
 ///
 /// `site` is the one of this machine, if there is one: its backups are kept from running meanwhile.
@@ -124,6 +137,8 @@ pub(crate) fn bare(
         services: config.map(|config| (services(config), names(config))),
         journal: site.map(|site| Arc::new(FileJournal::new(local(&site.state_dir))) as _),
         destination: site.map(|site| Arc::new(destination(site)) as _),
+        restores: Some(Arc::new(InProcessRestores)),
+        restore_writers: site.map(restore_writers).unwrap_or_default(),
         clock: Arc::new(SystemClock),
         events,
     })

@@ -18,9 +18,13 @@ use crate::session::WriterStatus;
 use making::Making;
 use slot::{Slot, Slots};
 
+mod calls;
 mod making;
+mod restoring;
 mod slot;
 mod window;
+
+pub use restoring::InProcessRestores;
 
 /// Takes writers through a session, in the process that they live in.
 ///

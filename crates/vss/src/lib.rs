@@ -57,7 +57,7 @@ mod tests;
 #[cfg(windows)]
 mod windows;
 
-pub use coordinator::InProcessCoordinator;
+pub use coordinator::{InProcessCoordinator, InProcessRestores};
 pub use provider::{Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose};
 #[cfg(target_os = "linux")]
 pub use provider::{Btrfs, Reflink};

@@ -107,8 +107,9 @@ impl Writer for Scripted {
     }
 }
 
+/// Hears nothing.
 #[derive(Debug)]
-struct Deaf;
+pub(super) struct Deaf;
 
 impl EventSink for Deaf {
     fn event(&self, _event: &Event) {}

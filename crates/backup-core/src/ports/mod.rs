@@ -10,6 +10,7 @@ pub mod destination;
 pub mod journal;
 pub mod recovery_target;
 pub mod registry;
+pub mod restores;
 pub mod services;
 pub mod shadow_copies;
 pub mod site_files;

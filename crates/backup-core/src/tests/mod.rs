@@ -5,6 +5,7 @@ mod documents;
 mod faults;
 mod reading;
 mod recovery;
+mod restore_writers;
 mod retries;
 mod runs;
 mod served;

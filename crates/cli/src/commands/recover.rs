@@ -88,7 +88,7 @@ async fn from_destination(
         Err(error) if request.to.is_none() && wants_database(request) => return Err(error),
         database => database.ok().flatten(),
     };
-    let ports = RecoveryPorts::of(&ports, services);
+    let ports = ports::recovery(&site.config, &ports, services);
     let answer = carry_out(args, &ports, chosen.files, request).await?;
     Ok(answer.after(chosen.findings.into_iter().map(Into::into).collect()))
 }

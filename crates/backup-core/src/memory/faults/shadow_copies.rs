@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{FaultKind, Faults, Faulty, injected};
 use crate::path::SitePath;
+use crate::ports::restores::{RestoreStatus, RestoreWriter};
 use crate::ports::shadow_copies::{
     PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer, WriterError,
     WriterMetadata,
@@ -114,5 +115,18 @@ impl Writer for Faulty<dyn Writer> {
     }
     async fn backup_complete(&self, succeeded: bool) -> Result<(), WriterError> {
         self.faults.call("Writer::backup_complete", writer_error, self.inner.backup_complete(succeeded)).await
+    }
+}
+
+#[async_trait]
+impl RestoreWriter for Faulty<dyn RestoreWriter> {
+    async fn identify(&self) -> Result<WriterMetadata, WriterError> {
+        self.faults.call("RestoreWriter::identify", writer_error, self.inner.identify()).await
+    }
+    async fn pre_restore(&self) -> Result<(), WriterError> {
+        self.faults.call("RestoreWriter::pre_restore", writer_error, self.inner.pre_restore()).await
+    }
+    async fn post_restore(&self, status: RestoreStatus) -> Result<(), WriterError> {
+        self.faults.call("RestoreWriter::post_restore", writer_error, self.inner.post_restore(status)).await
     }
 }
