@@ -32,6 +32,7 @@ use crate::report::{BackupReport, Cause, Finding, Gravity, Outcome, Totals, grav
 use crate::run_log::{NoteKeeper, RunLog};
 use crate::snapshot::RunId;
 use crate::status::{self, ProcessFacts};
+use crate::trace;
 use crate::writers::{DatabaseWriter, SiteWriter};
 
 pub use read::{ImageReader, ReadableImage, read_image};
@@ -175,6 +176,7 @@ impl<'a> Run<'a> {
 
     async fn whole(&mut self) {
         self.log.line("SMS site backup service started.");
+        self.log.line(&trace::introduction(self.run));
         let result = self.make_snapshot().await;
         self.set_going().await;
         match result {
@@ -204,7 +206,7 @@ impl<'a> Run<'a> {
             && !self.log.findings.iter().any(|finding| finding.cause == Cause::Snapshot)
         {
             let message = "the last run left a snapshot at the destination, and none is there now";
-            let hint = "is its drive mounted? this snapshot may be on the wrong one";
+            let hint = "is its drive mounted? this snapshot may be on the wrong one; the built-in Backup Site Server task would have deleted it";
             self.log.finding(Finding::error(Cause::Destination, message).hint(hint));
         }
         let last = snapshots.last().filter(|_| !self.context.no_reuse);

@@ -19,6 +19,8 @@ use crate::report::{Cause, CheckReport, Coverage, Finding, Gravity};
 /// Room beside the content itself: folders, lists, the log.
 const OVERHEAD: u64 = 1 << 20;
 
+const BUILT_IN_TASK: &str = "disable it in the console (Administration, Site Configuration, Sites, Site Maintenance, Backup Site Server), or name another destination";
+
 /// Bytes that an entry costs besides its content: a block of a folder or an inode.
 const PER_ENTRY: u64 = 512;
 
@@ -273,6 +275,14 @@ impl Check {
             let message = format!("`{folder}` is not a snapshot of this program, and is never replaced");
             let hint = "it may be the product's own snapshot: choose another destination, or move that folder away";
             self.findings.push(Finding::error(Cause::Foreign, message).hint(hint));
+        }
+        if let Some(at) = facts.other_task {
+            let at = at.strftime("%Y-%m-%d %H:%M:%S UTC");
+            let message = format!(
+                "the built-in Backup Site Server task wrote to `{}` at {at}: as long as it is enabled, its next run deletes the snapshot there",
+                facts.root
+            );
+            self.findings.push(Finding::new(Gravity::Warning, Cause::Foreign, message).hint(BUILT_IN_TASK));
         }
         Some(facts)
     }

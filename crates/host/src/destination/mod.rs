@@ -123,6 +123,7 @@ impl LocalDestination {
             device: id_of(&stat).device,
             writable: is_writable(&root),
             foreign: matches!(standing, publish::Standing::Foreign).then_some(foreign),
+            other_task: folder::other_task(&root),
         })
     }
 

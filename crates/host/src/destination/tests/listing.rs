@@ -205,6 +205,25 @@ async fn a_manifest_is_amended_and_a_log_kept() {
 }
 
 #[tokio::test]
+async fn a_log_of_the_products_own_task_is_told_with_its_time() {
+    let bench = Bench::new();
+    let told = async || bench.destination.inspect().await.expect("facts").other_task;
+    assert_eq!(told().await, None, "no log");
+    let log = bench.root.path().join("smsbkup.log");
+    let line =
+        "SMS site backup service started.  $$<SMS_SITE_BACKUP><12-23-2001 01:53:55.007+300><thread=1180 (0x049C)>";
+    fs::write(&log, line).expect("written");
+    let file = fs::File::options().write(true).open(&log).expect("open");
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000)).expect("dated");
+    assert_eq!(told().await.map(|at| at.as_second()), Some(1_700_000_000));
+    fs::write(&log, format!("{line}\r\nThis is sitebackup 0.1.0")).expect("written");
+    assert_eq!(told().await, None, "ours");
+    fs::remove_file(&log).expect("removed");
+    symlink("/dev/zero", &log).expect("a link");
+    assert_eq!(told().await, None, "no file");
+}
+
+#[tokio::test]
 async fn a_snapshot_is_read_wherever_it_is_and_over_no_link() {
     let bench = Bench::new();
     bench.published(run(1), "one").await;
