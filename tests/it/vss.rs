@@ -105,6 +105,18 @@ fn a_site_is_backed_up_through_vss() {
     }
     test.assert_services_come_back();
 
+    // A recovery in place tells the writers of what was selected of them, before anything is written and after.
+    test.workload.stop_all().expect("the services stop");
+    let recovered = test.run(&["recover", "--overwrite-newer"]);
+    assert_eq!(recovered.code, 0, "{recovered:#?}");
+    let lines = stand_in.lines();
+    let at = |line: &str| lines.iter().position(|one| one == line).unwrap_or_else(|| panic!("{line}: {lines:?}"));
+    assert!(at("SetSelectedForRestore 03ba67dd 1 SMS CM_P01 1") < at("PreRestore ended"));
+    assert!(at("PreRestore ended") < at("SetFileRestoreStatus 03ba67dd 2 - Site 2"));
+    assert!(at("SetFileRestoreStatus 03ba67dd 2 - Site 2") < at("PostRestore ended"));
+    assert_eq!(lines.last().map(String::as_str), Some("Release, 0 left"), "{lines:?}");
+    test.workload.start_all().expect("the services start");
+
     // `auto` takes it too, and copies where the volume is refused.
     choose(&test, "vss", "auto");
     assert!(test.backup(0).stdout.contains("by vss"));

@@ -58,11 +58,12 @@ mod tests;
 mod windows;
 
 pub use coordinator::{InProcessCoordinator, InProcessRestores};
-pub use provider::{Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose};
+pub use provider::{Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose, system_restore_writer};
 #[cfg(target_os = "linux")]
 pub use provider::{Btrfs, Reflink};
 pub use session::{Session, Step, WriterState, WriterStatus};
 #[cfg(windows)]
 pub use windows::{
-    ComponentSelection, FileRead, HResult, SelfTest, Verdict, VssCall, VssOptions, VssProvider, WriterSeen,
+    ComponentSelection, FileRead, HResult, SelfTest, SystemRestoreWriter, Verdict, VssCall, VssOptions, VssProvider,
+    WriterSeen,
 };

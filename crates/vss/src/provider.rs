@@ -27,7 +27,7 @@ mod unfrozen;
 pub use best::Best;
 #[cfg(target_os = "linux")]
 pub use btrfs::Btrfs;
-pub use choice::{Unmet, choose};
+pub use choice::{Unmet, choose, system_restore_writer};
 pub use precopy::PreCopy;
 #[cfg(target_os = "linux")]
 pub use reflink::Reflink;

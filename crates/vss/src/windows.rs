@@ -18,6 +18,8 @@ mod calls;
 mod components;
 mod hresult;
 mod requestor;
+mod restore;
+mod restore_calls;
 mod self_test;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ use crate::provider::{ImageRequest, Preparation, Provider, Taken};
 pub use calls::VssCall;
 pub use hresult::HResult;
 use requestor::{Pledge, Requestor};
+pub use restore::SystemRestoreWriter;
 pub use self_test::{FileRead, SelfTest, Verdict, WriterSeen};
 
 /// The provider's name.

@@ -44,6 +44,8 @@ pub const SMS_WRITER: Uuid = Uuid::from_u128(0x03ba_67dd_dc6d_4729_a038_251f_701
 
 /// The name of the document that tells what was backed up of which writer.
 pub const BACKUP_DOCUMENT: &str = "BackupDocument.xml";
+/// The name of the document in which the system's own coordinator says the same of its writers.
+pub const SYSTEM_DOCUMENT: &str = "BCDocument.xml";
 /// What the names of the documents begin with in which writers say what they own.
 pub(crate) const WRITER_DOCUMENTS: &str = "WriterMetadata-";
 

@@ -2,5 +2,6 @@
 
 mod failures;
 mod order;
+mod restore;
 mod self_test;
 mod stand_in;

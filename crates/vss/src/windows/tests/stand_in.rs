@@ -26,7 +26,7 @@ const PLACE: &str = "SITEBACKUP_FAKE_VSSAPI";
 /// A copy of the library with a script and a log of its own.
 pub(super) struct StandIn {
     pub(super) library: PathBuf,
-    log: PathBuf,
+    pub(super) log: PathBuf,
 }
 
 impl StandIn {
@@ -56,13 +56,13 @@ impl StandIn {
 }
 
 /// The log, which the library writes under the same lock.
-fn locked(log: &Path) -> File {
+pub(super) fn locked(log: &Path) -> File {
     let file = File::options().read(true).write(true).open(log).expect("the log is there");
     file.lock().expect("the log can be locked");
     file
 }
 
-fn read(log: &mut File) -> Vec<String> {
+pub(super) fn read(log: &mut File) -> Vec<String> {
     let mut text = String::new();
     log.read_to_string(&mut text).expect("the log is text");
     text.lines().map(str::to_owned).collect()
