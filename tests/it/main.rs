@@ -15,6 +15,8 @@ mod holes;
 mod images;
 #[cfg(feature = "servers")]
 mod judges;
+#[cfg(unix)]
+mod kept;
 mod kills;
 #[cfg(windows)]
 mod locked_files;

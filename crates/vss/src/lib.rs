@@ -58,7 +58,7 @@ mod tests;
 mod windows;
 
 pub use coordinator::InProcessCoordinator;
-pub use provider::{Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose};
+pub use provider::{Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose, releasing};
 #[cfg(target_os = "linux")]
 pub use provider::{Btrfs, Reflink};
 pub use session::{Session, Step, WriterState, WriterStatus};

@@ -4,6 +4,7 @@ mod busy;
 mod dependents;
 mod documents;
 mod faults;
+mod keeping;
 mod reading;
 mod recovery;
 mod runs;

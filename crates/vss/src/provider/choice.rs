@@ -79,6 +79,11 @@ pub fn choose(task: &TaskConfig) -> Result<Arc<dyn Provider>, Unmet> {
     images.into_iter().find(|image| image.name() == name).ok_or(unmet)
 }
 
+/// Lets go of the images of every provider that a task may have had, whatever it asks for now. It makes images, too, as `auto` does.
+pub fn releasing(task: &TaskConfig) -> Arc<dyn Provider> {
+    Arc::new(Best::new(images(task)))
+}
+
 #[cfg(test)]
 mod tests {
     use backup_core::config::SiteConfig;
