@@ -24,6 +24,8 @@ mod locked_files;
 mod logical;
 #[cfg(windows)]
 mod managed_services;
+#[cfg(all(target_os = "linux", feature = "servers"))]
+mod restic;
 #[cfg(all(unix, feature = "servers"))]
 mod served;
 #[cfg(unix)]
