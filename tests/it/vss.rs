@@ -127,6 +127,30 @@ fn a_site_is_backed_up_through_vss() {
     assert!(log(&test).contains("VSS_E_VOLUME_NOT_SUPPORTED (0x8004230C)"), "{}", log(&test));
 }
 
+/// An image of Windows goes with its process: nothing is pretended, nothing touched.
+#[test]
+fn a_shadow_copy_of_windows_is_not_kept() {
+    let mut test = running("vss");
+    let stand_in = StandIn::new();
+    stand_in.script(&test.site.site_dir(), "");
+    test.program = Program::at(&stand_in.place("sitebackup.exe"));
+    for choice in ["vss", "auto"] {
+        choose(&test, "vss", choice);
+        let ran = test.run(&["shadow-copy", "create"]);
+        assert_eq!(ran.code, 19, "{ran:#?}");
+        assert!(ran.stderr.contains("goes with the program that made it"), "{ran:#?}");
+        assert!(ran.stderr.contains("shadow-copy run"), "{ran:#?}");
+        assert!(!stand_in.place("vssapi.dll.log").exists(), "VSS was not asked");
+    }
+    choose(&test, "auto", "pre-copy");
+    let ran = test.run(&["shadow-copy", "create"]);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let kept = test.run(&["--json", "shadow-copy", "list"]).json();
+    assert_eq!(kept["result"]["kept"][0]["provider"], "pre-copy", "{kept}");
+    let ran = test.run(&["shadow-copy", "delete", "--all"]);
+    assert!(ran.code == 0 && ran.stdout.contains("1 shadow copy"), "{ran:#?}");
+}
+
 #[test]
 fn the_program_tries_a_machine() {
     let stand_in = StandIn::new();

@@ -35,7 +35,7 @@ use crate::status::{self, ProcessFacts};
 use crate::trace;
 use crate::writers::{DatabaseWriter, SiteWriter};
 
-pub use read::{ImageReader, ReadableImage, read_image};
+pub use read::{ImageReader, ReadableImage, keep_image, read_image};
 
 /// A snapshot with fewer entries than this may shrink as it likes.
 const FEW_ENTRIES: u64 = 10;
@@ -100,13 +100,14 @@ pub async fn run_backup(ports: &Ports, plan: &BackupPlan, context: &RunContext) 
 }
 
 struct Run<'a> {
-    ports: &'a Ports,
+    ports: Ports,
     plan: Arc<BackupPlan>,
     context: &'a RunContext,
     run: RunId,
     log: RunLog,
     site_writer: Arc<SiteWriter>,
     set: Option<ShadowCopySetId>,
+    /// Whether something of it may be where its parts go.
     staged: bool,
     /// Whether another program reads the files, so that they are not copied.
     reads_image: bool,
@@ -130,7 +131,7 @@ struct Moment {
 }
 
 impl<'a> Run<'a> {
-    fn new(ports: &'a Ports, plan: &BackupPlan, context: &'a RunContext) -> Self {
+    fn new(ports: &Ports, plan: &BackupPlan, context: &'a RunContext) -> Self {
         let run = RunId(ports.clock.new_id());
         let plan = Arc::new(plan.clone());
         let report = BackupReport {
@@ -148,7 +149,7 @@ impl<'a> Run<'a> {
             after_backup: None,
         };
         Self {
-            ports,
+            ports: ports.clone(),
             context,
             run,
             log: RunLog::new(ports.clone(), context.process.clone(), plan.site.to_string(), run),
@@ -222,19 +223,26 @@ impl<'a> Run<'a> {
     /// Looks whether anything is in the way.
     async fn ready(&mut self, refused: Option<DestinationError>) -> Result<Ready, Stop> {
         self.phase(Phase::Preflight);
-        let Preflight { report, database, snapshots, .. } = preflight(self.ports, &self.plan).await;
+        let preflight = preflight(&self.ports, &self.plan).await;
+        let ready = self.judge(preflight)?;
+        match refused {
+            Some(error) => Err(error.into()),
+            None => Ok(ready),
+        }
+    }
+
+    /// Goes on only where preflight found no error.
+    fn judge(&mut self, preflight: Preflight) -> Result<Ready, Stop> {
+        let Preflight { report, database, snapshots, .. } = preflight;
         for finding in report.findings {
             self.log.finding(finding);
         }
-        if let Some(error) = gravest(&self.log.findings).filter(|finding| finding.gravity == Gravity::Error) {
-            return Err(Stop {
+        match gravest(&self.log.findings).filter(|finding| finding.gravity == Gravity::Error) {
+            Some(error) => Err(Stop {
                 cause: error.cause,
                 message: format!("preflight found errors: {}", error.message),
                 hint: None,
-            });
-        }
-        match refused {
-            Some(error) => Err(error.into()),
+            }),
             None => Ok(Ready { database, snapshots }),
         }
     }
@@ -330,7 +338,7 @@ impl<'a> Run<'a> {
             return Err(recovery.into());
         }
         if !unfinished_runs(&records).is_empty() {
-            let repaired = repair_locked(self.ports, refused).await.map_err(state)?;
+            let repaired = repair_locked(&self.ports, refused).await.map_err(state)?;
             self.log.line(&format!(
                 "An earlier run did not end: started {:?}, removed {} folders.",
                 repaired.started, repaired.swept

@@ -5,9 +5,10 @@ mod registry_roots;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_core::config::{CommandWriterConfig, MomentChoice, SiteConfig};
+use backup_core::config::{CommandWriterConfig, MomentChoice, SiteConfig, TaskConfig};
 use backup_core::event::EventSink;
 use backup_core::manifest::Manifest;
+use backup_core::path::RelPath;
 use backup_core::plan::{BackupPlan, ServiceStep};
 use backup_core::ports::Ports;
 use backup_core::ports::database::{DatabaseForm, SiteDatabase};
@@ -27,21 +28,20 @@ use host::services::of_machine;
 use host::status_log::FileStatusLog;
 use host::watchdog::{WatchdogOptions, WatchedServices};
 use host::writers::{CommandRestoreWriter, CommandWriter, service_of};
-use vss::{InProcessCoordinator, InProcessRestores, PreCopy, Provider};
+use vss::{InProcessCoordinator, InProcessRestores, Provider};
 
 use crate::database;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::site::{Site, local};
+use crate::site::{Site, local, real};
 
 use registry_roots::RegistryRoots;
 
 /// All ports of a site, for a command that stops no service. A database to which the configuration does not lead, for want of a password say,
 /// is left out: what only reads snapshots does without.
 pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
-    // Nothing is imaged with these, and a provider that this system does not have has left no image here.
-    let provider = vss::choose(&site.config.task).unwrap_or_else(|_| Arc::new(PreCopy));
-    wire_with(site, provider, events)
+    // Nothing is imaged with these; what another choice in site.toml has left is let go as well.
+    wire_with(site, vss::releasing(&site.config.task), events)
 }
 
 fn wire_with(site: &Site, provider: Arc<dyn Provider>, events: Arc<dyn EventSink>) -> Ports {
@@ -54,6 +54,7 @@ fn wire_with(site: &Site, provider: Arc<dyn Provider>, events: Arc<dyn EventSink
         clock: Arc::clone(&clock) as _,
         files: Arc::new(LocalSiteFiles::new()),
         destination: Arc::new(destination(config)),
+        kept: Arc::new(kept(config)),
         registry: Arc::new(RegistryRoots::new(&config.registry)),
         services: Arc::clone(&services),
         writers: writers(config, &services),
@@ -158,6 +159,14 @@ fn destination(config: &SiteConfig) -> LocalDestination {
     LocalDestination::new(config.task.destination.site_folder().clone(), config.code.clone())
 }
 
+/// Where shadow copies are kept: with the images, which lie on the file system of the site.
+fn kept(config: &SiteConfig) -> LocalDestination {
+    let TaskConfig { work_dir, destination, .. } = &config.task;
+    let folder = work_dir.as_ref().map_or_else(|| destination.site_folder().clone(), real);
+    let name = RelPath::parse("sitebackup-kept").expect("a plain name");
+    LocalDestination::made_at_need(folder.join(&name), config.code.clone())
+}
+
 fn watched(
     site: &Site,
     plan: &BackupPlan,
@@ -206,7 +215,7 @@ fn hold_limit(config: &SiteConfig, plan: &BackupPlan) -> Duration {
 mod tests {
     use backup_core::config::ProviderChoice;
     use backup_core::destination::DestinationOption;
-    use backup_core::path::{RelPath, SitePath};
+    use backup_core::path::SitePath;
     use backup_core::plan::Tasks;
 
     use super::*;

@@ -76,6 +76,10 @@ impl ShadowCopies for InProcessCoordinator {
         self.provider.inspect(&samples, &files).await
     }
 
+    fn outlives_process(&self) -> bool {
+        self.provider.outlives_process()
+    }
+
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
         let slot = self.slots.take()?;
         let mut making = Making::new(&request, Arc::clone(&self.clock), slot, Arc::clone(&self.board));

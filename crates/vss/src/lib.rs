@@ -58,7 +58,9 @@ mod tests;
 mod windows;
 
 pub use coordinator::{InProcessCoordinator, InProcessRestores};
-pub use provider::{Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose, system_restore_writer};
+pub use provider::{
+    Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose, releasing, system_restore_writer,
+};
 #[cfg(target_os = "linux")]
 pub use provider::{Btrfs, Reflink};
 pub use session::{Session, Step, WriterState, WriterStatus};

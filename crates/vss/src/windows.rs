@@ -98,6 +98,10 @@ impl Provider for VssProvider {
         NAME
     }
 
+    fn outlives_process(&self) -> bool {
+        false
+    }
+
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {
         let roots: Vec<SitePath> = request.sources.iter().map(|image| image.source.root.clone()).collect();
         let (summary, pledge) = self.requestor.prepare(request.set, roots.clone(), request.cancel.clone()).await?;

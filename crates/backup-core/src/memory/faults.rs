@@ -176,6 +176,7 @@ pub fn faulty(ports: &Ports, faults: &Faults) -> Ports {
         clock: wrap(faults, &ports.clock),
         files: wrap(faults, &ports.files),
         destination: wrap(faults, &ports.destination),
+        kept: wrap(faults, &ports.kept),
         registry: wrap(faults, &ports.registry),
         services: wrap(faults, &ports.services),
         database: ports.database.as_ref().map(|database| wrap(faults, database) as Arc<dyn SiteDatabase>),

@@ -306,6 +306,10 @@ pub trait ShadowCopies: Debug + Send + Sync {
     ) -> Result<Vec<String>, ShadowCopyError> {
         Ok(Vec::new())
     }
+    /// Whether an image stays until it is released, also when the process that made it has ended, or the machine.
+    fn outlives_process(&self) -> bool {
+        true
+    }
     /// Takes writers through Identify, PrepareBackup and PrepareSnapshot and readies the volumes.
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError>;
     /// Tells the writers of the set how the backup ended (BackupComplete). Their faults are returned, and change nothing.

@@ -3,6 +3,7 @@
 mod dependents;
 mod documents;
 mod faults;
+mod keeping;
 mod reading;
 mod recovery;
 mod restore_writers;

@@ -66,6 +66,10 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
         Command::Repair => repair::run(session).await,
         Command::Writers(args) => writers::run(session, &args).await,
         Command::ShadowCopy(ShadowCopyCommand::Run(args)) => shadow_copy::run(session, &args).await,
+        Command::ShadowCopy(ShadowCopyCommand::Create) => shadow_copy::kept::create(session).await,
+        Command::ShadowCopy(ShadowCopyCommand::List) => shadow_copy::kept::list(session).await,
+        Command::ShadowCopy(ShadowCopyCommand::Path(args)) => shadow_copy::kept::path(session, &args).await,
+        Command::ShadowCopy(ShadowCopyCommand::Delete(args)) => shadow_copy::kept::delete(session, &args).await,
         Command::VssSelftest(args) => vss_selftest::run(session, &args).await,
         Command::ControlFile(ControlFileCommand::Check { file, redact }) => {
             control_file::check(session, file.as_deref(), redact)
@@ -87,8 +91,9 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
 
 /// Whether a signal asks the command to stop in good order, instead of ending it at once.
 pub(crate) fn is_cancellable(command: &Command) -> bool {
-    use Command::{Backup, Database, Recover, Rehearse, VssSelftest};
-    matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | VssSelftest(_))
+    use Command::{Backup, Database, Recover, Rehearse, ShadowCopy, VssSelftest};
+    use ShadowCopyCommand::{Create, Run};
+    matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | ShadowCopy(Run(_) | Create) | VssSelftest(_))
 }
 
 /// A snapshot that was chosen among those of the destination.

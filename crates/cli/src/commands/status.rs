@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backup_core::config::SiteConfig;
+use backup_core::kept::old_shadow_copies;
 use backup_core::ports::Ports;
 use backup_core::ports::destination::{DamagedSnapshot, StoredSnapshot};
 use backup_core::ports::journal::{UnendedRecovery, unfinished_runs};
@@ -63,6 +64,8 @@ struct Facts {
     leftovers: Vec<RunId>,
     /// A recovery that is not known to have ended.
     half_recovered: Option<UnendedRecovery>,
+    /// What there is to say of kept shadow copies.
+    kept: Vec<Finding>,
 }
 
 /// The last run that has said anything.
@@ -123,6 +126,7 @@ async fn gather(ports: &Ports, config: &SiteConfig) -> Result<Facts, CommandErro
             None => ports.destination.half_recovered().await?,
             own => own,
         },
+        kept: old_shadow_copies(ports).await,
         zone,
     })
 }
@@ -180,6 +184,7 @@ impl Facts {
         }
         // No error: what there is to recover from is as good as before.
         findings.extend(self.half_recovered.as_ref().map(|recovery| recovery.finding(Gravity::Warning)));
+        findings.extend(self.kept.iter().cloned());
         findings
     }
 

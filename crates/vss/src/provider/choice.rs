@@ -89,6 +89,11 @@ pub fn system_restore_writer(document: Vec<u8>) -> Option<Arc<dyn RestoreWriter>
     writer
 }
 
+/// Lets go of the images of every provider that a task may have had, whatever it asks for now. It makes images, too, as `auto` does.
+pub fn releasing(task: &TaskConfig) -> Arc<dyn Provider> {
+    Arc::new(Best::new(images(task)))
+}
+
 #[cfg(test)]
 mod tests {
     use backup_core::config::SiteConfig;

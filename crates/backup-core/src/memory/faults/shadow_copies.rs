@@ -26,6 +26,9 @@ impl ShadowCopies for Faulty<dyn ShadowCopies> {
     async fn inspect(&self, samples: Vec<SitePath>, files: Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
         self.faults.call("ShadowCopies::inspect", shadow_copy_error, self.inner.inspect(samples, files)).await
     }
+    fn outlives_process(&self) -> bool {
+        self.inner.outlives_process()
+    }
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
         // An error after the effect would leave a set behind that nobody aborts: the port promises that an error means none.
         let prepare = async {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backup_core::manifest::Manifest;
-use backup_core::ports::destination::{Destination, DestinationError, SnapshotFiles};
+use backup_core::ports::destination::{Destination, DestinationError, Holder, SnapshotFiles};
 use backup_core::site::SiteCode;
 
 use super::{Bench, LIST, manifest, rel, run, site_path};
@@ -309,4 +309,20 @@ async fn a_damaged_snapshot_gives_way_and_stays() {
             assert_eq!(bench.destination.damaged().await.expect("looked at").len(), 1, "{reason}");
         }
     }
+}
+
+/// A place that is made at need is empty before, and is made for a run only.
+#[tokio::test]
+async fn a_place_is_made_by_the_first_run_that_holds_it() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let place = scratch.path().join("work/kept");
+    let destination = LocalDestination::made_at_need(site_path(&place), "P01".parse().expect("a site code"));
+    assert_eq!(destination.list().await.expect("nothing yet"), []);
+    assert_eq!(destination.damaged().await.expect("nothing yet"), []);
+    let refused = destination.hold(Holder::Repair).await.expect_err("there is nothing to repair");
+    assert!(backup_core::copy::chain(&refused).contains("mount its drive"), "{refused}");
+    assert!(!scratch.path().join("work").exists(), "who looks makes nothing");
+    drop(destination.hold(Holder::Run(run(1))).await.expect("made"));
+    assert_eq!(fs::metadata(&place).expect("made").permissions().mode() & 0o777, 0o700);
+    destination.begin(run(1), None).await.expect("a staging folder");
 }
