@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use crate::cancel::Cancel;
-use crate::check::{Preflight, preflight, sources};
+use crate::check::{Preflight, cause_of_image, preflight, sources};
 use crate::config::{MomentChoice, RetryConfig};
 use crate::copy::{Previous, chain};
 use crate::event::{Event, Phase};
@@ -354,6 +354,7 @@ impl<'a> Run<'a> {
         let request = ShadowCopyRequest {
             id,
             sources: self.image_sources(facts),
+            components: facts.and_then(|facts| facts.component.clone()).into_iter().collect(),
             files: Arc::clone(&self.ports.files),
             staging: Arc::clone(staging),
             previous,
@@ -412,7 +413,7 @@ impl<'a> Run<'a> {
             }
             ShadowCopyError::Write(DestinationError::Full(_)) => Cause::Full,
             ShadowCopyError::Write(_) => Cause::Destination,
-            _ => Cause::ShadowCopy,
+            error => cause_of_image(error),
         };
         Stop { hint: error.hint().map(str::to_owned), ..Stop::new(cause, &error) }
     }

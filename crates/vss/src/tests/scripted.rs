@@ -201,8 +201,8 @@ impl Preparation for ScriptedProvider {
     async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
         self.step("commit").await?;
         let image = Image::Borrowed(Vec::new());
-        let (weaker, remarks) = (Vec::new(), Vec::new());
-        Ok(Taken { consistency: Consistency::Application, weaker, remarks, image, documents: Vec::new() })
+        let (weaker, remarks, components, documents) = Default::default();
+        Ok(Taken { consistency: Consistency::Application, weaker, remarks, image, components, documents })
     }
 }
 
@@ -243,6 +243,7 @@ impl Bench {
         ShadowCopyRequest {
             id: ShadowCopySetId(id),
             sources: Vec::new(),
+            components: Vec::new(),
             files: ports.files,
             staging: ports.destination.begin(RunId(id), None).await.expect("memory takes it"),
             previous: Arc::new(Previous::default()),
