@@ -3,4 +3,5 @@
 mod failures;
 mod order;
 mod self_test;
+mod sql_server;
 mod stand_in;
