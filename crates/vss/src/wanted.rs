@@ -86,7 +86,11 @@ pub(crate) fn files(wanted: &WantedComponent, specs: &[FileSpec]) -> Result<Vec<
         }
         files.push(file);
     }
-    Ok(files)
+    let named = |known: &&SitePath| files.iter().any(|file| same(&file.to_string(), &known.to_string()));
+    match wanted.known.iter().find(|known| !named(known)) {
+        Some(known) => Err(refusal(wanted, format!("`{known}` belongs to it, and its writer does not name it"))),
+        None => Ok(files),
+    }
 }
 
 /// That a component is none of a database.
@@ -157,6 +161,7 @@ mod tests {
             writer_name: "SqlServerWriter".to_owned(),
             logical_path: logical_path.to_owned(),
             name: name.to_owned(),
+            known: Vec::new(),
             remedy: "start SQLWriter".to_owned(),
         }
     }
@@ -202,6 +207,16 @@ mod tests {
     fn the_component_of_the_database_and_the_instance_is_found() {
         let found = chosen(&wanted("site1", "cm_p01"), &of(SQL_SERVER));
         assert_eq!(found, Ok(vec![r"D:\Data & more\CM_P01.mdf".to_owned(), r"E:\Logs\CM_P01_log.ldf".to_owned()]));
+    }
+
+    #[test]
+    fn a_file_that_is_known_and_not_named_tears_it() {
+        let path = |text: &str| SitePath::parse(text).expect("absolute");
+        let known = |known| chosen(&WantedComponent { known, ..wanted("SITE1", "CM_P01") }, &of(SQL_SERVER));
+        let torn =
+            known(vec![path(r"d:\data & MORE\cm_p01.mdf"), path(r"F:\more.ndf")]).expect_err("the writer forgot it");
+        assert!(torn.ends_with(r"`F:\more.ndf` belongs to it, and its writer does not name it"), "{torn}");
+        assert_eq!(known(vec![path(r"e:\logs\CM_P01_LOG.ldf")]).map(|files| files.len()), Ok(2));
     }
 
     #[test]

@@ -8,9 +8,9 @@ use crate::config::MomentChoice;
 use crate::copy::{PlacedEntry, chain};
 use crate::event::Phase;
 use crate::manifest::{DatabasePart, FileRecord, Part, RecordKind};
-use crate::path::{RelPath, SitePath};
+use crate::path::RelPath;
 use crate::patience::{TICK, sleep, within};
-use crate::ports::database::{DatabaseDump, DatabaseFacts, DatabaseForm, DatabaseMoment};
+use crate::ports::database::{DatabaseDump, DatabaseFacts, DatabaseMoment};
 use crate::ports::shadow_copies::ImagedFile;
 use crate::ports::site_files::{FileKind, FileSource, FileStat, FileTime};
 use crate::report::{Cause, Finding, Gravity};
@@ -35,9 +35,12 @@ impl Run<'_> {
     ) -> Result<Vec<RelPath>, Stop> {
         let dump = self.finish_database(facts, writer).await?;
         let mut places: Vec<RelPath> = self.list_database(draft, facts, &dump).await.into_iter().collect();
-        self.judge_files(facts, imaged)?;
         for file in imaged.iter().flatten() {
             places.push(self.copy_database_file(draft, facts, file).await?);
+        }
+        if facts.component.is_some() && places.is_empty() {
+            let message = format!("database {}: no file of it is in the image", facts.name);
+            return Err(Stop { cause: Cause::Database, message, hint: Some(TORN_HINT.to_owned()) });
         }
         let learned = dump.facts.iter().cloned();
         draft.database = Some(DatabasePart {
@@ -56,26 +59,6 @@ impl Run<'_> {
         }
         self.judge_moment(facts);
         Ok(places)
-    }
-
-    /// The files that the server has must be those that its writer named, which may be in another case of letters.
-    fn judge_files(&self, facts: &DatabaseFacts, imaged: &[Vec<ImagedFile>]) -> Result<(), Stop> {
-        if facts.form != DatabaseForm::Files {
-            return Ok(());
-        }
-        let same = |a: &SitePath, b: &SitePath| a.to_string().to_lowercase() == b.to_string().to_lowercase();
-        let named = |path: &&SitePath| imaged.iter().flatten().any(|file| same(&file.original, path));
-        let hint = Some(TORN_HINT.to_owned());
-        let torn = |reason: String| Stop {
-            cause: Cause::Database,
-            message: format!("database {}: {reason}", facts.name),
-            hint,
-        };
-        match facts.paths.iter().find(|path| !named(path)) {
-            Some(path) => Err(torn(format!("its server keeps it in `{path}` too, which is not in the image"))),
-            None if imaged.iter().all(Vec::is_empty) => Err(torn("no file of it is in the image".to_owned())),
-            None => Ok(()),
-        }
     }
 
     /// Copies one of the files that the database is in from the image. Never taken over from the previous snapshot: a server that has its files

@@ -26,12 +26,18 @@ const PARTS: [&str; 2] = ["CM_P01/rows", "CM_P01/manifest"];
 /// The files in which a server keeps it, the first of them with its content.
 pub(super) const SERVER_FILES: [&str; 2] = ["/site/db/CM_P01.mdf", "/site/db/CM_P01_log.ldf"];
 
-fn component() -> WantedComponent {
+/// The files by its server.
+fn server_files(state: &WorldState) -> Vec<SitePath> {
+    [&SERVER_FILES.map(site_path)[..], &state.database_more].concat()
+}
+
+fn component(state: &WorldState) -> WantedComponent {
     WantedComponent {
         writer: Uuid::from_u128(1),
         writer_name: "memory".to_owned(),
         logical_path: "machine".to_owned(),
         name: NAME.to_owned(),
+        known: server_files(state),
         remedy: "none".to_owned(),
     }
 }
@@ -140,7 +146,7 @@ impl SiteDatabase for World {
             address: file.as_ref().map_or_else(|| format!("memory:{NAME}"), ToString::to_string),
             size: state.database.len() as u64,
             paths: match state.database_form {
-                DatabaseForm::Files => [&SERVER_FILES.map(site_path)[..], &state.database_more].concat(),
+                DatabaseForm::Files => server_files(&state),
                 _ => file.iter().cloned().collect(),
             },
             file,
@@ -149,7 +155,7 @@ impl SiteDatabase for World {
             moment: state.database_moment,
             pinned_by: "a copy in memory".to_owned(),
             facts: Vec::new(),
-            component: (state.database_form == DatabaseForm::Files).then(component),
+            component: (state.database_form == DatabaseForm::Files).then(|| component(&state)),
             remarks: state.database_remarks.clone(),
             weaker: state.database_weaker.clone(),
             change_tracking_days: Some(5),

@@ -13,7 +13,7 @@ use super::database::SERVER_FILES;
 use super::site::IMAGE_ROOT;
 use super::world::{MemoryFile, World, site_path};
 use crate::event::{Event, Phase};
-use crate::path::RelPath;
+use crate::path::{RelPath, SitePath};
 use crate::ports::shadow_copies::{
     BACKUP_DOCUMENT, Consistency, Image, ImagedFile, PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest,
     ShadowCopySet, ShadowCopySetId, Writer, WriterLevel, WriterMetadata, writer_document,
@@ -92,6 +92,13 @@ fn documents(writers: &[Named]) -> Vec<(String, Vec<u8>)> {
 #[async_trait]
 impl ShadowCopies for MemoryShadowCopies {
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
+        let unnamed = |path: &&SitePath| !SERVER_FILES.map(site_path).contains(path);
+        if let Some(component) =
+            request.components.iter().find(|component| component.known.iter().any(|path| unnamed(&path)))
+        {
+            let (component, remedy) = (component.to_string(), component.remedy.clone());
+            return Err(ShadowCopyError::Component { component, reason: "it would be torn".to_owned(), remedy });
+        }
         let slot = Slot::take(&self.making)?;
         let mut writers = Vec::new();
         for writer in &request.writers {

@@ -292,8 +292,8 @@ pub trait SiteDatabase: Debug + Send + Sync {
     /// harmless, and after an interruption it goes on. Dropping its future ends what it has begun.
     async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseRestored, DatabaseError>;
     /// Judges a copy that nobody uses, in one pass over it: whether the source itself was damaged when it was copied. `copy` is what the
-    /// dump's `place`, or one of the database's [files](DatabaseForm::Files), is on this machine. Changes no byte and leaves nothing beside it. What takes longer, such as whether indexes agree
-    /// with their tables, is left to `verify`.
+    /// dump's `place`, or one of the database's [files](DatabaseForm::Files), is on this machine. Changes no byte and leaves nothing beside it.
+    /// What takes longer, such as whether indexes agree with their tables, is left to `verify`.
     async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError>;
     /// Judges what was put back with all of the engine's own checks.
     async fn verify(&self, target: &DatabaseTarget) -> Result<DatabaseVerdict, DatabaseError>;

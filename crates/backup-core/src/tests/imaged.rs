@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::manifest::{Part, RecordKind};
+use crate::memory::{Faults, faulty, run};
 use crate::ports::database::{DatabaseForm, SetupOption};
 use crate::ports::services::ServiceState;
 use crate::ports::site_files::FileKind;
@@ -108,13 +109,17 @@ fn a_file_that_is_missing_in_the_image_ends_the_run_and_is_named() {
 }
 
 #[test]
-fn a_file_of_the_server_that_its_writer_did_not_name_ends_the_run() {
+fn a_file_of_the_server_that_its_writer_does_not_name_ends_the_run_before_a_service_is_stopped() {
     let world = world();
-    world.lock().database_more = vec![path("/site/db/CM_P01.MDF"), path("/other/more.ndf")];
-    let report = backup(&world);
+    world.lock().database_more = vec![path("/other/more.ndf")];
+    let faults = Faults::new(None);
+    let ports = faulty(&world.ports(), &faults);
+    let report =
+        run(&faults, async move { run_backup(&ports, &plan(), &RunContext::default()).await }).expect("no kill");
     assert_eq!(report.outcome, Outcome::Failed(Cause::Database), "{:?}", report.findings);
     let said = of_database(&report.findings, Gravity::Error).concat();
-    assert!(said.contains("database CM_P01: its server keeps it in `/other/more.ndf` too"), "{said}");
+    assert!(said.contains(r"component `machine\CM_P01` cannot be backed up: it would be torn"), "{said}");
+    assert!(!faults.calls().contains(&"ServiceControl::stop"), "{:?}", faults.calls());
 }
 
 #[test]

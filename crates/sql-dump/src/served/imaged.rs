@@ -101,10 +101,9 @@ impl ImagedDatabase {
         let instance = name.instance.map(|instance| format!("\\{instance}")).unwrap_or_default();
         let logical_path = format!("{}{instance}", self.machine);
         let facts = match told {
-            Ok(Told { server, facts, files }) => DatabaseFacts {
-                paths: files.iter().filter_map(|file| SitePath::parse(file).ok()).collect(),
-                ..facts_of(&server, facts)
-            },
+            Ok(Told { server, facts, files }) => {
+                DatabaseFacts { paths: paths(database, &files)?, ..facts_of(&server, facts) }
+            }
             Err(error) => unasked(database, &error),
         };
         Ok(DatabaseFacts {
@@ -117,6 +116,7 @@ impl ImagedDatabase {
                 writer_name: "SqlServerWriter".to_owned(),
                 logical_path,
                 name: database.to_owned(),
+                known: facts.paths.clone(),
                 remedy: REMEDY.to_owned(),
             }),
             ..facts
@@ -127,6 +127,15 @@ impl ImagedDatabase {
         let message = "files of a database are put where they were, and an administrator attaches them to a server";
         Err(DatabaseError::Unsupported(message.to_owned()))
     }
+}
+
+fn paths(database: &str, files: &[String]) -> Result<Vec<SitePath>, DatabaseError> {
+    let path = |file: &String| {
+        let message =
+            format!("SQL Server keeps database {database} in `{file}`, which is no whole path: {OTHER_METHODS}");
+        SitePath::parse(file).map_err(|_| DatabaseError::Unsupported(message))
+    };
+    files.iter().map(path).collect()
 }
 
 fn refuse_group(group: Option<&GroupRole>) -> Result<(), DatabaseError> {

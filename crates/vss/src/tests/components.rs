@@ -18,6 +18,7 @@ async fn a_provider_that_knows_no_such_writers_is_refused_before_anybody_is_call
             writer_name: "SqlServerWriter".to_owned(),
             logical_path: "SITE1".to_owned(),
             name: "CM_P01".to_owned(),
+            known: Vec::new(),
             remedy: String::new(),
         };
         let mut request = bench.request(writers(&bench.script)).await;

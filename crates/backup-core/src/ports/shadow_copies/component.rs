@@ -17,6 +17,8 @@ pub struct WantedComponent {
     pub logical_path: String,
     /// Its name.
     pub name: String,
+    /// Files that its writer has to name, for it is known that they belong to it. Without one of them it is refused: it would be torn.
+    pub known: Vec<SitePath>,
     /// What a person can do where it is not offered.
     pub remedy: String,
 }

@@ -19,6 +19,7 @@ fn wanted() -> WantedComponent {
         writer_name: "SqlServerWriter".to_owned(),
         logical_path: "site1".to_owned(),
         name: "cm_p01".to_owned(),
+        known: Vec::new(),
         remedy: "start SQLWriter".to_owned(),
     }
 }
