@@ -26,8 +26,11 @@ const PARTS: [&str; 2] = ["CM_P01/rows", "CM_P01/manifest"];
 /// The files in which a server keeps it, the first of them with its content.
 pub(super) const SERVER_FILES: [&str; 2] = ["/site/db/CM_P01.mdf", "/site/db/CM_P01_log.ldf"];
 
-/// The files by its server.
+/// The files by its server; none where it cannot be asked.
 fn server_files(state: &WorldState) -> Vec<SitePath> {
+    if !state.database_remarks.is_empty() {
+        return Vec::new();
+    }
     [&SERVER_FILES.map(site_path)[..], &state.database_more].concat()
 }
 

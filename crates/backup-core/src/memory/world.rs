@@ -118,7 +118,7 @@ pub struct WorldState {
     pub database_more: Vec<SitePath>,
     /// Whether one of the files that it is in is missing on images.
     pub is_torn: bool,
-    /// What is to be known of it.
+    /// What is to be known of it, such as that its server cannot be asked.
     pub database_remarks: Vec<String>,
     /// Why its copies are weaker than asked for.
     pub database_weaker: Vec<String>,

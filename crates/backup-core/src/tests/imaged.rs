@@ -78,20 +78,24 @@ fn nothing_of_them_is_taken_over_from_the_snapshot_before() {
     assert_eq!(stored(&world, &snapshot, "SiteDBServer/CM_P01.mdf"), b"4567");
 }
 
+/// Whether its server has said which they are, or only the image's maker knows.
 #[test]
 fn a_source_that_holds_them_does_not_copy_them_as_ordinary_files() {
-    let world = world();
-    let mut plan = plan();
-    plan.files[1].source.root = path("/site/db");
-    world.lock().put("/site/db", FileKind::Directory, b"");
-    world.lock().put("/site/db/readme", FileKind::File, b"of others");
-    let report = block_on(run_backup(&world.ports(), &plan, &RunContext::default()));
-    assert_eq!(report.outcome, Outcome::Done, "{:?}", report.findings);
-    let files = open(&world.ports(), &report.snapshot.expect("a snapshot"));
-    let (_, records) = block_on(crate::verify::read_snapshot(files.as_ref())).expect("a list");
-    let names: Vec<String> = records.iter().map(|record| record.path.to_string()).collect();
-    assert!(names.contains(&"SiteServer/SMSServer/data/readme".to_owned()), "{names:?}");
-    assert_eq!(names.iter().filter(|name| name.contains("CM_P01")).count(), 2, "{names:?}");
+    for remarks in [vec![], vec!["the server could not be asked".to_owned()]] {
+        let world = world();
+        world.lock().database_remarks = remarks;
+        let mut plan = plan();
+        plan.files[1].source.root = path("/site/db");
+        world.lock().put("/site/db", FileKind::Directory, b"");
+        world.lock().put("/site/db/readme", FileKind::File, b"of others");
+        let report = block_on(run_backup(&world.ports(), &plan, &RunContext::default()));
+        assert_eq!(report.outcome, Outcome::Done, "{:?}", report.findings);
+        let files = open(&world.ports(), &report.snapshot.expect("a snapshot"));
+        let (_, records) = block_on(crate::verify::read_snapshot(files.as_ref())).expect("a list");
+        let names: Vec<String> = records.iter().map(|record| record.path.to_string()).collect();
+        assert!(names.contains(&"SiteServer/SMSServer/data/readme".to_owned()), "{names:?}");
+        assert_eq!(names.iter().filter(|name| name.contains("CM_P01")).count(), 2, "{names:?}");
+    }
 }
 
 #[test]

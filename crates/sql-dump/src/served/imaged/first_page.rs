@@ -13,7 +13,7 @@ const FILE_HEADER: [u8; 2] = [1, 15];
 
 /// What is wrong with the file. One that is none of data by its name, such as a log, has to have something in it.
 pub(super) fn faults(file: &SitePath) -> io::Result<Vec<String>> {
-    let mut open = File::open(local(file)?)?;
+    let mut open = File::open(local(file))?;
     let size = open.metadata()?.len();
     if size == 0 {
         return Ok(vec!["it is empty".to_owned()]);
@@ -42,16 +42,16 @@ fn is_data(file: &SitePath) -> bool {
 }
 
 #[cfg(unix)]
-fn local(file: &SitePath) -> io::Result<PathBuf> {
+fn local(file: &SitePath) -> PathBuf {
     use std::os::unix::ffi::OsStringExt;
-    Ok(std::ffi::OsString::from_vec(file.to_bytes()).into())
+    std::ffi::OsString::from_vec(file.to_bytes()).into()
 }
 
 #[cfg(windows)]
-fn local(file: &SitePath) -> io::Result<PathBuf> {
+fn local(file: &SitePath) -> PathBuf {
     use std::os::windows::ffi::OsStringExt;
-    let wide = backup_core::wtf8::to_wide(&file.to_verbatim_bytes());
-    wide.map(|wide| std::ffi::OsString::from_wide(&wide).into()).ok_or(io::ErrorKind::InvalidInput.into())
+    let wide = backup_core::wtf8::to_wide(&file.to_verbatim_bytes()).unwrap_or_default();
+    std::ffi::OsString::from_wide(&wide).into()
 }
 
 #[cfg(test)]
