@@ -128,6 +128,7 @@ impl Ground {
         let request = ShadowCopyRequest {
             id: ShadowCopySetId(clock.new_id()),
             sources: vec![ImageSource { source, target: RelPath::parse("files").expect("plain") }],
+            components: Vec::new(),
             files: Arc::new(LocalSiteFiles::new()),
             staging,
             previous: Arc::new(Previous::default()),

@@ -3,6 +3,8 @@
 //! The program loads `vssapi.dll` from the system's folder and nowhere else. A manifest beside a copy of it says that the library beside it
 //! is meant, as Windows and Wine have it for private libraries; the program knows nothing of that.
 
+mod sql_server;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::cancel::Cancel;
-use crate::check::{Preflight, preflight, sources};
+use crate::check::{Preflight, cause_of_image, preflight, sources};
 use crate::config::MomentChoice;
 use crate::copy::{Previous, chain};
 use crate::event::{Event, Phase};
@@ -411,6 +411,7 @@ impl<'a> Run<'a> {
         let request = ShadowCopyRequest {
             id,
             sources: self.image_sources(facts),
+            components: facts.and_then(|facts| facts.component.clone()).into_iter().collect(),
             files: Arc::clone(&self.ports.files),
             staging: Arc::clone(staging),
             previous,
@@ -452,7 +453,7 @@ impl<'a> Run<'a> {
             }
             ShadowCopyError::Write(DestinationError::Full(_)) => Cause::Full,
             ShadowCopyError::Write(_) => Cause::Destination,
-            _ => Cause::ShadowCopy,
+            error => cause_of_image(error),
         };
         Stop { hint: error.hint().map(str::to_owned), ..Stop::new(cause, &error) }
     }

@@ -13,6 +13,7 @@ use crate::ports::database::{DatabaseFacts, DatabaseForm, DatabaseMoment};
 use crate::ports::destination::{DamagedSnapshot, DestinationFacts, StoredSnapshot};
 use crate::ports::journal::unfinished_runs;
 use crate::ports::services::ServiceState;
+use crate::ports::shadow_copies::{ShadowCopyError, WantedComponent};
 use crate::ports::site_files::{FileKind, FileSource, WalkEntry};
 use crate::recover::half_recovered;
 use crate::report::{Cause, CheckReport, Coverage, Finding, Gravity};
@@ -42,24 +43,34 @@ fn room_for(coverage: &Coverage) -> u64 {
 
 /// Judges everything that a run depends on, and says what it would do.
 pub async fn check(ports: &Ports, plan: &BackupPlan) -> CheckReport {
-    let Preflight { mut report, samples, .. } = preflight(ports, plan).await;
-    report.findings.extend(image(ports, samples).await);
+    let Preflight { mut report, database, samples, .. } = preflight(ports, plan).await;
+    let component = database.and_then(|facts| facts.component);
+    report.findings.extend(image(ports, samples, component).await);
     report.findings.extend(leftovers(ports).await);
     report.findings.extend(old_shadow_copies(ports).await);
     report
 }
 
 /// A run finds out by its own image, so only a check on its own asks before.
-async fn image(ports: &Ports, samples: Vec<SitePath>) -> Vec<Finding> {
-    match ports.shadow_copies.inspect(samples, Arc::clone(&ports.files)).await {
+async fn image(ports: &Ports, samples: Vec<SitePath>, component: Option<WantedComponent>) -> Vec<Finding> {
+    let components = component.into_iter().collect();
+    match ports.shadow_copies.inspect(samples, components, Arc::clone(&ports.files)).await {
         Ok(remarks) => {
             let note = |remark| Finding::new(Gravity::Note, Cause::ShadowCopy, remark);
             remarks.into_iter().map(note).collect()
         }
         Err(error) => {
-            let finding = Finding::error(Cause::ShadowCopy, chain(&error));
+            let finding = Finding::error(cause_of_image(&error), chain(&error));
             vec![Finding { hint: error.hint().map(str::to_owned), ..finding }]
         }
+    }
+}
+
+/// A component that cannot be imaged is a database that cannot be backed up.
+pub(crate) fn cause_of_image(error: &ShadowCopyError) -> Cause {
+    match error {
+        ShadowCopyError::Component { .. } => Cause::Database,
+        _ => Cause::ShadowCopy,
     }
 }
 
@@ -174,6 +185,8 @@ impl Check {
                 let what = format!("database {} ({})", facts.name, facts.engine);
                 self.covered.push(Coverage { what, entries: 1, bytes: facts.size });
                 self.judge_form(plan, &facts);
+                let note = |remark: &String| Finding::new(Gravity::Note, Cause::Database, remark.clone());
+                self.findings.extend(facts.remarks.iter().map(note));
                 Some(facts)
             }
             Err(error) => {
@@ -333,7 +346,12 @@ impl Check {
     /// Two sites may have been given one code and one destination: what the other one keeps there is not to be replaced.
     fn same_site(&mut self, plan: &BackupPlan, database: Option<&DatabaseFacts>, last: Option<&StoredSnapshot>) {
         let Some(last) = last else { return };
-        let database = database.map(|facts| facts.address.clone());
+        let own = |facts: &DatabaseFacts| match facts.form {
+            // Where its files are, as far as its server has told.
+            DatabaseForm::Files => facts.paths.iter().map(ToString::to_string).collect(),
+            _ => vec![facts.address.clone()],
+        };
+        let database = database.map(own).unwrap_or_default();
         let ours: Vec<String> = plan.files.iter().map(|file| file.source.root.to_string()).chain(database).collect();
         let theirs: Vec<&str> = last
             .manifest

@@ -140,6 +140,8 @@ pub enum DatabaseMethod {
     Native(NativeBackup),
     /// As text.
     Logical,
+    /// As its files, on a shadow copy in which the server's own writer takes part.
+    Vss,
     /// Not at all: others back it up.
     External {
         /// The oldest that their newest backup may be.

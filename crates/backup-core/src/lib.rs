@@ -48,6 +48,7 @@ pub mod report;
 mod run_log;
 pub mod schedule;
 pub mod secret;
+pub mod server_name;
 pub mod site;
 pub mod snapshot;
 pub mod status;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cancel::Cancel;
 use crate::copy::chain;
-use crate::manifest::{FileRecord, Manifest, Part};
+use crate::manifest::{FileRecord, Manifest, Origin, Part};
 use crate::path::SitePath;
 use crate::patience::unless_cancelled;
 use crate::ports::Ports;
@@ -14,7 +14,7 @@ use crate::ports::database::{DatabaseForm, DatabaseSource, DatabaseTarget, SiteD
 use crate::ports::destination::SnapshotFiles;
 use crate::ports::recovery_target::RecoveryError;
 use crate::recover::{RecoverRequest, RecoveryPorts, database_source, recover};
-use crate::report::{Cause, Finding, RecoveryReport, RehearsalReport};
+use crate::report::{Cause, Finding, Gravity, RecoveryReport, RehearsalReport};
 use crate::verify::{SnapshotError, judge_registry, read_snapshot};
 
 /// What is rehearsed, and how it is judged.
@@ -99,16 +99,48 @@ async fn judge_database(
     };
     let Some(database) = &ports.database else { return unseen("none is configured") };
     let form = manifest.database.as_ref().map(|part| part.form).unwrap_or_default();
+    if form == DatabaseForm::Files {
+        return judge_files(database.as_ref(), recovery, manifest).await;
+    }
     if form != DatabaseForm::File {
         let Some(source) = database_source(files, manifest, records, origin) else {
             return unseen("the snapshot's list does not name it");
         };
         return judge_served(ports, database.as_ref(), &source, cancel).await;
     }
-    let arrow = format!("{} -> ", origin.original);
-    let place = recovery.places.iter().find_map(|place| SitePath::parse(place.strip_prefix(&arrow)?).ok());
-    let Some(file) = place else { return unseen("it was not recovered") };
+    let Some(file) = place_of(recovery, origin) else { return unseen("it was not recovered") };
     judge(database.as_ref(), &DatabaseTarget::File(file), &origin.original).await
+}
+
+/// Where an origin was recovered to.
+fn place_of(recovery: &RecoveryReport, origin: &Origin) -> Option<SitePath> {
+    let arrow = format!("{} -> ", origin.original);
+    recovery.places.iter().find_map(|place| SitePath::parse(place.strip_prefix(&arrow)?).ok())
+}
+
+/// Judges the files in which a server keeps a database, one by one. Only a server can tell whether they are one.
+async fn judge_files(database: &dyn SiteDatabase, recovery: &RecoveryReport, manifest: &Manifest) -> Vec<Finding> {
+    let name = manifest.database.as_ref().map_or("", |part| &part.name);
+    let message = format!(
+        "database {name}: its files have their hashes and begin as such files do; whether a server attaches them was not tried"
+    );
+    let hint = "attach a copy of them to a test server, and run DBCC CHECKDB there";
+    let mut findings = vec![Finding::new(Gravity::Note, Cause::Database, message).hint(hint)];
+    for origin in manifest.origins.iter().filter(|origin| origin.part == Part::Database) {
+        let Some(file) = place_of(recovery, origin) else {
+            let message = format!("database {name}: `{}` was not rehearsed: it was not recovered", origin.original);
+            findings.push(Finding::error(Cause::Database, message));
+            continue;
+        };
+        match database.judge(&file).await {
+            Ok(verdict) => {
+                let fault = |fault: String| Finding::error(Cause::Database, format!("{}: {fault}", origin.original));
+                findings.extend(verdict.faults.into_iter().map(fault));
+            }
+            Err(error) => findings.push(Finding::error(Cause::Database, chain(&error))),
+        }
+    }
+    findings
 }
 
 /// Restores a server's database under a name of its own, judges it and discards it, whatever happened in between.

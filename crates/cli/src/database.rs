@@ -9,9 +9,13 @@ use backup_core::config::{DatabaseConfig, DatabaseMethod, DatabasePlace, NativeB
 use backup_core::path::SitePath;
 use backup_core::ports::database::{DatabaseForm, SiteDatabase};
 use backup_core::secret::{PASSWORD_VARIABLE, Secret};
+use host::machine::machine_name;
 use sql_dump::logical::Address;
 use sql_dump::sqlserver::SqlServer;
-use sql_dump::{ConnectionString, ExternalDatabase, LogicalDatabase, NativeFolder, SqlServerDatabase, SqliteDatabase};
+use sql_dump::{
+    ConnectionString, ExternalDatabase, ImagedDatabase, LogicalDatabase, NativeFolder, SqlServerDatabase,
+    SqliteDatabase,
+};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -33,6 +37,10 @@ pub(crate) fn adapter(config: &DatabaseConfig) -> Result<Arc<dyn SiteDatabase>, 
                     let (server, name) = sql_server(connection, password.as_ref())?;
                     Ok(Arc::new(SqlServerDatabase::new(server, name, native_folder(folder))))
                 }
+                (DatabaseMethod::Vss, ServerKind::SqlServer) => {
+                    let (server, name) = sql_server(connection, password.as_ref())?;
+                    Ok(Arc::new(ImagedDatabase::new(server, name, machine_name())))
+                }
                 (DatabaseMethod::External { max_age }, ServerKind::SqlServer) => {
                     let (server, name) = sql_server(connection, password.as_ref())?;
                     Ok(Arc::new(ExternalDatabase::new(server, name, *max_age)))
@@ -49,6 +57,7 @@ pub(crate) fn adapter_for(config: &DatabaseConfig, form: DatabaseForm) -> Result
         // A file goes where the recovery says, wherever the database is by now.
         DatabaseForm::File => return Ok(nameless()),
         DatabaseForm::Logical => DatabaseMethod::Logical,
+        DatabaseForm::Files => return Ok(nameless_files()),
         DatabaseForm::Native | DatabaseForm::External => config.method.clone(),
     };
     adapter(&DatabaseConfig { method, ..config.clone() })
@@ -91,6 +100,11 @@ pub(crate) fn password(file: Option<&Path>) -> Result<Option<Secret>, CommandErr
     let text =
         fs::read_to_string(file).map_err(|error| CommandError::io(Exit::USAGE, "read the password in", file, error))?;
     Ok(Some(Secret::new(text.lines().next().unwrap_or_default())))
+}
+
+/// What judges the files of a server's database, whichever server that was: they go where the recovery says.
+pub(crate) fn nameless_files() -> Arc<dyn SiteDatabase> {
+    Arc::new(ImagedDatabase::serverless())
 }
 
 /// What puts a file back where no configuration describes a database: its place comes with the recovery.

@@ -70,7 +70,7 @@ fn wire_with(site: &Site, provider: Arc<dyn Provider>, events: Arc<dyn EventSink
 
 /// All ports of a site, its database too, and the shadow copies that it demands.
 pub(crate) fn wire_whole(site: &Site, events: Arc<dyn EventSink>) -> Result<Ports, CommandError> {
-    let provider = vss::choose(&site.config.task);
+    let provider = vss::choose(&site.config.task, site.config.database.as_ref());
     let provider = provider.map_err(|unmet| CommandError::usage(unmet).hint(unmet.remedy()))?;
     let database = site.config.database.as_ref().map(database::adapter).transpose()?;
     Ok(Ports { database, ..wire_with(site, provider, events) })
@@ -150,6 +150,7 @@ pub(crate) fn bare(
 fn bare_database(form: DatabaseForm, site: Option<&SiteConfig>) -> Result<Option<Arc<dyn SiteDatabase>>, CommandError> {
     match (form, site.and_then(|site| site.database.as_ref())) {
         (DatabaseForm::File, _) => Ok(Some(database::nameless())),
+        (DatabaseForm::Files, _) => Ok(Some(database::nameless_files())),
         (_, Some(config)) => database::adapter_for(config, form).map(Some),
         (_, None) => Ok(None),
     }

@@ -44,5 +44,5 @@ pub mod sqlserver;
 mod text;
 
 pub use odbc::{ConnectionString, ConnectionStringError};
-pub use served::{ExternalDatabase, LogicalDatabase, NativeFolder, SqlServerDatabase};
+pub use served::{ExternalDatabase, ImagedDatabase, LogicalDatabase, NativeFolder, SqlServerDatabase};
 pub use sqlite::SqliteDatabase;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use backup_core::path::SitePath;
 use backup_core::ports::clock::Clock;
 use backup_core::ports::shadow_copies::{
-    PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId,
+    PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, WantedComponent,
 };
 use backup_core::ports::site_files::SiteFiles;
 
@@ -64,6 +64,18 @@ impl InProcessCoordinator {
         Self { slots: Slots::on_machine(file), ..self }
     }
 
+    /// Refuses components that the provider would leave out without a word.
+    fn judge_components(&self, components: &[WantedComponent]) -> Result<(), ShadowCopyError> {
+        match components.first() {
+            Some(first) if !self.provider.takes_components() => Err(ShadowCopyError::Component {
+                component: first.to_string(),
+                reason: format!("provider `{}` has nothing to do with the system's writers", self.provider.name()),
+                remedy: "write shadow-copy = \"vss\" in [task] of site.toml, on Windows".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The writers of the session that was begun last, with their states.
     pub fn writers(&self) -> Vec<WriterStatus> {
         lock(&self.board).clone()
@@ -72,8 +84,14 @@ impl InProcessCoordinator {
 
 #[async_trait]
 impl ShadowCopies for InProcessCoordinator {
-    async fn inspect(&self, samples: Vec<SitePath>, files: Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
-        self.provider.inspect(&samples, &files).await
+    async fn inspect(
+        &self,
+        samples: Vec<SitePath>,
+        components: Vec<WantedComponent>,
+        files: Arc<dyn SiteFiles>,
+    ) -> Result<Vec<String>, ShadowCopyError> {
+        self.judge_components(&components)?;
+        self.provider.inspect(&samples, &components, &files).await
     }
 
     fn outlives_process(&self) -> bool {
@@ -81,6 +99,7 @@ impl ShadowCopies for InProcessCoordinator {
     }
 
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
+        self.judge_components(&request.components)?;
         let slot = self.slots.take()?;
         let mut making = Making::new(&request, Arc::clone(&self.clock), slot, Arc::clone(&self.board));
         match making.come_to_rest(&self.provider, request).await {

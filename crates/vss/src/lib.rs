@@ -30,6 +30,7 @@
 //! let request = ShadowCopyRequest {
 //!     id: ShadowCopySetId(id),
 //!     sources: vec![ImageSource { source, target: RelPath::parse("SiteServer/data")? }],
+//!     components: Vec::new(),
 //!     files: ports.files.clone(),
 //!     staging: ports.destination.begin(RunId(id), None).await?,
 //!     previous: Arc::new(Previous::default()),
@@ -54,6 +55,8 @@ mod provider;
 mod session;
 #[cfg(test)]
 mod tests;
+#[cfg(any(windows, test))]
+mod wanted;
 #[cfg(windows)]
 mod windows;
 

@@ -10,7 +10,9 @@ use backup_core::event::EventSink;
 use backup_core::path::SitePath;
 use backup_core::ports::clock::Clock;
 use backup_core::ports::destination::Staging;
-use backup_core::ports::shadow_copies::{Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId};
+use backup_core::ports::shadow_copies::{
+    Consistency, Image, ImageSource, ImagedFile, ShadowCopyError, ShadowCopySetId, WantedComponent,
+};
 use backup_core::ports::site_files::SiteFiles;
 
 mod best;
@@ -39,6 +41,8 @@ pub struct ImageRequest {
     pub set: ShadowCopySetId,
     /// What to image.
     pub sources: Vec<ImageSource>,
+    /// Components to image beside it; none for a provider that does not [take them](Provider::takes_components).
+    pub components: Vec<WantedComponent>,
     /// Reads the live files.
     pub files: Arc<dyn SiteFiles>,
     /// Where files can go while the site still works.
@@ -64,6 +68,8 @@ pub struct Taken {
     pub remarks: Vec<String>,
     /// The files.
     pub image: Image,
+    /// The files of each component that was asked for.
+    pub components: Vec<Vec<ImagedFile>>,
     /// Documents that belong to the snapshot, by file name.
     pub documents: Vec<(String, Vec<u8>)>,
 }
@@ -73,14 +79,19 @@ pub struct Taken {
 pub trait Provider: Debug + Send + Sync {
     /// Its name in reports, such as `pre-copy`.
     fn name(&self) -> &'static str;
-    /// Tells whether an image could be made of sources, of each of which `samples` has a file, and what is remarkable about it. Nothing of it is
-    /// left; that it cannot be known before is `Ok` too.
+    /// Whether it images components of the system's writers. One that does not is not asked for an image beside them.
+    fn takes_components(&self) -> bool {
+        false
+    }
+    /// Tells whether an image could be made of sources, of each of which `samples` has a file, and of components, and what is remarkable about it.
+    /// Nothing of it is left; that it cannot be known before is `Ok` too.
     ///
     /// # Errors
     /// What [`prepare`](Self::prepare) would say.
     async fn inspect(
         &self,
         _samples: &[SitePath],
+        _components: &[WantedComponent],
         _files: &Arc<dyn SiteFiles>,
     ) -> Result<Vec<String>, ShadowCopyError> {
         Ok(Vec::new())

@@ -27,19 +27,21 @@ mod volume;
 mod vssapi;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use backup_core::cancel::Cancel;
 use backup_core::event::Event;
 use backup_core::path::SitePath;
-use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
+use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId, WantedComponent};
+use backup_core::ports::site_files::SiteFiles;
 use uuid::Uuid;
 
 use crate::provider::{ImageRequest, Preparation, Provider, Taken};
 pub use calls::VssCall;
 pub use hresult::HResult;
-use requestor::{Pledge, Requestor};
+use requestor::{Asked, Pledge, Requestor};
 pub use restore::SystemRestoreWriter;
 pub use self_test::{FileRead, SelfTest, Verdict, WriterSeen};
 
@@ -102,9 +104,28 @@ impl Provider for VssProvider {
         false
     }
 
+    fn takes_components(&self) -> bool {
+        true
+    }
+
+    /// Asks the writers what they own where components are asked for; else nothing is known before.
+    async fn inspect(
+        &self,
+        samples: &[SitePath],
+        components: &[WantedComponent],
+        _files: &Arc<dyn SiteFiles>,
+    ) -> Result<Vec<String>, ShadowCopyError> {
+        if components.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = Asked { roots: samples.to_vec(), components: components.to_vec() };
+        Ok(vec![self.requestor.inspect(asked).await?])
+    }
+
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {
         let roots: Vec<SitePath> = request.sources.iter().map(|image| image.source.root.clone()).collect();
-        let (summary, pledge) = self.requestor.prepare(request.set, roots.clone(), request.cancel.clone()).await?;
+        let asked = Asked { roots: roots.clone(), components: request.components };
+        let (summary, pledge) = self.requestor.prepare(request.set, asked, request.cancel.clone()).await?;
         request.events.event(&Event::Note(summary));
         Ok(Box::new(Prepared { pledge, roots, cancel: request.cancel }))
     }

@@ -1,6 +1,7 @@
 //! SQL Server's own backups, and others', as the database part of a site.
 
 mod ends;
+mod imaged;
 mod refusals;
 
 use std::path::{Path, PathBuf};

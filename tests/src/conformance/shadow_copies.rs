@@ -151,6 +151,7 @@ impl Session {
         let request = ShadowCopyRequest {
             id: ShadowCopySetId(run(1).0),
             sources: vec![ImageSource { source, target: rel("SiteServer") }],
+            components: Vec::new(),
             files: bench.files(),
             staging: Arc::clone(&staging),
             previous: Arc::new(Previous::default()),

@@ -62,11 +62,15 @@ impl Run<'_> {
             moment: set.frozen_at,
         };
         // The database first: while it is pinned, its log of changes grows.
-        let database_place = match &database {
-            Some((facts, writer)) => self.collect_database(&mut draft, facts, writer).await?,
-            None => None,
+        let database_places = match &database {
+            Some((facts, writer)) => self.collect_database(&mut draft, facts, writer, &set.components).await?,
+            None => Vec::new(),
         };
-        let image_sources = self.image_sources(database.as_ref().map(|(facts, _)| facts));
+        let mut image_sources = self.image_sources(database.as_ref().map(|(facts, _)| facts));
+        // Only the image's maker may know the database's own files.
+        for image in &mut image_sources {
+            image.source.skip.extend(set.components.iter().flatten().map(|file| file.original.clone()));
+        }
         match set.image {
             Image::Staged { records, problems } => {
                 draft.records.extend(records);
@@ -107,9 +111,11 @@ impl Run<'_> {
         self.run_commands(&mut draft).await?;
         self.collect_documents(&mut draft).await?;
         // Last, for nothing waits for it: neither the image nor whatever the commands look at.
-        if let Some(((facts, _), place)) = database.zip(database_place) {
+        for ((facts, _), place) in
+            database.iter().flat_map(|database| database_places.iter().map(move |place| (database, place)))
+        {
             self.check_cancel()?;
-            self.judge_database(&draft, &facts, &place).await;
+            self.judge_database(&draft, facts, place).await;
             self.check_cancel()?;
         }
         Ok(draft)
@@ -120,7 +126,7 @@ impl Run<'_> {
         if self.context.cancel.is_cancelled() { Err(stop) } else { Ok(()) }
     }
 
-    fn copier(&self, draft: &Draft, previous: &Arc<Previous>, from_clones: bool) -> Copier {
+    pub(super) fn copier(&self, draft: &Draft, previous: &Arc<Previous>, from_clones: bool) -> Copier {
         Copier {
             files: Arc::clone(&self.ports.files),
             staging: Arc::clone(&draft.staging),

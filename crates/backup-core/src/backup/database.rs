@@ -1,34 +1,47 @@
 //! The database's part of a snapshot: finished, listed, and judged before it is sealed.
 
+use std::sync::Arc;
+
 use super::collect::{Draft, path_origin, text_origin};
 use super::{Run, Stop};
 use crate::config::MomentChoice;
-use crate::copy::chain;
+use crate::copy::{PlacedEntry, chain};
 use crate::event::Phase;
 use crate::manifest::{DatabasePart, FileRecord, Part, RecordKind};
 use crate::path::RelPath;
 use crate::patience::{TICK, sleep, within};
 use crate::ports::database::{DatabaseDump, DatabaseFacts, DatabaseMoment};
-use crate::ports::site_files::{FileSource, FileStat, FileTime};
+use crate::ports::shadow_copies::ImagedFile;
+use crate::ports::site_files::{FileKind, FileSource, FileStat, FileTime};
 use crate::report::{Cause, Finding, Gravity};
 use crate::writers::{DatabaseWriter, cause_of};
 
 /// Faults of a database named one by one.
 const NAMED_FAULTS: usize = 5;
 
+const TORN_HINT: &str = "see that the file is on a volume of this machine that can be imaged and that the server has it there, then run it again";
+
 const DAMAGED_HINT: &str =
     "the site itself has it so: repair the database, or recover it from an older snapshot, which is kept";
 
 impl Run<'_> {
-    /// Returns where it lies in the snapshot.
+    /// Returns what of it can be judged, by its place in the snapshot.
     pub(super) async fn collect_database(
         &mut self,
         draft: &mut Draft,
         facts: &DatabaseFacts,
         writer: &DatabaseWriter,
-    ) -> Result<Option<RelPath>, Stop> {
+        imaged: &[Vec<ImagedFile>],
+    ) -> Result<Vec<RelPath>, Stop> {
         let dump = self.finish_database(facts, writer).await?;
-        let place = self.list_database(draft, facts, &dump).await;
+        let mut places: Vec<RelPath> = self.list_database(draft, facts, &dump).await.into_iter().collect();
+        for file in imaged.iter().flatten() {
+            places.push(self.copy_database_file(draft, facts, file).await?);
+        }
+        if facts.component.is_some() && places.is_empty() {
+            let message = format!("database {}: no file of it is in the image", facts.name);
+            return Err(Stop { cause: Cause::Database, message, hint: Some(TORN_HINT.to_owned()) });
+        }
         let learned = dump.facts.iter().cloned();
         draft.database = Some(DatabasePart {
             name: facts.name.clone(),
@@ -45,7 +58,43 @@ impl Run<'_> {
             self.log.finding(Finding::error(Cause::Database, weaker));
         }
         self.judge_moment(facts);
-        Ok(place)
+        Ok(places)
+    }
+
+    /// Copies one of the files that the database is in from the image. Never taken over from the previous snapshot: a server that has its files
+    /// open leaves their times as they were, whatever it writes. Without one of them the others are no database.
+    async fn copy_database_file(
+        &mut self,
+        draft: &mut Draft,
+        facts: &DatabaseFacts,
+        ImagedFile { original, place }: &ImagedFile,
+    ) -> Result<RelPath, Stop> {
+        self.check_cancel()?;
+        let torn = |reason: &str| Stop {
+            cause: Cause::Database,
+            message: format!("database {}: `{original}` could not be read at `{place}`: {reason}", facts.name),
+            hint: Some(TORN_HINT.to_owned()),
+        };
+        let folder = self.plan.database.clone().unwrap_or_default();
+        let name = original.name().and_then(|name| folder.try_join(name).ok()).ok_or_else(|| torn("it has no name"))?;
+        let source = FileSource { root: place.clone(), exclude: Vec::new(), skip: Vec::new(), skip_ids: Vec::new() };
+        let walk = self.ports.files.walk(&source).await.map_err(|error| torn(&chain(&error)))?;
+        if let Some(problem) = walk.problems.first() {
+            return Err(torn(&problem.to_string()));
+        }
+        let entries = PlacedEntry::place_all(walk.entries, place, &name);
+        if !matches!(&entries[..], [entry] if entry.stat.kind == FileKind::File) {
+            return Err(torn("it is no file there"));
+        }
+        let copied = self.copier(draft, &Arc::default(), false).copy(&entries, false).await?;
+        if let Some(problem) = copied.iter().find_map(|copied| copied.problem.as_ref()) {
+            return Err(torn(&problem.to_string()));
+        }
+        let records = copied.into_iter().filter_map(|copied| copied.record);
+        draft.records.extend(records.map(|record| FileRecord { kind: RecordKind::Database, ..record }));
+        draft.origins.push(path_origin(Part::Database, original, name.clone()));
+        self.log.line(&format!("Copied component database {} to {name}", facts.name));
+        Ok(name)
     }
 
     /// Finishes the copy. Services that are held for it are set going when it is finished, or when they may be held no longer.

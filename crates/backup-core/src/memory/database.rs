@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::world::{World, WorldState, site_path};
 use crate::copy::{BLOCK, read_once};
@@ -14,12 +15,35 @@ use crate::ports::database::{
     SiteDatabase,
 };
 use crate::ports::destination::SnapshotFiles;
+use crate::ports::shadow_copies::WantedComponent;
 use crate::ports::site_files::SiteFilesError;
 
 const NAME: &str = "CM_P01";
 const FILE: &str = "/site/db/CM_P01.db";
 /// A server's database comes out as two files in a folder.
 const PARTS: [&str; 2] = ["CM_P01/rows", "CM_P01/manifest"];
+
+/// The files in which a server keeps it, the first of them with its content.
+pub(super) const SERVER_FILES: [&str; 2] = ["/site/db/CM_P01.mdf", "/site/db/CM_P01_log.ldf"];
+
+/// The files by its server; none where it cannot be asked.
+fn server_files(state: &WorldState) -> Vec<SitePath> {
+    if !state.database_remarks.is_empty() {
+        return Vec::new();
+    }
+    [&SERVER_FILES.map(site_path)[..], &state.database_more].concat()
+}
+
+fn component(state: &WorldState) -> WantedComponent {
+    WantedComponent {
+        writer: Uuid::from_u128(1),
+        writer_name: "memory".to_owned(),
+        logical_path: "machine".to_owned(),
+        name: NAME.to_owned(),
+        known: server_files(state),
+        remedy: "none".to_owned(),
+    }
+}
 
 fn plain(path: &str) -> RelPath {
     RelPath::parse(path).expect("a plain path")
@@ -62,7 +86,7 @@ impl DatabaseCopy for MemoryCopy {
                 let parts = [(plain(PARTS[0]), &content[..]), (plain(PARTS[1]), &b"complete"[..])];
                 (Some(plain(NAME)), parts.to_vec())
             }
-            DatabaseForm::External => (None, Vec::new()),
+            DatabaseForm::External | DatabaseForm::Files => (None, Vec::new()),
         };
         let write = |(path, content): (RelPath, &[u8])| {
             self.folder.create(&path)?.write_at(0, content)?;
@@ -71,7 +95,7 @@ impl DatabaseCopy for MemoryCopy {
         Ok(DatabaseDump {
             place,
             files: files.into_iter().map(write).collect::<Result<_, DatabaseError>>()?,
-            setup_option: SetupOption::None,
+            setup_option: if form == DatabaseForm::Files { SetupOption::Files } else { SetupOption::None },
             facts: vec![("taken-by".to_owned(), "memory".to_owned())],
             remarks: Vec::new(),
             weaker: self.world.lock().database_weaker.clone(),
@@ -124,13 +148,18 @@ impl SiteDatabase for World {
             engine: "memory 1".to_owned(),
             address: file.as_ref().map_or_else(|| format!("memory:{NAME}"), ToString::to_string),
             size: state.database.len() as u64,
-            paths: file.iter().cloned().collect(),
+            paths: match state.database_form {
+                DatabaseForm::Files => server_files(&state),
+                _ => file.iter().cloned().collect(),
+            },
             file,
             ids: Vec::new(),
             form: state.database_form,
             moment: state.database_moment,
             pinned_by: "a copy in memory".to_owned(),
             facts: Vec::new(),
+            component: (state.database_form == DatabaseForm::Files).then(|| component(&state)),
+            remarks: state.database_remarks.clone(),
             weaker: state.database_weaker.clone(),
             change_tracking_days: Some(5),
         })
@@ -183,7 +212,8 @@ impl SiteDatabase for World {
             let place = copy.strip_prefix(&root).filter(|_| folder.manifest.is_none());
             place.is_some_and(|place| folder.files.keys().any(|path| path.strip_prefix(&place).is_some()))
         });
-        assert!(is_staged, "`{copy}` is judged before it is sealed");
+        let is_rehearsed = state.scratch.iter().any(|scratch| copy.starts_with(scratch));
+        assert!(is_staged || is_rehearsed, "`{copy}` is judged before it is sealed, or where nobody uses it");
         Ok(DatabaseVerdict { faults: state.database_faults.clone() })
     }
 

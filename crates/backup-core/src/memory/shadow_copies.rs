@@ -9,14 +9,16 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::database::SERVER_FILES;
 use super::site::IMAGE_ROOT;
-use super::world::{World, site_path};
+use super::world::{MemoryFile, World, site_path};
 use crate::event::{Event, Phase};
-use crate::path::RelPath;
+use crate::path::{RelPath, SitePath};
 use crate::ports::shadow_copies::{
-    BACKUP_DOCUMENT, Consistency, Image, PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet,
-    ShadowCopySetId, Writer, WriterLevel, WriterMetadata, writer_document,
+    BACKUP_DOCUMENT, Consistency, Image, ImagedFile, PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest,
+    ShadowCopySet, ShadowCopySetId, Writer, WriterLevel, WriterMetadata, writer_document,
 };
+use crate::ports::site_files::{FileKind, FileTime};
 
 type Writers = Vec<Arc<dyn Writer>>;
 
@@ -94,6 +96,13 @@ impl ShadowCopies for MemoryShadowCopies {
     }
 
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
+        let unnamed = |path: &&SitePath| !SERVER_FILES.map(site_path).contains(path);
+        if let Some(component) =
+            request.components.iter().find(|component| component.known.iter().any(|path| unnamed(&path)))
+        {
+            let (component, remedy) = (component.to_string(), component.remedy.clone());
+            return Err(ShadowCopyError::Component { component, reason: "it would be torn".to_owned(), remedy });
+        }
         let slot = Slot::take(&self.making)?;
         let mut writers = Vec::new();
         for writer in &request.writers {
@@ -157,7 +166,18 @@ impl MemoryPrepared {
             return Err(ShadowCopyError::Cancelled);
         }
         let mut state = self.world.step();
-        let files = state.files.clone();
+        let mut files = state.files.clone();
+        if !self.request.components.is_empty() {
+            // A server that has its files open leaves their times as they were.
+            let file = |content, inode| {
+                let changed = FileTime(1, 0);
+                MemoryFile { kind: FileKind::File, content, changed, inode, unreadable: false }
+            };
+            files.insert(site_path(SERVER_FILES[0]), file(state.database.clone(), 1001));
+            if !state.is_torn {
+                files.insert(site_path(SERVER_FILES[1]), file(b"log".to_vec(), 1002));
+            }
+        }
         state.images.insert(self.request.id.0, files);
         Ok(state.now)
     }
@@ -194,6 +214,10 @@ impl PreparedSet for MemoryPrepared {
         let image = RelPath::parse(self.request.id.0.to_string()).expect("an id is a plain name");
         let image = site_path(IMAGE_ROOT).join(&image);
         let root = |source: &crate::ports::shadow_copies::ImageSource| image.join(source.source.root.below_root());
+        let file = |path| {
+            let original = site_path(path);
+            ImagedFile { place: image.join(original.below_root()), original }
+        };
         Ok(ShadowCopySet {
             id: self.request.id,
             provider: "memory".to_owned(),
@@ -202,6 +226,7 @@ impl PreparedSet for MemoryPrepared {
             remarks: Vec::new(),
             frozen_at,
             freeze_window: Duration::from_millis(100),
+            components: vec![SERVER_FILES.map(file).to_vec(); self.request.components.len()],
             image: Image::Borrowed(self.request.sources.iter().map(root).collect()),
             documents: documents(&self.writers),
         })

@@ -114,6 +114,12 @@ pub struct WorldState {
     pub database_moment: DatabaseMoment,
     /// Whether a copy of it takes longer than anything else that a run waits for.
     pub database_is_slow: bool,
+    /// Files that its server has beside those that its writer names.
+    pub database_more: Vec<SitePath>,
+    /// Whether one of the files that it is in is missing on images.
+    pub is_torn: bool,
+    /// What is to be known of it, such as that its server cannot be asked.
+    pub database_remarks: Vec<String>,
     /// Why its copies are weaker than asked for.
     pub database_weaker: Vec<String>,
     /// Facts that are not as they were after a recovery.
@@ -187,6 +193,9 @@ impl World {
             database_form: DatabaseForm::File,
             database_moment: DatabaseMoment::Pinned,
             database_is_slow: false,
+            database_more: Vec::new(),
+            is_torn: false,
+            database_remarks: Vec::new(),
             database_weaker: Vec::new(),
             changed_facts: Vec::new(),
             not_restored: Vec::new(),

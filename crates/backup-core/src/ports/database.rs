@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Source;
 use super::destination::{DestinationError, SnapshotFiles, StagedFile, Staging};
+use super::shadow_copies::WantedComponent;
 use super::site_files::FileId;
 use crate::manifest::{ContentHash, DatabasePart, FileRecord};
 use crate::path::{RelPath, SitePath};
@@ -38,6 +39,10 @@ pub struct DatabaseFacts {
     pub pinned_by: String,
     /// Facts worth comparing after a recovery, such as `journal-mode` = `wal`.
     pub facts: Vec<(String, String)>,
+    /// The component of a writer of the system whose files the database is, where it is taken from the image ([`DatabaseForm::Files`]).
+    pub component: Option<WantedComponent>,
+    /// What a person should know that makes a copy no weaker, such as that the server could not be asked.
+    pub remarks: Vec<String>,
     /// Why a copy would be weaker than what was asked for, as far as can be told beforehand.
     pub weaker: Vec<String>,
     /// Days of change tracking, where the database keeps any.
@@ -51,6 +56,8 @@ pub enum DatabaseForm {
     /// Its file.
     #[default]
     File,
+    /// The files in which a server keeps it, from an image: a server that they are attached to makes it a database again.
+    Files,
     /// A backup that the server made itself.
     Native,
     /// Its rows and what its catalog tells, as text.
@@ -285,8 +292,8 @@ pub trait SiteDatabase: Debug + Send + Sync {
     /// harmless, and after an interruption it goes on. Dropping its future ends what it has begun.
     async fn restore(&self, from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseRestored, DatabaseError>;
     /// Judges a copy that nobody uses, in one pass over it: whether the source itself was damaged when it was copied. `copy` is what the
-    /// dump's `place` is on this machine. Changes no byte and leaves nothing beside it. What takes longer, such as whether indexes agree
-    /// with their tables, is left to `verify`.
+    /// dump's `place`, or one of the database's [files](DatabaseForm::Files), is on this machine. Changes no byte and leaves nothing beside it.
+    /// What takes longer, such as whether indexes agree with their tables, is left to `verify`.
     async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError>;
     /// Judges what was put back with all of the engine's own checks.
     async fn verify(&self, target: &DatabaseTarget) -> Result<DatabaseVerdict, DatabaseError>;

@@ -17,8 +17,10 @@ use crate::event::EventSink;
 use crate::manifest::FileRecord;
 use crate::path::{RelPath, SitePath};
 
+mod component;
 mod metadata;
 
+pub use component::{ImagedFile, WantedComponent};
 pub use metadata::{
     Component, DataSource, FileSpec, RestoreMethod, RestoreWay, WriterLevel, WriterMetadata, WriterRestore, WriterUsage,
 };
@@ -41,6 +43,9 @@ pub struct ShadowCopySetId(pub Uuid);
 
 /// The writer class of the product's SMS Writer, whose role the site writer plays.
 pub const SMS_WRITER: Uuid = Uuid::from_u128(0x03ba_67dd_dc6d_4729_a038_251f_7018_463b);
+
+/// The class of SQL Server's own writer, which the service SQLWriter runs for all instances of a machine.
+pub const SQL_SERVER_WRITER: Uuid = Uuid::from_u128(0xa65f_aa63_5ea8_4ebc_9dbd_a0c4_db26_912a);
 
 /// The name of the document that tells what was backed up of which writer.
 pub const BACKUP_DOCUMENT: &str = "BackupDocument.xml";
@@ -138,6 +143,8 @@ pub struct ShadowCopyRequest {
     pub id: ShadowCopySetId,
     /// What to image.
     pub sources: Vec<ImageSource>,
+    /// Components of the system's writers to image beside them. Who cannot image them refuses before the site is touched.
+    pub components: Vec<WantedComponent>,
     /// Reads the live files.
     pub files: Arc<dyn SiteFiles>,
     /// Where a provider may put files while the site still works.
@@ -198,6 +205,8 @@ pub struct ShadowCopySet {
     pub freeze_window: Duration,
     /// The files.
     pub image: Image,
+    /// The files of each component that was asked for, in their order.
+    pub components: Vec<Vec<ImagedFile>>,
     /// Documents that belong to the snapshot, by file name: [`BACKUP_DOCUMENT`], and a [`writer_document`] of each writer.
     pub documents: Vec<(String, Vec<u8>)>,
 }
@@ -243,6 +252,16 @@ pub enum ShadowCopyError {
     /// A call came out of order.
     #[error("{0} is not possible now")]
     BadState(&'static str),
+    /// A component that was asked for cannot be imaged whole. Nothing of the site was touched.
+    #[error("component `{component}` cannot be backed up: {reason}")]
+    Component {
+        /// Its logical path and name.
+        component: String,
+        /// Why, such as what is offered instead.
+        reason: String,
+        /// What a person can do.
+        remedy: String,
+    },
     /// The staging folder could not be written.
     #[error(transparent)]
     Write(#[from] DestinationError),
@@ -272,8 +291,9 @@ impl ShadowCopyError {
     }
 
     /// What can be done about it, where that is known.
-    pub(crate) fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         match self {
+            Self::Component { remedy, .. } => Some(remedy),
             Self::Provider { .. } => Some(
                 "look at what it names, or write `shadow-copy = \"auto\"` in site.toml, which copies where no image can be made",
             ),
@@ -297,11 +317,13 @@ pub trait PreparedSet: Debug + Send + Sync {
 /// Images volumes so that their files and the writers on them agree on one moment. The only one who calls writers.
 #[async_trait]
 pub trait ShadowCopies: Debug + Send + Sync {
-    /// Tells whether an image could be made of sources, of each of which `samples` has a file, and what is remarkable about it. Nothing of it is left,
-    /// and no writer is called; that it cannot be known before is `Ok` too.
+    /// Tells whether an image could be made of sources, of each of which `samples` has a file, and of components, and what is remarkable about it.
+    /// Nothing of it is left, no writer of this process is called, and the system's say no more than what they own; that it cannot be known
+    /// before is `Ok` too.
     async fn inspect(
         &self,
         _samples: Vec<SitePath>,
+        _components: Vec<WantedComponent>,
         _files: Arc<dyn SiteFiles>,
     ) -> Result<Vec<String>, ShadowCopyError> {
         Ok(Vec::new())

@@ -13,7 +13,7 @@ use crate::ports::database::{
 };
 use crate::ports::destination::SnapshotFiles;
 use crate::ports::journal::{JournalRecord, is_database_recovered};
-use crate::ports::recovery_target::RestoreItem;
+use crate::ports::recovery_target::{RestoreItem, Standing};
 use crate::report::{Cause, Finding, Gravity};
 
 /// A database that is put back as one.
@@ -96,6 +96,44 @@ impl Recovery<'_> {
         let place = path.to_string();
         let source = DatabaseSource { records: vec![item.record.clone()], ..source };
         work.database = Some(DatabaseWork { source, target: DatabaseTarget::File(path), file: Some(item), place });
+    }
+
+    /// The files in which a server keeps a database become one only when a server is told so; what it takes is said.
+    pub(super) fn tell_files(&mut self, manifest: &Manifest, work: &super::Work) {
+        let Some(part) = &manifest.database else { return };
+        let files = work.files.iter().filter(|item| item.record.kind == RecordKind::Database);
+        let names =
+            files.map(|item| format!("(FILENAME = N'{}')", item.root.join(&item.path).to_string().replace('\'', "''")));
+        let (names, name) = (names.collect::<Vec<_>>().join(", "), part.name.replace(']', "]]"));
+        let message = format!("database {} comes back as its files, and is attached to no server", part.name);
+        let hint = format!(
+            "with no database of that name on the server: CREATE DATABASE [{name}] ON {names} FOR ATTACH; \
+             or the product's Setup takes the snapshot's folder of them as BackupLocation (option 10)"
+        );
+        self.report.findings.push(Finding::new(Gravity::Note, Cause::Database, message).hint(hint));
+    }
+
+    /// Whatever else may be overwritten: a file of a database is not. The server that has it attached may have written to it without leaving a
+    /// time, and may not be there to say so.
+    pub(super) async fn judge_database_files(&mut self, work: &super::Work) {
+        let files = work.files.iter().filter(|item| item.record.kind == RecordKind::Database);
+        // As if they were older than anything: what stands there then counts as newer, unless it has the same content.
+        let oldest = |item: &RestoreItem| {
+            let mut item = item.clone();
+            item.record.modified.0 = i64::MIN;
+            item
+        };
+        let items: Vec<RestoreItem> = files.map(oldest).collect();
+        for (item, standing) in items.iter().zip(self.ports.target.survey(&items).await) {
+            if let Ok(Standing::Newer) = standing {
+                let path = item.root.join(&item.path);
+                let message = format!(
+                    "`{path}` is there: files of a database are never overwritten, a server may have it attached"
+                );
+                let hint = "detach or drop the database on its server and move the file away, or recover to another place with --to";
+                self.error(Cause::Database, message, hint);
+            }
+        }
     }
 
     /// A database of a server that holds something is not put back over, and before anything else is.

@@ -28,6 +28,7 @@ impl Recovery<'_> {
         if let Some(database) = &work.database {
             self.judge_served(database).await;
         }
+        self.judge_database_files(work).await;
         let items: Vec<RestoreItem> = work.items().cloned().chain(self.database_logs(work)).collect();
         let mut newer = Vec::new();
         for (item, standing) in items.iter().zip(self.ports.target.survey(&items).await) {

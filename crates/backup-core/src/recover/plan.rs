@@ -63,10 +63,12 @@ impl Recovery<'_> {
         for origin in &manifest.origins {
             match origin.part {
                 part if !self.wants(part) => {}
-                Part::Database if !is_file(manifest) => match database_source(&self.files, manifest, records, origin) {
-                    Some(source) => self.plan_served(source, origin, &mut work),
-                    None => self.unlisted(origin),
-                },
+                Part::Database if is_served(manifest) => {
+                    match database_source(&self.files, manifest, records, origin) {
+                        Some(source) => self.plan_served(source, origin, &mut work),
+                        None => self.unlisted(origin),
+                    }
+                }
                 Part::Registry => self.plan_registry(origin, &by_path, &mut work, manifest),
                 Part::Files | Part::Database => {
                     let Some((root, below)) = self.local_path(origin) else { continue };
@@ -83,6 +85,9 @@ impl Recovery<'_> {
             }
         }
         self.plan_files(records, &by_path, &grounds, &mut work);
+        if form(manifest) == DatabaseForm::Files && self.wants(Part::Database) {
+            self.tell_files(manifest, &work);
+        }
         let external = manifest.database.as_ref().filter(|part| part.form == DatabaseForm::External);
         if let Some(part) = external.filter(|_| self.wants(Part::Database)) {
             self.tell_external(part);
@@ -138,7 +143,7 @@ impl Recovery<'_> {
                 return;
             }
         };
-        if origin.part == Part::Files {
+        if origin.part == Part::Files || form(manifest) == DatabaseForm::Files {
             grounds.push(Ground { place: origin.place.clone(), root, below });
             return;
         }
@@ -226,8 +231,13 @@ fn original(origin: &Origin) -> Option<SitePath> {
     SitePath::parse(original_bytes(origin)).ok().filter(|_| origin.part != Part::Registry)
 }
 
-fn is_file(manifest: &Manifest) -> bool {
-    manifest.database.as_ref().is_none_or(|part| part.form == DatabaseForm::File)
+fn form(manifest: &Manifest) -> DatabaseForm {
+    manifest.database.as_ref().map(|part| part.form).unwrap_or_default()
+}
+
+/// Whether a server takes the database back, and no place of files.
+fn is_served(manifest: &Manifest) -> bool {
+    !matches!(form(manifest), DatabaseForm::File | DatabaseForm::Files)
 }
 
 fn file_name(place: &RelPath) -> RelPath {

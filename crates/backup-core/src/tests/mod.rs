@@ -3,6 +3,7 @@
 mod dependents;
 mod documents;
 mod faults;
+mod imaged;
 mod keeping;
 mod reading;
 mod recovery;
@@ -81,8 +82,9 @@ fn open(ports: &Ports, snapshot: &StoredSnapshot) -> Arc<dyn SnapshotFiles> {
 /// The three numbers in a snapshot: database, file, registry.
 fn counters(files: &dyn SnapshotFiles) -> [Vec<u8>; 3] {
     let read = |at: &str| crate::verify::read_small(files, &place(at)).expect("the part is there");
-    let file = crate::verify::read_small(files, &place("SiteDBServer/CM_P01.db"));
-    let database = file.unwrap_or_else(|_| read("SiteDBServer/CM_P01/rows"));
+    let forms = ["CM_P01.db", "CM_P01.mdf"].map(|name| place("SiteDBServer").join(&place(name)));
+    let file = forms.iter().find_map(|at| crate::verify::read_small(files, at).ok());
+    let database = file.unwrap_or_else(|| read("SiteDBServer/CM_P01/rows"));
     [database, read("SiteServer/SMSServer/inboxes/counter.txt"), read("SiteServer/SMSbkSiteRegSMS.dat")]
 }
 

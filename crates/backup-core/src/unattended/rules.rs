@@ -5,6 +5,7 @@ use super::values::Form;
 use super::{Answers, DEFAULT_SSB_PORT, DatabaseRecovery, Refused, ServerRecovery, SnapshotFacts, UnattendedRecovery};
 use crate::manifest::DatabasePart;
 use crate::ports::database::{DatabaseForm, SetupOption};
+use crate::server_name::is_same_host;
 use crate::site::{Role, SiteKind};
 
 /// The folder of the database part in a backup set.
@@ -285,15 +286,8 @@ fn served_by(part: &DatabasePart) -> Result<DatabaseRecovery, String> {
         (SetupOption::None, DatabaseForm::Logical) => {
             none("a logical dump has no CLR, Service Broker, certificates or change tracking in it")
         }
-        (SetupOption::None, DatabaseForm::File | DatabaseForm::Native) => {
+        (SetupOption::None, DatabaseForm::File | DatabaseForm::Files | DatabaseForm::Native) => {
             none(&format!("{} is not the product's database engine", part.engine))
         }
     }
-}
-
-/// Whether two names may be those of one machine: a short name is any host's of that name.
-fn is_same_host(a: &str, b: &str) -> bool {
-    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
-    let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-    a == b || ((!a.contains('.') || !b.contains('.')) && short(&a) == short(&b))
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use backup_core::config::{DatabaseConfig, DatabaseMethod, DatabasePlace, MomentChoice, NativeBackup, ServerKind};
 use backup_core::path::SitePath;
+use backup_core::server_name::ServerName;
 
 use super::read::{elsewhere, limit, path};
 use super::table::{Section, Value};
+use crate::machine::machine_name;
 
 /// Keys of this table, for those that stand in another one.
 pub(super) const KEYS: &[&str] = &[
@@ -36,10 +38,11 @@ enum Kind {
     Server(ServerKind),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
     Native,
     Logical,
+    Vss,
     External,
 }
 
@@ -54,8 +57,11 @@ pub(super) fn database(section: &Section<'_>, folder: &SitePath) -> Option<Datab
     let kind = kind?;
     let method = match method {
         Some((method, value)) => judged(method?, kind, &value)?,
-        None if kind == Kind::Sqlite || kind == Kind::Server(ServerKind::SqlServer) => Method::Native,
-        None => Method::Logical,
+        None => {
+            let server = connection.as_ref().and_then(|(text, _)| server(text.as_ref()?));
+            let is_here = cfg!(windows) && server.is_some_and(|server| server.is_on(&machine_name()));
+            usual(kind, is_here && !parts.names_a_backup())
+        }
     };
     let place = match kind {
         Kind::Sqlite => {
@@ -82,6 +88,23 @@ pub(super) fn database(section: &Section<'_>, folder: &SitePath) -> Option<Datab
     };
     let (method, moment) = parts.method(section, kind, method)?;
     Some(DatabaseConfig { place, method, moment })
+}
+
+/// The method where none is written. SQL Server's writer is asked only where its server is Windows' own and on this machine.
+fn usual(kind: Kind, is_server_here: bool) -> Method {
+    match kind {
+        Kind::Server(ServerKind::SqlServer) if is_server_here => Method::Vss,
+        Kind::Sqlite | Kind::Server(ServerKind::SqlServer) => Method::Native,
+        Kind::Server(ServerKind::PostgreSql | ServerKind::Odbc) => Method::Logical,
+    }
+}
+
+/// The server that an ODBC connection string names.
+fn server(connection: &str) -> Option<ServerName> {
+    let pairs = connection.split(';').filter_map(|pair| pair.split_once('='));
+    let value =
+        pairs.filter(|(key, _)| key.trim().eq_ignore_ascii_case("server")).map(|(_, value)| value.trim()).next()?;
+    Some(ServerName::parse(value.strip_prefix('{').and_then(|value| value.strip_suffix('}')).unwrap_or(value)))
 }
 
 fn kind(value: &Value<'_>) -> Option<Kind> {
@@ -141,20 +164,23 @@ fn is_of_kind(kind: ServerKind, connection: &str) -> bool {
 }
 
 fn method(value: &Value<'_>) -> Option<Method> {
-    let text = value.text("\"native\", \"logical\" or \"external\"")?;
-    if text.text == "vss" {
-        let remedy = "choose \"native\", or \"external\" where others back it up";
-        text.report("method `vss` is not in this version", Some(remedy.to_owned()));
-        return None;
-    }
-    let methods = [("native", Method::Native), ("logical", Method::Logical), ("external", Method::External)];
+    let text = value.text("\"native\", \"logical\", \"vss\" or \"external\"")?;
+    let methods = [
+        ("native", Method::Native),
+        ("logical", Method::Logical),
+        ("vss", Method::Vss),
+        ("external", Method::External),
+    ];
     text.choose("method", &methods)
 }
 
 fn judged(method: Method, kind: Kind, value: &Value<'_>) -> Option<Method> {
     let refusal = match (kind, method) {
-        (Kind::Server(ServerKind::PostgreSql | ServerKind::Odbc), Method::Native | Method::External) => {
+        (Kind::Server(ServerKind::PostgreSql | ServerKind::Odbc), Method::Native | Method::Vss | Method::External) => {
             "only SQL Server has backups of its own here: remove the line, for \"logical\" is what there is"
+        }
+        (Kind::Sqlite, Method::Vss) => {
+            "no writer of Windows knows an SQLite database: choose \"native\", which copies it at the moment of the files"
         }
         (Kind::Sqlite, Method::External) => {
             "nobody records backups of an SQLite database: choose \"native\" or \"logical\""
@@ -191,6 +217,11 @@ impl<'d> Parts<'d> {
         }
     }
 
+    /// Whether it says where the server is to put a backup.
+    fn names_a_backup(&self) -> bool {
+        self.folder.is_some() || self.here.is_some() || self.certificate.is_some()
+    }
+
     fn method(self, section: &Section<'_>, kind: Kind, method: Method) -> Option<(DatabaseMethod, MomentChoice)> {
         let is_served = method == Method::Native && kind != Kind::Sqlite;
         let here = self.here.as_ref().map(|(_, value)| value);
@@ -206,6 +237,7 @@ impl<'d> Parts<'d> {
             Method::Native if is_served => DatabaseMethod::Native(self.native(section)?),
             Method::Native => DatabaseMethod::Pages,
             Method::Logical => DatabaseMethod::Logical,
+            Method::Vss => DatabaseMethod::Vss,
             Method::External => DatabaseMethod::External { max_age: max_age(section)? },
         };
         Some((method, self.moment()?))

@@ -80,6 +80,7 @@ external = { max-age = "1d" }
 # method = "native"                    SQL Server's own backup, taken with each snapshot instead
 # backup-folder = 'D:\Backup'          a folder as SQL Server sees it
 # backup-folder-here = 'D:\Backup'     the same as this machine sees it: the backup is moved into the snapshot
+# method = "vss"                       or its files, from a shadow copy: for a SQL Server of this machine, on Windows
 # hold-services = "2h"                 keep the services stopped until it has ended, so that both are of one moment
 "#;
 

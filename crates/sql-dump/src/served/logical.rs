@@ -123,6 +123,8 @@ impl SiteDatabase for LogicalDatabase {
             moment: DatabaseMoment::Pinned,
             pinned_by: PINNED_BY.to_owned(),
             facts: seen.facts,
+            component: None,
+            remarks: Vec::new(),
             weaker: weaker(&seen.unpinned, seen.unpinned.is_empty(), &seen.lost),
             change_tracking_days: None,
         })

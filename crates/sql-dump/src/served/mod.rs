@@ -1,6 +1,7 @@
-//! Databases of servers as parts of a site: [`LogicalDatabase`], [`SqlServerDatabase`], [`ExternalDatabase`].
+//! Databases of servers as parts of a site: [`LogicalDatabase`], [`SqlServerDatabase`], [`ImagedDatabase`], [`ExternalDatabase`].
 
 mod external;
+mod imaged;
 mod logical;
 mod part;
 mod sql_server;
@@ -8,6 +9,7 @@ mod sql_server;
 use backup_core::path::RelPath;
 
 pub use external::ExternalDatabase;
+pub use imaged::ImagedDatabase;
 pub use logical::LogicalDatabase;
 pub use sql_server::{NativeFolder, SqlServerDatabase};
 

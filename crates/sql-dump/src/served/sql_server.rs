@@ -132,6 +132,8 @@ pub(super) fn facts_of(instance: &Server, facts: Facts) -> DatabaseFacts {
         moment: DatabaseMoment::End,
         pinned_by: "nothing: the moment of a SQL Server backup is its own end".to_owned(),
         facts: facts.values,
+        component: None,
+        remarks: Vec::new(),
         weaker: Vec::new(),
         change_tracking_days: facts.change_tracking_days,
     }

@@ -47,6 +47,8 @@ pub(super) fn inspect(files: &Files, name: String) -> Result<DatabaseFacts, Data
         ids: files.ids(),
         pinned_by: pinned_by.to_owned(),
         facts: look.facts,
+        component: None,
+        remarks: Vec::new(),
         weaker: Vec::new(),
         change_tracking_days: None,
     })

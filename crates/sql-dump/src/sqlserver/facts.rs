@@ -130,6 +130,16 @@ pub(super) fn facts(talk: &mut dyn Talk, database: &str) -> Result<Facts, SqlSer
     Ok(Facts { database: database.to_owned(), values, size, change_tracking_days })
 }
 
+/// The database's files as the server names them, the primary one first.
+pub(super) fn files(talk: &mut dyn Talk, database: &str) -> Result<Vec<String>, SqlServerError> {
+    let query = format!(
+        "SELECT physical_name FROM sys.master_files WHERE database_id = DB_ID({}) ORDER BY file_id",
+        tsql::text(database)
+    );
+    let answer = talk.ask(&query, "list the database's files")?;
+    Ok(answer.rows().map(|row| row.text("physical_name")).collect())
+}
+
 fn days(values: &[(String, String)]) -> Option<u32> {
     let of = |name| values.iter().find(|(fact, _)| fact == name).map(|(_, value)| value.as_str());
     let period: u32 = of("change-tracking-retention")?.parse().ok()?;

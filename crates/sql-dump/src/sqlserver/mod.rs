@@ -22,6 +22,7 @@ use std::fmt;
 
 use backup_core::cancel::Cancel;
 use backup_core::secret::Secret;
+use backup_core::server_name::ServerName;
 
 use crate::ConnectionString;
 
@@ -75,6 +76,11 @@ impl SqlServer {
         Self { connection: self.connection.clone(), cancel: cancel.clone() }
     }
 
+    /// The server that the connection string names; none where a data source does.
+    pub(crate) fn name(&self) -> Option<ServerName> {
+        self.connection.get("server").map(ServerName::parse)
+    }
+
     fn session(&self) -> Result<Session, SqlServerError> {
         Session::open(&self.connection, &self.cancel)
     }
@@ -82,6 +88,16 @@ impl SqlServer {
     /// What the server is, a database's facts, and its role in an availability group.
     pub fn inspect(&self, database: &str) -> Result<(Server, Facts, Option<GroupRole>), SqlServerError> {
         backup::about(&mut self.session()?, database)
+    }
+
+    /// What [`inspect`](Self::inspect) tells, and the files in which the server keeps the database, as it names them.
+    pub fn inspect_files(
+        &self,
+        database: &str,
+    ) -> Result<(Server, Facts, Option<GroupRole>, Vec<String>), SqlServerError> {
+        let mut session = self.session()?;
+        let (server, facts, group) = backup::about(&mut session, database)?;
+        Ok((server, facts, group, facts::files(&mut session, database)?))
     }
 
     /// What [`inspect`](Self::inspect) tells, or why the server would not begin a backup: the edition, the replica, the login's rights.

@@ -88,6 +88,7 @@ impl Making {
         let image = ImageRequest {
             set: request.id,
             sources: request.sources,
+            components: request.components,
             files: request.files,
             staging: request.staging,
             previous: request.previous,

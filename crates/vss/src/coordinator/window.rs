@@ -69,6 +69,7 @@ impl Making {
             frozen_at,
             freeze_window,
             image: taken.image,
+            components: taken.components,
             documents,
         };
         self.made();

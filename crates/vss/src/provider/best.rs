@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use backup_core::copy::chain;
 use backup_core::event::Event;
 use backup_core::path::SitePath;
-use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
+use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId, WantedComponent};
 use backup_core::ports::site_files::SiteFiles;
 
 use super::{ImageRequest, PreCopy, Preparation, Provider, Taken};
@@ -24,6 +24,12 @@ impl Best {
     pub fn new(images: Vec<Arc<dyn Provider>>) -> Self {
         Self { images }
     }
+
+    /// Those that image such components too. Nothing makes up for one of them: where it cannot make the image, there is none.
+    fn able(&self, components: &[WantedComponent]) -> impl Iterator<Item = &Arc<dyn Provider>> {
+        let any = components.is_empty();
+        self.images.iter().filter(move |image| any || image.takes_components())
+    }
 }
 
 #[async_trait]
@@ -32,11 +38,20 @@ impl Provider for Best {
         "auto"
     }
 
-    async fn inspect(&self, samples: &[SitePath], files: &Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
+    fn takes_components(&self) -> bool {
+        self.images.iter().any(|image| image.takes_components())
+    }
+
+    async fn inspect(
+        &self,
+        samples: &[SitePath],
+        components: &[WantedComponent],
+        files: &Arc<dyn SiteFiles>,
+    ) -> Result<Vec<String>, ShadowCopyError> {
         let mut reasons = Vec::new();
-        for image in &self.images {
-            match image.inspect(samples, files).await {
-                Err(error) => reasons.push(chain(&error)),
+        for image in self.able(components) {
+            match image.inspect(samples, components, files).await {
+                Err(error) if components.is_empty() => reasons.push(chain(&error)),
                 possible => return possible,
             }
         }
@@ -49,9 +64,11 @@ impl Provider for Best {
 
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {
         let mut reasons = Vec::new();
-        for image in &self.images {
+        for image in self.able(&request.components) {
             match image.prepare(request.clone()).await {
-                Err(error @ (ShadowCopyError::Provider { .. } | ShadowCopyError::Deadline { .. })) => {
+                Err(error @ (ShadowCopyError::Provider { .. } | ShadowCopyError::Deadline { .. }))
+                    if request.components.is_empty() =>
+                {
                     request.events.event(&Event::Note(format!("there is no image: {}", chain(&error))));
                     reasons.push(chain(&error));
                     image.release(request.set).await?;

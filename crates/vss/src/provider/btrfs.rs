@@ -17,7 +17,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backup_core::path::SitePath;
 use backup_core::ports::Source;
-use backup_core::ports::shadow_copies::{Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId};
+use backup_core::ports::shadow_copies::{
+    Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId, WantedComponent,
+};
 use backup_core::ports::site_files::{SiteFiles, SiteFilesError};
 
 use super::local::{blocking, local, told};
@@ -59,7 +61,12 @@ impl Provider for Btrfs {
     }
 
     /// Looks for the subvolumes; what lies below a source the run finds out.
-    async fn inspect(&self, samples: &[SitePath], _files: &Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
+    async fn inspect(
+        &self,
+        samples: &[SitePath],
+        _components: &[WantedComponent],
+        _files: &Arc<dyn SiteFiles>,
+    ) -> Result<Vec<String>, ShadowCopyError> {
         let samples: Vec<PathBuf> = samples.iter().map(local).collect();
         let look = move || samples.iter().try_for_each(|sample| subvolume(sample).map(drop));
         blocking(move || look().map_err(|error| failed(FIND, error))).await.map(|()| Vec::new())
@@ -214,6 +221,7 @@ impl Preparation for Snapshots {
             weaker: Vec::new(),
             remarks: Vec::new(),
             image: Image::Borrowed(roots),
+            components: Vec::new(),
             documents: Vec::new(),
         })
     }

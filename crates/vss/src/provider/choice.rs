@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backup_core::config::{ProviderChoice, TaskConfig};
+use backup_core::config::{DatabaseConfig, DatabaseMethod, ProviderChoice, TaskConfig};
 use backup_core::ports::restores::RestoreWriter;
 
 use super::{Best, PreCopy, Provider};
@@ -26,12 +26,25 @@ pub enum Unmet {
         system()
     )]
     Vss,
+    /// The files of SQL Server's database from a shadow copy, elsewhere than on Windows.
+    #[error(
+        "`method = \"vss\"` in [database] of site.toml cannot be met on {}: SQL Server's writer is Windows' own",
+        system()
+    )]
+    Database,
+    /// The same beside a provider that SQL Server's writer has nothing to do with.
+    #[error(
+        "`method = \"vss\"` in [database] of site.toml cannot be met: `shadow-copy = \"{0}\"` makes no shadow copy in which SQL Server's writer takes part"
+    )]
+    DatabaseProvider(&'static str),
 }
 
 impl Unmet {
     /// What to write instead.
     pub fn remedy(&self) -> &'static str {
         match self {
+            Self::Database => r#"write method = "native", or "external" where others back it up"#,
+            Self::DatabaseProvider(_) => r#"write shadow-copy = "vss" or "auto", or another method of [database]"#,
             Self::WorkDir(_) => "write work-dir = \"/srv/.sitebackup\", on the file system of the sources",
             _ if cfg!(target_os = "linux") => r#"write "auto", "btrfs", "reflink" or "pre-copy""#,
             _ if cfg!(windows) => r#"write "auto", "vss" or "pre-copy""#,
@@ -61,12 +74,19 @@ fn images(task: &TaskConfig) -> Vec<Arc<dyn Provider>> {
     }
 }
 
-/// The provider that a task asks for.
+/// The provider that a task asks for, and that takes the database of its site as it is to be taken.
 ///
 /// # Errors
-/// [`Unmet`] when the task demands one that this system does not have: an error of the configuration. Whether the volumes of the sources
-/// allow it, the provider finds out itself.
-pub fn choose(task: &TaskConfig) -> Result<Arc<dyn Provider>, Unmet> {
+/// [`Unmet`] when the task or the database demands one that this system does not have: an error of the configuration. Whether the volumes of the
+/// sources allow it, the provider finds out itself.
+pub fn choose(task: &TaskConfig, database: Option<&DatabaseConfig>) -> Result<Arc<dyn Provider>, Unmet> {
+    if database.is_some_and(|database| database.method == DatabaseMethod::Vss) {
+        match task.shadow_copy {
+            _ if !cfg!(windows) => return Err(Unmet::Database),
+            ProviderChoice::PreCopy => return Err(Unmet::DatabaseProvider("pre-copy")),
+            _ => {}
+        }
+    }
     let images = images(task);
     let of_linux = |name| if cfg!(target_os = "linux") { Unmet::WorkDir(name) } else { Unmet::Linux(name) };
     let (name, unmet) = match task.shadow_copy {
@@ -107,12 +127,39 @@ mod tests {
         let destination = DestinationOption::Local(path("/backup"));
         let config = SiteConfig::new("P01".parse().expect("a site code"), destination, path("/state"));
         let task = TaskConfig { shadow_copy, work_dir: work_dir.map(path), ..config.task };
-        choose(&task).map(|provider| provider.name())
+        choose(&task, None).map(|provider| provider.name())
+    }
+
+    fn beside_sql_server(shadow_copy: ProviderChoice) -> Result<&'static str, Unmet> {
+        let path = SitePath::parse("/state").expect("absolute");
+        let destination = DestinationOption::Local(path.clone());
+        let config = SiteConfig::new("P01".parse().expect("a site code"), destination, path.clone());
+        let task = TaskConfig { shadow_copy, ..config.task };
+        let database = DatabaseConfig { method: DatabaseMethod::Vss, ..DatabaseConfig::sqlite(path) };
+        choose(&task, Some(&database)).map(|provider| provider.name())
     }
 
     #[test]
     fn copies_are_made_everywhere() {
         assert_eq!(chosen(ProviderChoice::PreCopy, Some("/work")), Ok("pre-copy"));
+    }
+
+    #[cfg(not(windows))]
+    #[test]
+    fn files_of_sql_server_are_taken_on_windows_alone() {
+        let unmet = beside_sql_server(ProviderChoice::Auto).expect_err("there is no such writer");
+        assert_eq!(unmet, Unmet::Database);
+        let said = unmet.to_string();
+        assert!(said.contains("`method = \"vss\"` in [database] of site.toml cannot be met on Linux"), "{said}");
+        assert!(unmet.remedy().contains("native"));
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn files_of_sql_server_are_taken_by_vss_alone() {
+        assert_eq!(beside_sql_server(ProviderChoice::Auto), Ok("auto"));
+        assert_eq!(beside_sql_server(ProviderChoice::Vss), Ok("vss"));
+        assert_eq!(beside_sql_server(ProviderChoice::PreCopy), Err(Unmet::DatabaseProvider("pre-copy")));
     }
 
     #[cfg(target_os = "linux")]

@@ -189,6 +189,7 @@ impl Copying {
             weaker: Vec::new(),
             remarks: Vec::new(),
             image: Image::Borrowed(Vec::new()),
+            components: Vec::new(),
             documents: Vec::new(),
         };
         if !changed.is_empty() {

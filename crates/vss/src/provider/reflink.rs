@@ -15,7 +15,9 @@ use async_trait::async_trait;
 use backup_core::copy::chain;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::Source;
-use backup_core::ports::shadow_copies::{Clones, Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId};
+use backup_core::ports::shadow_copies::{
+    Clones, Consistency, Image, ImageSource, ShadowCopyError, ShadowCopySetId, WantedComponent,
+};
 use backup_core::ports::site_files::{
     CloneOf, FileKind, FileProblem, FileStat, SiteFiles, SiteFilesError, Walk, WalkEntry,
 };
@@ -64,7 +66,12 @@ impl Provider for Reflink {
     }
 
     /// Clones the samples, and removes the clones again.
-    async fn inspect(&self, samples: &[SitePath], files: &Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
+    async fn inspect(
+        &self,
+        samples: &[SitePath],
+        _components: &[WantedComponent],
+        files: &Arc<dyn SiteFiles>,
+    ) -> Result<Vec<String>, ShadowCopyError> {
         let folder = self.clones.join(&RelPath::parse("probe").expect("a plain name"));
         let place = |number: usize| folder.join(&RelPath::parse(number.to_string()).expect("a number is a plain name"));
         let clone = |(number, from): (usize, &SitePath)| CloneOf { from: from.clone(), to: place(number) };
@@ -281,6 +288,7 @@ impl Cloning {
             weaker,
             remarks: Vec::new(),
             image: Image::Cloned(clones.collect()),
+            components: Vec::new(),
             documents: Vec::new(),
         }
     }

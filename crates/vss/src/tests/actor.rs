@@ -151,6 +151,7 @@ impl Site {
         let request = ShadowCopyRequest {
             id: ShadowCopySetId(Uuid::nil()),
             sources: self.sources.iter().map(image).collect(),
+            components: Vec::new(),
             files: Arc::new(self.tree.clone()),
             staging: Arc::new(self.staging.clone()),
             previous: Arc::clone(&self.previous),

@@ -2,6 +2,7 @@
 
 mod actor;
 mod best;
+mod components;
 mod coordinator;
 mod documents;
 mod precopy;

@@ -202,8 +202,8 @@ impl Preparation for ScriptedProvider {
     async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
         self.step("commit").await?;
         let image = Image::Borrowed(Vec::new());
-        let (weaker, remarks) = (Vec::new(), Vec::new());
-        Ok(Taken { consistency: Consistency::Application, weaker, remarks, image, documents: Vec::new() })
+        let (weaker, remarks, components, documents) = Default::default();
+        Ok(Taken { consistency: Consistency::Application, weaker, remarks, image, components, documents })
     }
 }
 
@@ -244,6 +244,7 @@ impl Bench {
         ShadowCopyRequest {
             id: ShadowCopySetId(id),
             sources: Vec::new(),
+            components: Vec::new(),
             files: ports.files,
             staging: ports.destination.begin(RunId(id), None).await.expect("memory takes it"),
             previous: Arc::new(Previous::default()),

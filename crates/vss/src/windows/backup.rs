@@ -10,17 +10,18 @@ use backup_core::copy::chain;
 use backup_core::path::SitePath;
 use backup_core::ports::Source;
 use backup_core::ports::shadow_copies::{
-    Consistency, Image, SMS_WRITER, SYSTEM_DOCUMENT, ShadowCopyError, WriterError,
+    Consistency, Image, ImagedFile, SMS_WRITER, SYSTEM_DOCUMENT, ShadowCopyError, WantedComponent, WriterError,
 };
 use uuid::Uuid;
 
 use super::calls::Calls;
-use super::components::{BackupComponents, Operation, Selected, WriterInfo, WriterStatus};
+use super::components::{BackupComponents, ComponentInfo, Operation, Selected, WriterInfo, WriterStatus};
 use super::hresult::{CallError, HResult};
 use super::vssapi::Library;
 use super::{ComponentSelection, NAME, volume};
 use crate::provider::Taken;
 use crate::session::{Session, Step};
+use crate::wanted::{MOST_FILES, Offer, files, find, refusal, too_many};
 
 /// Snapshots that writers take part in, that are not exposed and go with the backup.
 const CTX_BACKUP: i32 = 0;
@@ -28,6 +29,8 @@ const CTX_BACKUP: i32 = 0;
 const COPY: i32 = 5;
 /// How long one wait may be, so that a wish to stop is heard soon.
 const SLICE_MS: u32 = 100;
+/// What fails where an image has no place for a path.
+const FIND: &str = "find the shadow copy";
 /// How long a cancelled operation gets to come to its end.
 const GOODBYE_MS: u32 = 2000;
 
@@ -43,10 +46,19 @@ pub(super) struct Backup {
     session: Session,
     writers: Vec<WriterInfo>,
     selected: Vec<Selected>,
+    asked: Vec<Asked>,
     set: Option<Uuid>,
     snapshots: Vec<(SitePath, Uuid)>,
     /// What is told of writers that nothing was selected of.
     weaker: Vec<String>,
+}
+
+/// A component that was asked for by name.
+struct Asked {
+    wanted: WantedComponent,
+    found: Selected,
+    /// Its files, and each as the system knows it.
+    files: Vec<(SitePath, SitePath)>,
 }
 
 pub(super) fn failed<E: Into<Source>>(action: &'static str) -> impl Fn(E) -> ShadowCopyError {
@@ -113,6 +125,7 @@ impl Backup {
             session: Session::new(0),
             writers: Vec::new(),
             selected: Vec::new(),
+            asked: Vec::new(),
             set: None,
             snapshots: Vec::new(),
             weaker: Vec::new(),
@@ -128,6 +141,54 @@ impl Backup {
         Ok(())
     }
 
+    /// Finds the components that were asked for, and their files. Returns all of these, as the system knows them.
+    pub(super) fn find(&mut self, components: &[WantedComponent]) -> Result<Vec<SitePath>, ShadowCopyError> {
+        self.within_identify("GetComponent", false)?;
+        for wanted in components {
+            let asked = self.ask(wanted)?;
+            self.asked.push(asked);
+        }
+        Ok(self.asked.iter().flat_map(|asked| asked.files.iter().map(|(_, real)| real.clone())).collect())
+    }
+
+    fn ask(&self, wanted: &WantedComponent) -> Result<Asked, ShadowCopyError> {
+        let names: Vec<(Uuid, &str)> = self.writers.iter().map(|writer| (writer.id, writer.name.as_str())).collect();
+        let mut offers = Vec::new();
+        let mut places = Vec::new();
+        for (writer, info) in (0..).zip(&self.writers) {
+            for (component, ComponentInfo { logical_path, name, selectable, .. }) in (0..).zip(&info.components) {
+                offers.push(Offer { writer: info.id, logical_path, name, selectable: *selectable });
+                places.push((writer, component, info));
+            }
+        }
+        let (writer, component, info) = places[find(wanted, &names, &offers)?];
+        let component_info = &info.components[component as usize];
+        let count: usize = component_info.files.iter().map(|count| *count as usize).sum();
+        if count > MOST_FILES {
+            return Err(too_many(wanted, count));
+        }
+        let specs = self.components.files(writer, component, component_info.files);
+        let specs = specs.map_err(refused("ask a writer for the files of a component"))?;
+        let real = |file: SitePath| match volume::real(&file) {
+            Ok(real) => Ok((file, real)),
+            Err(error) => Err(refusal(wanted, format!("`{file}` is not to be found: {error}"))),
+        };
+        let files = files(wanted, &specs)?.into_iter().map(real).collect::<Result<_, _>>()?;
+        let found = Selected { instance: info.instance, writer: info.id, component: component_info.clone() };
+        Ok(Asked { wanted: wanted.clone(), found, files })
+    }
+
+    /// A volume that cannot be put into the set tears the component that has a file on it.
+    fn unimaged(&self, mount: &SitePath, error: CallError) -> ShadowCopyError {
+        let name = volume::name_of(mount);
+        let torn = |asked: &Asked| {
+            let (file, _) = asked.files.iter().find(|(_, real)| real.starts_with(mount))?;
+            Some(refusal(&asked.wanted, format!("`{file}` lies on volume `{name}`, which cannot be imaged: {error}")))
+        };
+        let torn = self.asked.iter().find_map(torn);
+        torn.unwrap_or_else(|| failed("add a volume to the set")(format!("volume `{name}`: {error}")))
+    }
+
     /// Between GatherWriterMetadata and PrepareForBackup the set comes before what is put into it, and once.
     fn within_identify(&self, call: &'static str, has_set: bool) -> Result<(), ShadowCopyError> {
         self.session.within(Step::Identify, call)?;
@@ -141,17 +202,20 @@ impl Backup {
         for mount in mounts {
             let name = volume::name_of(&mount);
             let added = self.components.add_to_snapshot_set(&name);
-            let added =
-                added.map_err(|error| failed("add a volume to the set")(format!("volume `{name}`: {error}")))?;
+            let added = added.map_err(|error| self.unimaged(&mount, error))?;
             self.snapshots.push((mount, added));
         }
         Ok(())
     }
 
-    /// Selects components of the writers.
+    /// Selects components of the writers, and those that were asked for beside them.
     pub(super) fn select(&mut self, selection: &ComponentSelection) -> Result<(), ShadowCopyError> {
         self.within_identify("AddComponent", true)?;
-        for selected in self.chosen(selection)? {
+        let mut chosen = self.chosen(selection)?;
+        let asked = self.asked.iter().map(|asked| asked.found.clone());
+        let asked: Vec<Selected> = asked.filter(|asked| !chosen.contains(asked)).collect();
+        chosen.extend(asked);
+        for selected in chosen {
             self.components.add_component(&selected).map_err(refused("select a component"))?;
             self.selected.push(selected);
         }
@@ -191,6 +255,16 @@ impl Backup {
         self.judge(patience)
     }
 
+    /// What an image of these volumes would hold of the components, in a line.
+    pub(super) fn outlook(&self, mounts: &[SitePath]) -> String {
+        let quoted = |text: String| format!("`{text}`");
+        let components: Vec<String> = self.asked.iter().map(|asked| quoted(asked.wanted.to_string())).collect();
+        let files = self.asked.iter().flat_map(|asked| &asked.files);
+        let files: Vec<String> = files.map(|(file, _)| quoted(file.to_string())).collect();
+        let volumes: Vec<String> = mounts.iter().map(|mount| quoted(volume::name_of(mount))).collect();
+        format!("{NAME}: component {} with {}; volumes {}", components.join(", "), files.join(", "), volumes.join(", "))
+    }
+
     /// What is going to be imaged, in a line for the log.
     pub(super) fn summary(&self) -> String {
         let volumes: Vec<String> =
@@ -209,31 +283,28 @@ impl Backup {
         self.session.begin(Step::PrepareSnapshot)?;
         finish(&self.components.do_snapshot_set().map_err(refused(ACTION))?, ACTION, patience)?;
         self.judge(patience)?;
-        let image = Image::Borrowed(self.roots(roots)?);
+        let devices = self.devices()?;
+        let image = Image::Borrowed(roots.iter().map(|root| on_image(&devices, root)).collect::<Result<_, _>>()?);
+        let imaged = |(original, real): &(SitePath, SitePath)| {
+            Ok(ImagedFile { original: original.clone(), place: on_image(&devices, real)? })
+        };
+        let imaged = |asked: &Asked| asked.files.iter().map(imaged).collect();
+        let components = self.asked.iter().map(imaged).collect::<Result<_, ShadowCopyError>>()?;
         let documents = self.documents()?;
         for step in [Step::Freeze, Step::Commit, Step::Thaw, Step::PostSnapshot] {
             self.session.begin(step)?;
         }
         let (weaker, remarks) = (self.weaker.clone(), Vec::new());
-        Ok(Taken { consistency: Consistency::Application, weaker, remarks, image, documents })
+        Ok(Taken { consistency: Consistency::Application, weaker, remarks, image, components, documents })
     }
 
-    /// Where the sources lie on the shadow copies.
-    fn roots(&self, roots: &[SitePath]) -> Result<Vec<SitePath>, ShadowCopyError> {
-        const ACTION: &str = "find the shadow copy";
+    /// The volumes of the set, each with the device of its shadow copy.
+    fn devices(&self) -> Result<Vec<(SitePath, SitePath)>, ShadowCopyError> {
         let device = |(mount, snapshot): &(SitePath, Uuid)| {
-            let device = self.components.device(*snapshot).map_err(refused(ACTION))?;
-            Ok((mount.clone(), SitePath::parse(device).map_err(failed(ACTION))?))
+            let device = self.components.device(*snapshot).map_err(refused(FIND))?;
+            Ok((mount.clone(), SitePath::parse(device).map_err(failed(FIND))?))
         };
-        let devices = self.snapshots.iter().map(device).collect::<Result<Vec<_>, ShadowCopyError>>()?;
-        let place = |root: &SitePath| {
-            let below =
-                devices.iter().filter_map(|(mount, device)| Some((mount, device.join(&root.strip_prefix(mount)?))));
-            // Of volumes that are mounted in each other the inner one has the file.
-            let inner = below.max_by_key(|(mount, _)| mount.to_string().len());
-            inner.map(|(_, place)| place).ok_or_else(|| failed(ACTION)(format!("no volume of the set holds `{root}`")))
-        };
-        roots.iter().map(place).collect()
+        self.snapshots.iter().map(device).collect()
     }
 
     /// The backup components document and each writer's own, under the names that `diskshadow` gives them.
@@ -302,6 +373,14 @@ impl Backup {
         let statuses = self.components.statuses().map_err(refused(ACTION))?;
         Ok(statuses.into_iter().filter_map(|status| fault(&status).map(|error| (status, error))).collect())
     }
+}
+
+/// Where a path lies on the shadow copies.
+fn on_image(devices: &[(SitePath, SitePath)], path: &SitePath) -> Result<SitePath, ShadowCopyError> {
+    let below = devices.iter().filter_map(|(mount, device)| Some((mount, device.join(&path.strip_prefix(mount)?))));
+    // Of volumes that are mounted in each other the inner one has the file.
+    let inner = below.max_by_key(|(mount, _)| mount.to_string().len());
+    inner.map(|(_, place)| place).ok_or_else(|| failed(FIND)(format!("no volume of the set holds `{path}`")))
 }
 
 impl Drop for Backup {

@@ -10,14 +10,15 @@ use std::fmt;
 use std::ptr;
 use std::time::Instant;
 
+use backup_core::ports::shadow_copies::FileSpec;
 use uuid::Uuid;
-use windows_sys::core::{GUID, PCWSTR};
+use windows_sys::core::{BSTR, GUID, PCWSTR};
 
 use super::calls::{Calls, Heard};
 use super::hresult::{CallError, HResult};
 use super::vssapi::{
-    AsyncTable, BackupTable, Called, ComponentTable, FreeProperties, Interface, Library, MetadataTable, NO_ID,
-    SnapshotProperties, StartAsync, Text, guid, terminated, text, uuid, wide,
+    AsyncTable, BackupTable, Called, ComponentTable, FiledescTable, FreeProperties, Interface, Library, MetadataTable,
+    NO_ID, Raw, SnapshotProperties, StartAsync, Text, This, guid, terminated, text, uuid, wide,
 };
 
 /// The call that everything begins with.
@@ -42,6 +43,8 @@ pub(super) struct ComponentInfo {
     pub(super) logical_path: String,
     pub(super) name: String,
     pub(super) selectable: bool,
+    /// How many files, database files and log files it names.
+    pub(super) files: [u32; 3],
 }
 
 /// A writer that has said what it owns.
@@ -128,13 +131,54 @@ impl Metadata {
         Ok(WriterInfo { instance, id, name: name.read(), components, document: document.read() })
     }
 
-    fn component(&self, index: u32) -> Called<ComponentInfo> {
+    fn open(&self, index: u32) -> Called<Interface<ComponentTable>> {
         const CALL: &str = "IVssExamineWriterMetadata::GetComponent";
         let mut raw = ptr::null_mut();
         // SAFETY: the interface is alive, and so is the place for the result.
         let result = unsafe { (self.0.table().get_component)(self.0.this(), index, &raw mut raw) };
         self.1.check(CALL, result)?;
-        let component: Interface<ComponentTable> = Interface::owned(CALL, raw)?;
+        Interface::owned(CALL, raw)
+    }
+
+    /// The files of a component, of each of the three kinds as many as it names.
+    fn files(&self, index: u32, counts: [u32; 3]) -> Called<Vec<FileSpec>> {
+        const CALLS: [&str; 3] =
+            ["IVssWMComponent::GetFile", "IVssWMComponent::GetDatabaseFile", "IVssWMComponent::GetDatabaseLogFile"];
+        let component = self.open(index)?;
+        let mut files = Vec::new();
+        for ((call, count), get) in CALLS.into_iter().zip(counts).zip(component.table().get_files) {
+            for number in 0..count {
+                let mut raw = ptr::null_mut();
+                // SAFETY: the interface is alive, and so is the place for the result.
+                let result = unsafe { get(component.this(), number, &raw mut raw) };
+                self.1.check(call, result)?;
+                files.push(self.file(&Interface::owned(call, raw)?)?);
+            }
+        }
+        Ok(files)
+    }
+
+    fn file(&self, file: &Interface<FiledescTable>) -> Called<FileSpec> {
+        let (this, table) = (file.this(), file.table());
+        let read = |call, get: unsafe extern "system" fn(This, *mut BSTR) -> Raw| {
+            let mut text = Text(ptr::null());
+            // SAFETY: the interface is alive, and so is the place for the result.
+            let result = unsafe { get(this, &raw mut text.0) };
+            self.1.check(call, result).map(|()| text.read())
+        };
+        let path = read("IVssWMFiledesc::GetPath", table.get_path)?;
+        let spec = read("IVssWMFiledesc::GetFilespec", table.get_filespec)?;
+        let alternate = read("IVssWMFiledesc::GetAlternateLocation", table.get_alternate_location)?;
+        let mut recursive = 0;
+        // SAFETY: as above.
+        let result = unsafe { (table.get_recursive)(this, &raw mut recursive) };
+        self.1.check("IVssWMFiledesc::GetRecursive", result)?;
+        let alternate = Some(alternate).filter(|alternate| !alternate.is_empty());
+        Ok(FileSpec { path, spec, recursive: recursive != 0, alternate })
+    }
+
+    fn component(&self, index: u32) -> Called<ComponentInfo> {
+        let component = self.open(index)?;
         let mut info = ptr::null();
         // SAFETY: as above.
         let result = unsafe { (component.table().get_component_info)(component.this(), &raw mut info) };
@@ -145,6 +189,7 @@ impl Metadata {
             logical_path: text(info.logical_path),
             name: text(info.name),
             selectable: info.selectable,
+            files: info.files,
         });
         // SAFETY: what the component gave is given back once, and not looked at any more.
         let result = unsafe { (component.table().free_component_info)(component.this(), info) };
@@ -239,22 +284,30 @@ impl BackupComponents {
 
     /// The writers that have said what they own. One that could not is not among them.
     pub(super) fn writers(&self) -> Called<Vec<WriterInfo>> {
-        const CALL: &str = "IVssBackupComponents::GetWriterMetadata";
         let (this, table) = (self.interface.this(), self.interface.table());
         let mut count = 0;
         // SAFETY: the interface is alive, and so is the place for the result.
         let result = unsafe { (table.get_writer_metadata_count)(this, &raw mut count) };
         self.calls.check("IVssBackupComponents::GetWriterMetadataCount", result)?;
-        let read = |index| {
-            let (mut instance, mut raw) = (NO_ID, ptr::null_mut());
-            // SAFETY: as above.
-            let result = unsafe { (table.get_writer_metadata)(this, index, &raw mut instance, &raw mut raw) };
-            self.calls.check(CALL, result)?;
-            Metadata(Interface::owned(CALL, raw)?, self.calls.clone()).read()
-        };
+        let read = |index| self.metadata(index)?.read();
         let writers: Vec<WriterInfo> = (0..count).map(read).collect::<Called<_>>()?;
         self.calls.tell(Heard::Writers(writers.clone()));
         Ok(writers)
+    }
+
+    fn metadata(&self, writer: u32) -> Called<Metadata> {
+        const CALL: &str = "IVssBackupComponents::GetWriterMetadata";
+        let (mut instance, mut raw) = (NO_ID, ptr::null_mut());
+        let get = self.interface.table().get_writer_metadata;
+        // SAFETY: the interface is alive, and so are the places for the results.
+        let result = unsafe { get(self.interface.this(), writer, &raw mut instance, &raw mut raw) };
+        self.calls.check(CALL, result)?;
+        Ok(Metadata(Interface::owned(CALL, raw)?, self.calls.clone()))
+    }
+
+    /// The files that a component names, by its number and its writer's.
+    pub(super) fn files(&self, writer: u32, component: u32, counts: [u32; 3]) -> Called<Vec<FileSpec>> {
+        self.metadata(writer)?.files(component, counts)
     }
 
     pub(super) fn start_snapshot_set(&self) -> Called<Uuid> {

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use backup_core::cancel::Cancel;
 use backup_core::path::SitePath;
-use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
+use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId, WantedComponent};
 use tokio::sync::oneshot;
 
 use super::apartment::Apartment;
@@ -30,13 +30,23 @@ type Answer<T> = oneshot::Sender<Result<T, ShadowCopyError>>;
 /// What the thread can be told.
 enum Command {
     /// Initialize, GatherWriterMetadata, StartSnapshotSet, AddToSnapshotSet, AddComponent, PrepareForBackup.
-    Prepare { pledge: Pledge, roots: Vec<SitePath>, cancel: Cancel, answer: Answer<(String, Pledge)> },
+    Prepare { pledge: Pledge, asked: Asked, cancel: Cancel, answer: Answer<(String, Pledge)> },
+    /// Initialize, GatherWriterMetadata, AbortBackup: whether the components are there.
+    Inspect { asked: Asked, answer: Answer<String> },
     /// DoSnapshotSet, and where the image is.
     Take { pledge: Pledge, roots: Vec<SitePath>, cancel: Cancel, answer: Answer<(Taken, Pledge)> },
     /// SetBackupSucceeded, BackupComplete.
     Complete { set: ShadowCopySetId, succeeded: bool, answer: Answer<Vec<ShadowCopyError>> },
     /// DeleteSnapshots; before BackupComplete AbortBackup.
     Release { set: ShadowCopySetId, answer: Option<Answer<()>> },
+}
+
+/// What is to be imaged.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// The sources.
+    pub(super) roots: Vec<SitePath>,
+    pub(super) components: Vec<WantedComponent>,
 }
 
 /// A set that is released when nobody holds this any more, wherever it was on its way.
@@ -109,13 +119,20 @@ impl Requestor {
     pub(super) async fn prepare(
         &self,
         set: ShadowCopySetId,
-        roots: Vec<SitePath>,
+        asked: Asked,
         cancel: Cancel,
     ) -> Result<(String, Pledge), ShadowCopyError> {
         let thread = self.start()?;
         let pledge = Pledge { set, thread: Some(thread.clone()) };
         let (answer, answered) = oneshot::channel();
-        ask(&thread, Command::Prepare { pledge, roots, cancel, answer }, answered).await
+        ask(&thread, Command::Prepare { pledge, asked, cancel, answer }, answered).await
+    }
+
+    /// What would be imaged, in a line; nothing of it is left.
+    pub(super) async fn inspect(&self, asked: Asked) -> Result<String, ShadowCopyError> {
+        let thread = self.start()?;
+        let (answer, answered) = oneshot::channel();
+        ask(&thread, Command::Inspect { asked, answer }, answered).await
     }
 
     pub(super) async fn take(
@@ -186,12 +203,21 @@ impl Worker {
     fn obey(&mut self, command: Command, no_com: Option<super::hresult::CallError>) {
         // That nobody hears an answer is no fault; a pledge in it goes, and releases the set.
         match command {
-            Command::Prepare { pledge, roots, cancel, answer } => {
+            Command::Inspect { asked, answer } => {
+                let stop = || answer.is_closed();
+                let patience = Patience { limit: self.options.limit, stop: &stop };
+                let seen = match no_com {
+                    Some(error) => Err(failed("set up COM")(error)),
+                    None => self.begin(&asked, &patience).map(|(backup, mounts)| backup.outlook(&mounts)),
+                };
+                let _heard = answer.send(seen);
+            }
+            Command::Prepare { pledge, asked, cancel, answer } => {
                 let stop = || cancel.is_cancelled() || answer.is_closed();
                 let patience = Patience { limit: self.options.limit, stop: &stop };
                 let prepared = match no_com {
                     Some(error) => Err(failed("set up COM")(error)),
-                    None => self.prepare(pledge.set, &roots, &patience),
+                    None => self.prepare(pledge.set, &asked, &patience),
                 };
                 let _heard = answer.send(prepared.map(|summary| (summary, pledge)));
             }
@@ -217,17 +243,25 @@ impl Worker {
         }
     }
 
+    /// A backup that knows what it is to image, and the volumes that this lies on.
+    fn begin(&self, asked: &Asked, patience: &Patience<'_>) -> Result<(Backup, Vec<SitePath>), ShadowCopyError> {
+        let mut volumes = Vec::new();
+        add_mounts(&mut volumes, &asked.roots)?;
+        let mut backup = Backup::begin(&self.library()?, &self.calls)?;
+        backup.gather(patience)?;
+        add_mounts(&mut volumes, &backup.find(&asked.components)?)?;
+        Ok((backup, volumes))
+    }
+
     fn prepare(
         &mut self,
         set: ShadowCopySetId,
-        roots: &[SitePath],
+        asked: &Asked,
         patience: &Patience<'_>,
     ) -> Result<String, ShadowCopyError> {
         // Who makes a set anew has given it up before.
         drop(self.backups.remove(&set));
-        let mounts = mounts(roots)?;
-        let mut backup = Backup::begin(&self.library()?, &self.calls)?;
-        backup.gather(patience)?;
+        let (mut backup, mounts) = self.begin(asked, patience)?;
         backup.start_set(mounts)?;
         backup.select(&self.options.components)?;
         backup.prepare(patience)?;
@@ -255,10 +289,9 @@ impl Worker {
     }
 }
 
-/// The volumes that the sources lie on, each once.
-fn mounts(roots: &[SitePath]) -> Result<Vec<SitePath>, ShadowCopyError> {
-    let mut mounts: Vec<SitePath> = Vec::new();
-    for root in roots {
+/// Adds the volumes that paths lie on, each once.
+fn add_mounts(mounts: &mut Vec<SitePath>, paths: &[SitePath]) -> Result<(), ShadowCopyError> {
+    for root in paths {
         let mount = volume::mount_of(root).map_err(|error| {
             failed("find a volume")(std::io::Error::new(error.kind(), format!("`{root}`: {error}")))
         })?;
@@ -266,5 +299,5 @@ fn mounts(roots: &[SitePath]) -> Result<Vec<SitePath>, ShadowCopyError> {
             mounts.push(mount);
         }
     }
-    Ok(mounts)
+    Ok(())
 }

@@ -17,7 +17,7 @@ use super::backup::failed;
 use super::calls::{Heard, VssCall};
 use super::components::CREATE;
 use super::hresult::HResult;
-use super::requestor::{LOAD, Requestor};
+use super::requestor::{Asked, LOAD, Requestor};
 
 /// Names the set on this machine only; VSS gives it an id of its own.
 const SET: ShadowCopySetId = ShadowCopySetId(Uuid::nil());
@@ -161,7 +161,8 @@ impl SelfTest {
         files: Arc<dyn SiteFiles>,
         cancel: Cancel,
     ) -> Result<(), ShadowCopyError> {
-        let (_summary, pledge) = requestor.prepare(SET, places.clone(), cancel.clone()).await?;
+        let asked = Asked { roots: places.clone(), components: Vec::new() };
+        let (_summary, pledge) = requestor.prepare(SET, asked, cancel.clone()).await?;
         let (taken, pledge) = Requestor::take(pledge, places, cancel).await?;
         self.weaker = taken.weaker;
         let Image::Borrowed(roots) = taken.image else { unreachable!("VSS leaves all files to be read") };

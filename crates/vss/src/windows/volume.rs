@@ -1,7 +1,9 @@
 //! Which volume a path lies on.
 #![expect(unsafe_code, reason = "the system writes the answer to a buffer")]
 
+use std::ffi::OsString;
 use std::io;
+use std::os::windows::ffi::{OsStrExt, OsStringExt};
 
 use backup_core::path::SitePath;
 use backup_core::wtf8;
@@ -22,6 +24,14 @@ pub(super) fn mount_of(path: &SitePath) -> io::Result<SitePath> {
     }
     let end = mount.iter().position(|unit| *unit == 0).unwrap_or(mount.len());
     SitePath::parse(wtf8::from_wide(&mount[..end])).map_err(io::Error::other)
+}
+
+/// The file as the system knows it, without links and short names on the way: an image has the links too, and they lead away from it.
+pub(super) fn real(file: &SitePath) -> io::Result<SitePath> {
+    let refused = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a path of Windows");
+    let wide = wtf8::to_wide(&file.to_verbatim_bytes()).ok_or_else(refused)?;
+    let found = std::fs::canonicalize(OsString::from_wide(&wide))?;
+    SitePath::parse(wtf8::from_wide(&found.as_os_str().encode_wide().collect::<Vec<_>>())).map_err(io::Error::other)
 }
 
 /// The volume's name as VSS takes it: with a separator at its end.

@@ -51,7 +51,19 @@ pub(super) struct ComponentTable {
     unknown: Unknown,
     pub(super) get_component_info: unsafe extern "system" fn(This, *mut *const RawComponent) -> Raw,
     pub(super) free_component_info: unsafe extern "system" fn(This, *const RawComponent) -> Raw,
-    _files_and_dependencies: [Slot; 4],
+    /// Of a file, a database file and a log file, by its number.
+    pub(super) get_files: [unsafe extern "system" fn(This, u32, *mut This) -> Raw; 3],
+    _get_dependency: Slot,
+}
+
+#[repr(C)]
+pub(super) struct FiledescTable {
+    unknown: Unknown,
+    pub(super) get_path: unsafe extern "system" fn(This, *mut BSTR) -> Raw,
+    pub(super) get_filespec: unsafe extern "system" fn(This, *mut BSTR) -> Raw,
+    pub(super) get_recursive: unsafe extern "system" fn(This, *mut u8) -> Raw,
+    pub(super) get_alternate_location: unsafe extern "system" fn(This, *mut BSTR) -> Raw,
+    _get_backup_type_mask: Slot,
 }
 
 #[repr(C)]
@@ -118,6 +130,7 @@ const fn place(number: usize) -> usize {
 const _: () = {
     assert!(size_of::<AsyncTable>() == place(3));
     assert!(size_of::<ComponentTable>() == place(6));
+    assert!(size_of::<FiledescTable>() == place(5));
     assert!(size_of::<MetadataTable>() == place(11));
     assert!(offset_of!(MetadataTable, save_as_xml) == place(9));
     assert!(size_of::<BackupTable>() == place(48));
@@ -144,7 +157,9 @@ pub(super) struct RawComponent {
     pub(super) selectable: bool,
     _selectable_for_restore: bool,
     _flags: u32,
-    _counts: [u32; 4],
+    /// Files, database files, log files.
+    pub(super) files: [u32; 3],
+    _dependencies: u32,
 }
 
 /// `VSS_SNAPSHOT_PROP`.

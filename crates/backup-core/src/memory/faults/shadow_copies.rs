@@ -8,8 +8,8 @@ use super::{FaultKind, Faults, Faulty, injected};
 use crate::path::SitePath;
 use crate::ports::restores::{RestoreStatus, RestoreWriter};
 use crate::ports::shadow_copies::{
-    PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer, WriterError,
-    WriterMetadata,
+    PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, WantedComponent,
+    Writer, WriterError, WriterMetadata,
 };
 use crate::ports::site_files::SiteFiles;
 
@@ -23,8 +23,14 @@ fn writer_error() -> WriterError {
 
 #[async_trait]
 impl ShadowCopies for Faulty<dyn ShadowCopies> {
-    async fn inspect(&self, samples: Vec<SitePath>, files: Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
-        self.faults.call("ShadowCopies::inspect", shadow_copy_error, self.inner.inspect(samples, files)).await
+    async fn inspect(
+        &self,
+        samples: Vec<SitePath>,
+        components: Vec<WantedComponent>,
+        files: Arc<dyn SiteFiles>,
+    ) -> Result<Vec<String>, ShadowCopyError> {
+        let inspect = self.inner.inspect(samples, components, files);
+        self.faults.call("ShadowCopies::inspect", shadow_copy_error, inspect).await
     }
     fn outlives_process(&self) -> bool {
         self.inner.outlives_process()

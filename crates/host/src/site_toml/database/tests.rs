@@ -3,6 +3,7 @@ use insta::assert_snapshot;
 
 use super::super::parse;
 use super::super::tests::{self, path};
+use super::{Kind, Method, usual};
 
 const SITE: &str = "version = 1\n[site]\ncode = 'P01'\n[task]\ndestination = { local = '/backup' }\n[database]\n";
 
@@ -54,6 +55,34 @@ fn sql_server_backs_itself_up() {
 }
 
 #[test]
+fn files_of_sql_server_are_asked_for_or_are_usual_on_its_own_machine() {
+    let with = |server: &str, more: &str| {
+        database(&format!("kind = 'sql-server'\nconnection = 'Driver=X;Server={server};Database=CM_P01'\n{more}"))
+            .method
+    };
+    // Read on every system, for a snapshot may bring it along.
+    assert_eq!(with("sql1", "method = 'vss'"), DatabaseMethod::Vss);
+    let native = |method| matches!(method, DatabaseMethod::Native(_));
+    assert!(native(with("(local)", "backup-folder = 'D:\\B'")), "a folder for backups says what is wanted");
+    assert_eq!(usual(Kind::Server(ServerKind::SqlServer), true), Method::Vss);
+    assert_eq!(usual(Kind::Server(ServerKind::SqlServer), false), Method::Native);
+    assert_eq!(usual(Kind::Sqlite, true), Method::Native);
+    #[cfg(windows)]
+    {
+        assert_eq!(with("tcp:(local),1433", ""), DatabaseMethod::Vss);
+        assert_eq!(with(&machine_name(), ""), DatabaseMethod::Vss);
+    }
+    let there = problems("kind = 'sql-server'\nconnection = 'Driver=X;Server=sql1.other;Database=CM_P01'");
+    assert!(there.contains("backup-folder"), "{there}");
+    assert_eq!(super::server(r"Driver=X;Database=a;SERVER={sql1\SITE}").map(|name| name.host), Some("sql1".to_owned()));
+    let refused = problems("kind = 'sqlite'\npath = '/a/x.db'\nmethod = 'vss'");
+    assert!(refused.contains("no writer of Windows knows an SQLite database"), "{refused}");
+    let folder =
+        problems("kind = 'sql-server'\nconnection = 'Driver=X;Server=.'\nmethod = 'vss'\nbackup-folder = 'D:\\B'");
+    assert!(folder.contains("`backup-folder` says nothing here"), "{folder}");
+}
+
+#[test]
 fn passwords_do_not_belong_there() {
     for connection in ["Driver=X;PWD=hunter2", "driver=x; Password = {a;b}", "postgresql://me:hunter2@host/app"] {
         let text = problems(&format!("kind = 'odbc'\nconnection = '{connection}'"));
@@ -77,7 +106,6 @@ fn what_cannot_be_is_told() {
     "#);
     assert_snapshot!(problems("kind = 'postgresql'\nconnection = 'postgresql://h/d'\nmethod = 'native'"), @r#"9:10: this database cannot be backed up so; only SQL Server has backups of its own here: remove the line, for "logical" is what there is"#);
     assert_snapshot!(problems("kind = 'sql-server'\nconnection = 'Driver=X'"), @r"6:1: `backup-folder` is missing in [database]; write backup-folder = 'D:\Backup', as SQL Server sees it");
-    assert_snapshot!(problems("kind = 'sql-server'\nconnection = 'Driver=X'\nmethod = 'vss'"), @r#"9:10: method `vss` is not in this version; choose "native", or "external" where others back it up"#);
     assert_snapshot!(problems("kind = 'sql-server'\nconnection = 'Driver=X'\nmethod = 'external'"), @r#"6:1: `external` is missing in [database]; write external = { max-age = "1d" }"#);
     assert_snapshot!(problems("kind = 'sql-server'\nconnection = 'Driver=X'\nbackup-folder = 'x'\ndatabase-moment = 'later'\nhold-services = '1h'"), @r#"11:1: services are held for nothing: a later moment is accepted; remove it, or write database-moment = "same""#);
 }

@@ -9,10 +9,18 @@
 //   end <operation> <hresult>            the operation ends with it
 //   pending <count>                      every operation is pending for so many looks at it
 //   never <operation>                    the operation never ends by itself
-//   writer <0|1> <state> <hresult> <operation>    once the operation has ended the SMS Writer or the System Writer is in this state
+//   writer <0|1|2> <state> <hresult> <operation>    once the operation has ended the SMS Writer, the System Writer or SqlServerWriter is in
+//                                        this state
 //   no-sms-writer                        there is only the System Writer
 //   image <folder> <prefix>              DoSnapshotSet copies the folder; the device of snapshot 1 is the prefix with a 1, and below it
 //                                        the folder lies as on its volume, until the backup is released
+//   also-image <number> <folder>         and this folder, for snapshot <number>, whose device is the prefix with that number
+//   append <file> <word>                 the word is appended to the file after DoSnapshotSet
+//   refuse-volume <volume> <hresult>     AddToSnapshotSet returns it for this volume
+//   sql-writer                           there is SqlServerWriter too
+//   sql-component <logical path> <name> [hidden]     which offers this, as SQL Server's does; a hidden one cannot be selected
+//   sql-file <name> <0|1|2> <path> <spec> [recursive] [<alternate>]    a file of the component: of no kind, of the database, of its log
+//   sql-count <name> <count>             the component says that it has so many files of no kind
 // When a backup is released for the last time, the log says how many other objects, component infos and snapshot properties are still out.
 
 #include <windows.h>
@@ -150,15 +158,21 @@ static void remove_whole(const std::string &folder) {
     RemoveDirectoryA(folder.c_str());
 }
 
-static void take_image() {
-    const auto *image = wish("image");
-    if (!image) return;
-    const std::string &from = (*image)[1];
-    std::string to = (*image)[2] + "1";
+static void take_image_of(const std::string &from, const std::string &to) {
     // The folders above it, each as it lies on the volume behind `C:`.
     for (size_t end = 2; end != std::string::npos; end = from.find('\\', end + 1))
         CreateDirectoryA((to + from.substr(2, end - 2)).c_str(), nullptr);
     copy_below(from, to + from.substr(2));
+}
+
+static void take_image() {
+    const auto *image = wish("image");
+    if (!image) return;
+    take_image_of((*image)[1], (*image)[2] + "1");
+    for (const auto &line : script)
+        if (line[0] == "also-image") take_image_of(line[2], (*image)[2] + line[1]);
+    for (const auto &line : script)
+        if (line[0] == "append") std::ofstream(line[1], std::ios::app) << line[2];
 }
 
 struct Operation : Object<IVssAsync> {
@@ -204,9 +218,13 @@ struct Writer {
 static const Writer WRITERS[] = {
     {{0x03ba67dd, 0xdc6d, 0x4729, {0xa0, 0x38, 0x25, 0x1f, 0x70, 0x18, 0x46, 0x3b}}, {0xaaaa0000, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}}, L"SMS Writer"},
     {{0xe8132975, 0x6f93, 0x4464, {0xa5, 0x3e, 0x10, 0x50, 0x25, 0x3a, 0xe2, 0x20}}, {0xbbbb0000, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}}, L"System Writer"},
+    {{0xa65faa63, 0x5ea8, 0x4ebc, {0x9d, 0xbd, 0xa0, 0xc4, 0xdb, 0x26, 0x91, 0x2a}}, {0xcccc0000, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}}, L"SqlServerWriter"},
 };
+static const Writer *const SQL_SERVER = &WRITERS[2];
 
 static UINT first_writer() { return wish("no-sms-writer") ? 1 : 0; }
+
+static UINT end_of_writers() { return wish("sql-writer") ? 3 : 2; }
 
 struct Component : Object<IVssWMComponent> {
     UINT index;
@@ -235,6 +253,83 @@ struct Component : Object<IVssWMComponent> {
     HRESULT STDMETHODCALLTYPE GetDependency(UINT, IVssWMDependency **) override { return E_NOTIMPL; }
 };
 
+static BSTR widened(const std::string &text) {
+    WCHAR wide[1024];
+    MultiByteToWideChar(CP_UTF8, 0, text.c_str(), -1, wide, 1024);
+    return SysAllocString(wide);
+}
+
+// A line of the script that is a file of SQL Server.
+struct SqlFile : Object<IVssWMFiledesc> {
+    std::vector<std::string> line;
+    explicit SqlFile(const std::vector<std::string> &line) : line(line) {}
+    HRESULT STDMETHODCALLTYPE GetPath(BSTR *path) override { *path = widened(line[3]); return S_OK; }
+    HRESULT STDMETHODCALLTYPE GetFilespec(BSTR *spec) override { *spec = widened(line[4]); return S_OK; }
+    HRESULT STDMETHODCALLTYPE GetRecursive(boolean *recursive) override {
+        *recursive = line.size() > 5 && line[5] == "recursive";
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE GetAlternateLocation(BSTR *alternate) override {
+        *alternate = line.size() > 6 ? widened(line[6]) : nullptr;
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE GetBackupTypeMask(DWORD *mask) override { *mask = 0xf0f; return S_OK; }
+};
+
+// A line of the script that is a component of SQL Server's writer.
+struct SqlComponent : Object<IVssWMComponent> {
+    std::vector<std::string> line;
+    explicit SqlComponent(const std::vector<std::string> &line) : line(line) {}
+    std::vector<std::vector<std::string>> files(UINT kind) {
+        std::vector<std::vector<std::string>> found;
+        for (const auto &other : script)
+            if (other[0] == "sql-file" && other[1] == line[2] && other[2] == std::to_string(kind)) found.push_back(other);
+        return found;
+    }
+    HRESULT STDMETHODCALLTYPE GetComponentInfo(PVSSCOMPONENTINFO *info) override {
+        auto *made = new VSS_COMPONENTINFO();
+        made->type = VSS_CT_FILEGROUP;
+        made->bstrLogicalPath = widened(line[1]);
+        made->bstrComponentName = widened(line[2]);
+        made->bNotifyOnBackupComplete = made->bSelectableForRestore = true;
+        made->bSelectable = line.size() < 4;
+        const auto *count = wish("sql-count", line[2].c_str());
+        made->cFileCount = count ? std::stoul((*count)[2]) : files(0).size();
+        made->cDatabases = files(1).size();
+        made->cLogFiles = files(2).size();
+        *info = made;
+        ++outstanding;
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE FreeComponentInfo(PVSSCOMPONENTINFO info) override {
+        SysFreeString(info->bstrLogicalPath);
+        SysFreeString(info->bstrComponentName);
+        delete info;
+        --outstanding;
+        return S_OK;
+    }
+    HRESULT file(UINT kind, UINT index, IVssWMFiledesc **file) {
+        auto all = files(kind);
+        if (index >= all.size()) return VSS_E_OBJECT_NOT_FOUND;
+        *file = new SqlFile(all[index]);
+        return S_OK;
+    }
+    HRESULT STDMETHODCALLTYPE GetFile(UINT index, IVssWMFiledesc **found) override {
+        HRESULT result = result_of("GetFile");
+        return FAILED(result) ? result : file(0, index, found);
+    }
+    HRESULT STDMETHODCALLTYPE GetDatabaseFile(UINT index, IVssWMFiledesc **found) override { return file(1, index, found); }
+    HRESULT STDMETHODCALLTYPE GetDatabaseLogFile(UINT index, IVssWMFiledesc **found) override { return file(2, index, found); }
+    HRESULT STDMETHODCALLTYPE GetDependency(UINT, IVssWMDependency **) override { return E_NOTIMPL; }
+};
+
+static std::vector<std::vector<std::string>> sql_components() {
+    std::vector<std::vector<std::string>> found;
+    for (const auto &line : script)
+        if (line[0] == "sql-component") found.push_back(line);
+    return found;
+}
+
 struct Metadata : Object<IVssExamineWriterMetadata> {
     const Writer &writer;
     explicit Metadata(const Writer &writer) : writer(writer) {}
@@ -248,14 +343,15 @@ struct Metadata : Object<IVssExamineWriterMetadata> {
     }
     HRESULT STDMETHODCALLTYPE GetFileCounts(UINT *included, UINT *excluded, UINT *components) override {
         *included = *excluded = 0;
-        *components = 3;
+        *components = &writer == SQL_SERVER ? sql_components().size() : 3;
         return S_OK;
     }
     HRESULT STDMETHODCALLTYPE GetIncludeFile(UINT, IVssWMFiledesc **) override { return E_NOTIMPL; }
     HRESULT STDMETHODCALLTYPE GetExcludeFile(UINT, IVssWMFiledesc **) override { return E_NOTIMPL; }
     HRESULT STDMETHODCALLTYPE GetComponent(UINT index, IVssWMComponent **component) override {
         HRESULT result = result_of("GetComponent");
-        if (SUCCEEDED(result)) *component = new Component(index);
+        if (FAILED(result)) return result;
+        if (&writer == SQL_SERVER) *component = new SqlComponent(sql_components()[index]); else *component = new Component(index);
         return result;
     }
     HRESULT STDMETHODCALLTYPE GetRestoreMethod(VSS_RESTOREMETHOD_ENUM *, BSTR *, BSTR *, VSS_WRITERRESTORE_ENUM *, boolean *, UINT *) override { return E_NOTIMPL; }
@@ -292,7 +388,7 @@ struct Backup : Object<IVssBackupComponents> {
         }
     }
     ~Backup() override {
-        if (is_copied) remove_whole(prefix + "1");
+        for (ULONG number = 1; is_copied && number <= snapshots; ++number) remove_whole(prefix + std::to_string(number));
         say("Release, %ld left", outstanding - 1);
     }
     UNUSED(GetWriterComponentsCount, UINT *)
@@ -312,7 +408,7 @@ struct Backup : Object<IVssBackupComponents> {
     UNUSED(SetRestoreState, VSS_RESTORE_TYPE)
     STARTS(GatherWriterMetadata)
     HRESULT STDMETHODCALLTYPE GetWriterMetadataCount(UINT *count) override {
-        *count = 2 - first_writer();
+        *count = end_of_writers() - first_writer();
         return S_OK;
     }
     HRESULT STDMETHODCALLTYPE GetWriterMetadata(UINT index, VSS_ID *instance, IVssExamineWriterMetadata **metadata) override {
@@ -396,6 +492,8 @@ struct Backup : Object<IVssBackupComponents> {
     }
     HRESULT STDMETHODCALLTYPE AddToSnapshotSet(VSS_PWSZ volume, VSS_ID provider, VSS_ID *snapshot) override {
         LOGGED("AddToSnapshotSet %s %s", narrow(volume).c_str(), shown(provider).c_str());
+        const auto *refused = wish("refuse-volume", narrow(volume).c_str());
+        if (refused) return number((*refused)[2]);
         *snapshot = GUID{0x22222220 + ++snapshots, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}};
         return S_OK;
     }

@@ -4,4 +4,5 @@ mod failures;
 mod order;
 mod restore;
 mod self_test;
+mod sql_server;
 mod stand_in;

@@ -10,8 +10,8 @@ use backup_core::cancel::Cancel;
 use backup_core::event::{Event, EventSink, Phase};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::shadow_copies::{
-    ImageSource, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer, WriterError,
-    WriterLevel, WriterMetadata,
+    ImageSource, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, WantedComponent,
+    Writer, WriterError, WriterLevel, WriterMetadata,
 };
 use backup_core::ports::site_files::FileSource;
 use uuid::Uuid;
@@ -143,6 +143,7 @@ pub(super) struct Site {
     pub(super) stand_in: StandIn,
     pub(super) fails_at: Option<&'static str>,
     pub(super) stops: bool,
+    pub(super) components: Vec<WantedComponent>,
 }
 
 impl Site {
@@ -154,12 +155,13 @@ impl Site {
         let stand_in = StandIn::new(name, script);
         let provider = Arc::new(VssProvider::with_library(options, stand_in.library.clone()));
         let bench = Bench::with(Script::default(), Arc::clone(&provider) as _);
-        Self { bench, provider, stand_in, fails_at: None, stops: false }
+        Self { bench, provider, stand_in, fails_at: None, stops: false, components: Vec::new() }
     }
 
     pub(super) async fn request(&self) -> ShadowCopyRequest {
         let writer = Scribe { log: self.stand_in.log.clone(), fails_at: self.fails_at };
         let mut request = self.bench.request(vec![Arc::new(writer)]).await;
+        request.components.clone_from(&self.components);
         request.sources = [r"C:\windows\system32", r"C:\windows"].map(source).to_vec();
         if self.stops {
             request.events = Arc::new(StopAtPreCopy(request.cancel.clone()));
