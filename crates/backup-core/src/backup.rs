@@ -32,7 +32,7 @@ use crate::snapshot::RunId;
 use crate::status::{self, ProcessFacts};
 use crate::writers::{DatabaseWriter, SiteWriter};
 
-pub use read::{ImageReader, ReadableImage, read_image};
+pub use read::{ImageReader, ReadableImage, join_session, read_image};
 
 /// A snapshot with fewer entries than this may shrink as it likes.
 const FEW_ENTRIES: u64 = 10;
@@ -94,6 +94,22 @@ pub async fn run_backup(ports: &Ports, plan: &BackupPlan, context: &RunContext) 
     run.ended()
 }
 
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A backup snapshot.
+    Snapshot,
+    /// Another program reads the files, so that they are not copied.
+    Image,
+    /// Another program has all of it: nothing is copied.
+    Moment,
+}
+
+/// Whether a cause lies where snapshots go, which is nothing to who leaves none.
+fn concerns_snapshots(cause: Cause) -> bool {
+    matches!(cause, Cause::Destination | Cause::Full | Cause::Foreign | Cause::Snapshot)
+}
+
 struct Run<'a> {
     ports: &'a Ports,
     plan: Arc<BackupPlan>,
@@ -103,8 +119,7 @@ struct Run<'a> {
     site_writer: Arc<SiteWriter>,
     set: Option<ShadowCopySetId>,
     staged: bool,
-    /// Whether another program reads the files, so that they are not copied.
-    reads_image: bool,
+    purpose: Purpose,
     /// Kept to the end of the run.
     hold: Option<Box<dyn DestinationHold>>,
     report: BackupReport,
@@ -147,11 +162,11 @@ impl<'a> Run<'a> {
             context,
             run,
             log: RunLog::new(ports.clone(), context.process.clone(), plan.site.to_string(), run),
-            site_writer: Arc::new(SiteWriter::new(ports.clone(), Arc::clone(&plan), run)),
+            site_writer: Arc::new(SiteWriter::new(ports.clone(), Arc::clone(&plan), run, None)),
             plan,
             set: None,
             staged: false,
-            reads_image: false,
+            purpose: Purpose::Snapshot,
             hold: None,
             report,
         }
@@ -218,7 +233,9 @@ impl<'a> Run<'a> {
         self.phase(Phase::Preflight);
         let Preflight { report, database, snapshots, .. } = preflight(self.ports, &self.plan).await;
         for finding in report.findings {
-            self.log.finding(finding);
+            if self.purpose != Purpose::Moment || !concerns_snapshots(finding.cause) {
+                self.log.finding(finding);
+            }
         }
         if let Some(error) = gravest(&self.log.findings).filter(|finding| finding.gravity == Gravity::Error) {
             return Err(Stop {
@@ -241,10 +258,9 @@ impl<'a> Run<'a> {
         previous: Arc<Previous>,
     ) -> Result<Moment, Stop> {
         self.staged = true;
-        if facts.as_ref().is_some_and(|facts| self.holds_services(facts).is_some()) {
-            let writer = SiteWriter::new(self.ports.clone(), Arc::clone(&self.plan), self.run);
-            self.site_writer = Arc::new(writer.holding());
-        }
+        let writer = SiteWriter::new(self.ports.clone(), Arc::clone(&self.plan), self.run, facts.clone());
+        let holds = facts.as_ref().is_some_and(|facts| self.holds_services(facts).is_some());
+        self.site_writer = Arc::new(if holds { writer.holding() } else { writer });
         let staging = self.ports.destination.begin(self.run, previous_run).await?;
         let (set, writer) = self.shadow_copy(&staging, facts.as_ref(), previous).await?;
         self.judge_set(&set).await;
@@ -437,7 +453,7 @@ impl<'a> Run<'a> {
             self.log.findings.push(Finding::new(Gravity::Note, Cause::ShadowCopy, remark.clone()));
         }
         let window = format!("freeze window {:.3} s, provider {}", set.freeze_window.as_secs_f64(), set.provider);
-        if !self.reads_image {
+        if self.purpose == Purpose::Snapshot {
             self.log.status(status::SHADOW_COPY_TAKEN, vec![window]).await;
         }
     }

@@ -49,6 +49,7 @@
 
 mod coordinator;
 pub mod documents;
+mod follower;
 mod guard;
 mod provider;
 mod session;
@@ -58,11 +59,13 @@ mod tests;
 mod windows;
 
 pub use coordinator::InProcessCoordinator;
+pub use follower::{Follower, FollowingSite, Lead};
 pub use provider::{Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose};
 #[cfg(target_os = "linux")]
 pub use provider::{Btrfs, Reflink};
 pub use session::{Session, Step, WriterState, WriterStatus};
 #[cfg(windows)]
 pub use windows::{
-    ComponentSelection, FileRead, HResult, SelfTest, Verdict, VssCall, VssOptions, VssProvider, WriterSeen,
+    ComponentSelection, FileRead, HResult, SelfTest, Verdict, VssCall, VssOptions, VssProvider, WriterHost,
+    WriterOptions, WriterSeen,
 };

@@ -23,6 +23,7 @@ mod self_test;
 mod tests;
 mod volume;
 mod vssapi;
+mod writer;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub use calls::VssCall;
 pub use hresult::HResult;
 use requestor::{Pledge, Requestor};
 pub use self_test::{FileRead, SelfTest, Verdict, WriterSeen};
+pub use writer::{WriterHost, WriterOptions};
 
 /// The provider's name.
 const NAME: &str = "vss";

@@ -1,4 +1,4 @@
-//! A shadow copy for another program: held, read, let go. Nothing of it is kept, and no status message tells of it.
+//! A moment for another program, which reads our image of it or makes its own. Nothing of it is kept, and no status message tells of it.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -6,10 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{Ready, Run, RunContext, Stop};
+use super::{Moment, Purpose, Ready, Run, RunContext, Stop};
+use crate::config::RetryConfig;
 use crate::path::{RelPath, SitePath};
 use crate::plan::BackupPlan;
 use crate::ports::Ports;
+use crate::ports::destination::DestinationError;
 use crate::report::{BackupReport, Cause, Finding, Outcome, has_errors};
 use crate::snapshot::RunId;
 
@@ -54,29 +56,49 @@ pub async fn read_image(
     reader: &dyn ImageReader,
 ) -> BackupReport {
     let mut run = Run::new(ports, plan, context);
-    run.reads_image = true;
+    run.purpose = Purpose::Image;
     match ports.journal.lock().await {
-        Ok(_lock) => run.read(reader).await,
+        Ok(_lock) => run.read(Some(reader)).await,
+        Err(error) => run.locked_out(&error),
+    }
+    run.ended()
+}
+
+/// Brings the site to one moment that somebody else images, and sets it going; `ports.shadow_copies` holds it for as long as that takes.
+///
+/// Nothing is kept, so that what is wrong with earlier snapshots or with the room for a new one is in nobody's way; the destination is held
+/// all the same, for a database is pinned with the help of a folder there. Waits for nobody, neither for another session. A report that is
+/// not [`Done`](Outcome::Done) says that the image is not to be trusted. Dropping the future counts as a kill.
+pub async fn join_session(ports: &Ports, plan: &BackupPlan, context: &RunContext) -> BackupReport {
+    let plan = BackupPlan { retry: RetryConfig { times: 0, ..plan.retry }, ..plan.clone() };
+    let mut run = Run::new(ports, &plan, context);
+    run.purpose = Purpose::Moment;
+    match ports.journal.lock().await {
+        Ok(_lock) => run.read(None).await,
         Err(error) => run.locked_out(&error),
     }
     run.ended()
 }
 
 impl Run<'_> {
-    async fn read(&mut self, reader: &dyn ImageReader) {
+    async fn read(&mut self, reader: Option<&dyn ImageReader>) {
         let refused = self.hold().await;
         let began = self.begin(refused.as_ref()).await;
         // What the run before left is not this one's to tell.
         let had_snapshot = matches!(began, Ok(true));
-        let image = match began {
-            Ok(_) => self.image(refused).await,
-            Err(stop) => Err(stop),
+        let held = match (began, reader) {
+            (Ok(_), Some(_)) => self.image(refused).await.map(Some),
+            (Ok(_), None) => self.moment(refused).await.map(|_| None),
+            (Err(stop), _) => Err(stop),
         };
         self.set_going().await;
-        let read = match image {
+        let read = match held {
             Ok(image) => {
                 self.report.outcome = if has_errors(&self.log.findings) { Outcome::Incomplete } else { Outcome::Done };
-                reader.read(&image).await
+                match reader.zip(image) {
+                    Some((reader, image)) => reader.read(&image).await,
+                    None => true,
+                }
             }
             Err(stop) => {
                 self.report.outcome = Outcome::Failed(stop.cause);
@@ -90,12 +112,13 @@ impl Run<'_> {
         self.leave_journal(had_snapshot).await;
     }
 
-    async fn image(
-        &mut self,
-        refused: Option<crate::ports::destination::DestinationError>,
-    ) -> Result<ReadableImage, Stop> {
+    async fn moment(&mut self, refused: Option<DestinationError>) -> Result<Moment, Stop> {
         let Ready { database, .. } = self.ready(refused).await?;
-        let moment = self.hold_moment(database, None, Arc::default()).await?;
+        self.hold_moment(database, None, Arc::default()).await
+    }
+
+    async fn image(&mut self, refused: Option<DestinationError>) -> Result<ReadableImage, Stop> {
+        let moment = self.moment(refused).await?;
         let draft = self.collect(moment, Arc::default()).await?;
         let place = |path: &RelPath| draft.staging.place(path);
         let message = "the destination is no folder on this machine, and a program cannot read what lies there";

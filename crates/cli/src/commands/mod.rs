@@ -21,6 +21,7 @@ mod status;
 mod tests;
 mod verify;
 mod vss_selftest;
+mod vss_writer;
 mod watchdog;
 mod writers;
 
@@ -67,6 +68,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
         Command::Writers(args) => writers::run(session, &args).await,
         Command::ShadowCopy(ShadowCopyCommand::Run(args)) => shadow_copy::run(session, &args).await,
         Command::VssSelftest(args) => vss_selftest::run(session, &args).await,
+        Command::VssWriter => vss_writer::run(session).await,
         Command::ControlFile(ControlFileCommand::Check { file, redact }) => {
             control_file::check(session, file.as_deref(), redact)
         }
@@ -87,8 +89,8 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
 
 /// Whether a signal asks the command to stop in good order, instead of ending it at once.
 pub(crate) fn is_cancellable(command: &Command) -> bool {
-    use Command::{Backup, Database, Recover, Rehearse, VssSelftest};
-    matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | VssSelftest(_))
+    use Command::{Backup, Database, Recover, Rehearse, VssSelftest, VssWriter};
+    matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | VssSelftest(_) | VssWriter)
 }
 
 /// A snapshot that was chosen among those of the destination.

@@ -4,6 +4,7 @@ mod actor;
 mod best;
 mod coordinator;
 mod documents;
+mod follower;
 mod precopy;
 pub(crate) mod scripted;
 mod session;

@@ -8,6 +8,8 @@ mod runs;
 #[cfg(windows)]
 mod selftest;
 mod unattended;
+#[cfg(windows)]
+mod vss_writer;
 mod watching;
 mod writers;
 

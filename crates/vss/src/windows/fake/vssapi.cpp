@@ -161,6 +161,12 @@ static void take_image() {
     copy_below(from, to + from.substr(2));
 }
 
+// What a writer in this process hears of a backup here; see coordinator.h.
+static bool is_hosted();
+static void hosted_hears(const std::string &operation);
+static void hosted_state(VSS_WRITER_STATE *state, HRESULT *failure);
+static void hosted_selected(const GUID &instance, const std::string &component);
+
 struct Operation : Object<IVssAsync> {
     const char *name;
     long looks = 0;
@@ -188,6 +194,7 @@ struct Operation : Object<IVssAsync> {
             if (!told) {
                 told = true;
                 ended.push_back(name);
+                hosted_hears(name);
                 if (!strcmp(name, "DoSnapshotSet")) take_image();
                 say("%s ended", name);
             }
@@ -204,7 +211,10 @@ struct Writer {
 static const Writer WRITERS[] = {
     {{0x03ba67dd, 0xdc6d, 0x4729, {0xa0, 0x38, 0x25, 0x1f, 0x70, 0x18, 0x46, 0x3b}}, {0xaaaa0000, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}}, L"SMS Writer"},
     {{0xe8132975, 0x6f93, 0x4464, {0xa5, 0x3e, 0x10, 0x50, 0x25, 0x3a, 0xe2, 0x20}}, {0xbbbb0000, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}}, L"System Writer"},
+    // Ours, while it is registered in this process.
+    {{0x03ba67dd, 0xdc6d, 0x4729, {0xa0, 0x38, 0x25, 0x1f, 0x70, 0x18, 0x46, 0x3b}}, {0xcccc0000, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}}, L"SMS Writer (sitebackup)"},
 };
+static const UINT HOSTED = 2;
 
 static UINT first_writer() { return wish("no-sms-writer") ? 1 : 0; }
 
@@ -308,7 +318,7 @@ struct Backup : Object<IVssBackupComponents> {
     UNUSED(SetRestoreState, VSS_RESTORE_TYPE)
     STARTS(GatherWriterMetadata)
     HRESULT STDMETHODCALLTYPE GetWriterMetadataCount(UINT *count) override {
-        *count = 2 - first_writer();
+        *count = HOSTED - first_writer() + is_hosted();
         return S_OK;
     }
     HRESULT STDMETHODCALLTYPE GetWriterMetadata(UINT index, VSS_ID *instance, IVssExamineWriterMetadata **metadata) override {
@@ -321,11 +331,13 @@ struct Backup : Object<IVssBackupComponents> {
     UNUSED(FreeWriterMetadata)
     HRESULT STDMETHODCALLTYPE AddComponent(VSS_ID instance, VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path, LPCWSTR name) override {
         LOGGED("AddComponent %s %s %d %s %s", shown(instance).c_str(), shown(writer).c_str(), static_cast<int>(type), narrow(path).c_str(), narrow(name).c_str());
+        hosted_selected(instance, narrow(path) + "\\" + narrow(name));
         return S_OK;
     }
     STARTS(PrepareForBackup)
     HRESULT STDMETHODCALLTYPE AbortBackup() override {
         LOGGED("AbortBackup");
+        hosted_hears("AbortBackup");
         return S_OK;
     }
     STARTS(GatherWriterStatus)
@@ -339,6 +351,7 @@ struct Backup : Object<IVssBackupComponents> {
         *name = SysAllocString(writer.name);
         *state = VSS_WS_STABLE;
         *failure = S_OK;
+        if (number_of_writer == HOSTED) hosted_state(state, failure);
         const auto *line = wish("writer", std::to_string(number_of_writer).c_str());
         for (const auto &operation : ended)
             if (line && (*line)[4] == operation) {
@@ -429,3 +442,5 @@ extern "C" void WINAPI FakeFreeProperties(VSS_SNAPSHOT_PROP *properties) {
     delete[] properties->m_pwszSnapshotDeviceObject;
     --outstanding;
 }
+
+#include "coordinator.h"

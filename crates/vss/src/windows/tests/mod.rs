@@ -4,3 +4,4 @@ mod failures;
 mod order;
 mod self_test;
 mod stand_in;
+mod writer;
