@@ -355,6 +355,8 @@ impl<'a> Run<'a> {
         facts: Option<&DatabaseFacts>,
         previous: Arc<Previous>,
     ) -> Result<(ShadowCopySet, Option<Arc<DatabaseWriter>>), Stop> {
+        // A server holds its own database in another program's session, and a backup of ours would stand in its way.
+        let facts = facts.filter(|facts| self.purpose != Purpose::Moment || facts.file.is_some());
         let database = self.ports.database.clone().zip(self.plan.database.as_ref()).zip(facts);
         let database = database.map(|((database, folder), facts)| {
             let folder = DatabaseFolder::new(self.run, facts.name.clone(), Arc::clone(staging), folder.clone());

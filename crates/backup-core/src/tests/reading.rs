@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::backup::{ImageReader, ReadableImage, join_session, read_image};
 use crate::memory::{Fault, FaultKind, Faults, faulty, run};
+use crate::ports::database::DatabaseForm;
 use crate::repair::repair;
 use crate::report::{Cause, Outcome};
 
@@ -124,5 +125,19 @@ fn a_kill_at_any_call_of_somebody_elses_session_is_put_right() {
             assert_eq!(repaired.findings, [], "{kind:?} at call {at}");
             assert_as_before(&world, &format!("{kind:?} at call {at}"));
         }
+    }
+}
+
+#[test]
+fn a_servers_database_is_left_to_its_server_in_somebody_elses_session() {
+    for (form, pins) in [(DatabaseForm::File, 1), (DatabaseForm::Native, 0)] {
+        let world = World::new();
+        world.lock().database_form = form;
+        let faults = Faults::new(None);
+        let ports = faulty(&world.ports(), &faults);
+        let report = block_on(join_session(&ports, &plan(), &RunContext::default()));
+        assert_eq!(report.outcome, Outcome::Done, "{:?}", report.findings);
+        let calls = faults.calls();
+        assert_eq!(calls.iter().filter(|call| call.contains("pin")).count(), pins, "{form:?}: {calls:?}");
     }
 }
