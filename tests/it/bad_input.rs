@@ -82,6 +82,20 @@ fn the_products_own_snapshot_is_never_replaced() {
     nothing_was_stopped(&test);
 }
 
+/// Its next run would delete the snapshot that this program published.
+#[test]
+fn the_built_in_task_on_our_destination_is_told() {
+    let test = site();
+    test.backup(0);
+    assert!(!test.run(&["check"]).stderr.contains("built-in"));
+    let log =
+        "SMS site backup service started.  $$<SMS_SITE_BACKUP><11-22-2026 02:00:00.000+0><thread=1180 (0x049C)>\r\n";
+    fs::write(test.site.destination().join("smsbkup.log"), log).expect("it is written");
+    says(&test.run(&["check"]), 0, &["the built-in Backup Site Server task wrote to", "Site Maintenance"]);
+    says(&test.run(&["backup"]), 0, &["the built-in Backup Site Server task wrote to"]);
+    assert!(!test.run(&["check"]).stderr.contains("built-in"), "the log is ours again");
+}
+
 #[test]
 fn a_destination_that_is_not_there() {
     let test = site();

@@ -71,6 +71,7 @@ conforms! {
     memory_journal: journal on Memory::new;
     memory_recovery_target: recovery_target on Memory::new;
     memory_registry: registry on Memory::new;
+    memory_restores: restores on Memory::new;
     memory_served_database: served_database on Memory::served;
     memory_services: services on Memory::new;
     memory_shadow_copies: shadow_copies on Memory::new;
@@ -85,6 +86,7 @@ conforms! {
     local_site_files: site_files on Local::new;
     local_snapshot_files: snapshot_files on Local::new;
     local_staging: staging on Local::new;
+    in_process_restores: restores on Local::new;
     in_process_shadow_copies: shadow_copies on Local::new;
 
     system_clock: clock on Host::new;

@@ -27,7 +27,7 @@ pub(crate) fn running(volume: &Volume, choice: &str, journal_mode: JournalMode) 
     TestSite::within(TempDir::new_in(scratch).expect("a scratch folder"), options)
 }
 
-fn work_dir(volume: &Volume) -> PathBuf {
+pub(crate) fn work_dir(volume: &Volume) -> PathBuf {
     volume.path().join("work")
 }
 

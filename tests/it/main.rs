@@ -15,6 +15,8 @@ mod holes;
 mod images;
 #[cfg(feature = "servers")]
 mod judges;
+#[cfg(unix)]
+mod kept;
 mod kills;
 #[cfg(windows)]
 mod locked_files;
@@ -22,6 +24,8 @@ mod locked_files;
 mod logical;
 #[cfg(windows)]
 mod managed_services;
+#[cfg(all(target_os = "linux", feature = "servers"))]
+mod restic;
 #[cfg(all(unix, feature = "servers"))]
 mod served;
 #[cfg(unix)]

@@ -111,6 +111,18 @@ fn a_site_is_backed_up_through_vss() {
     }
     test.assert_services_come_back();
 
+    // A recovery in place tells the writers of what was selected of them, before anything is written and after.
+    test.workload.stop_all().expect("the services stop");
+    let recovered = test.run(&["recover", "--overwrite-newer"]);
+    assert_eq!(recovered.code, 0, "{recovered:#?}");
+    let lines = stand_in.lines();
+    let at = |line: &str| lines.iter().position(|one| one == line).unwrap_or_else(|| panic!("{line}: {lines:?}"));
+    assert!(at("SetSelectedForRestore 03ba67dd 1 SMS CM_P01 1") < at("PreRestore ended"));
+    assert!(at("PreRestore ended") < at("SetFileRestoreStatus 03ba67dd 2 - Site 2"));
+    assert!(at("SetFileRestoreStatus 03ba67dd 2 - Site 2") < at("PostRestore ended"));
+    assert_eq!(lines.last().map(String::as_str), Some("Release, 0 left"), "{lines:?}");
+    test.workload.start_all().expect("the services start");
+
     // `auto` takes it too, and copies where the volume is refused.
     choose(&test, "vss", "auto");
     assert!(test.backup(0).stdout.contains("by vss"));
@@ -119,6 +131,30 @@ fn a_site_is_backed_up_through_vss() {
     assert!(ran.stderr.contains("note: files are copied while the site works, for provider `vss`"), "{ran:#?}");
     assert_eq!(newest_provider(&test), "pre-copy");
     assert!(log(&test).contains("VSS_E_VOLUME_NOT_SUPPORTED (0x8004230C)"), "{}", log(&test));
+}
+
+/// An image of Windows goes with its process: nothing is pretended, nothing touched.
+#[test]
+fn a_shadow_copy_of_windows_is_not_kept() {
+    let mut test = running("vss");
+    let stand_in = StandIn::new();
+    stand_in.script(&test.site.site_dir(), "");
+    test.program = Program::at(&stand_in.place("sitebackup.exe"));
+    for choice in ["vss", "auto"] {
+        choose(&test, "vss", choice);
+        let ran = test.run(&["shadow-copy", "create"]);
+        assert_eq!(ran.code, 19, "{ran:#?}");
+        assert!(ran.stderr.contains("goes with the program that made it"), "{ran:#?}");
+        assert!(ran.stderr.contains("shadow-copy run"), "{ran:#?}");
+        assert!(!stand_in.place("vssapi.dll.log").exists(), "VSS was not asked");
+    }
+    choose(&test, "auto", "pre-copy");
+    let ran = test.run(&["shadow-copy", "create"]);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let kept = test.run(&["--json", "shadow-copy", "list"]).json();
+    assert_eq!(kept["result"]["kept"][0]["provider"], "pre-copy", "{kept}");
+    let ran = test.run(&["shadow-copy", "delete", "--all"]);
+    assert!(ran.code == 0 && ran.stdout.contains("1 shadow copy"), "{ran:#?}");
 }
 
 #[test]

@@ -94,3 +94,41 @@ fn a_freeze_that_fails_ends_the_run_and_all_goes_on() {
         test.assert_services_come_back();
     });
 }
+
+/// The commands around a recovery in place: the queue is out of the way while its files are written, and goes on when they are.
+#[test]
+fn an_application_makes_way_for_a_recovery_in_place() {
+    let scratch = tempfile::TempDir::new().expect("a scratch folder");
+    let queue = tests::SampleSite::at(scratch.path()).install_dir().join("inboxes/queue");
+    let calls = scratch.path().join("calls");
+    let told =
+        |name: &str| format!("echo {name} $SITEBACKUP_RESTORE $(ls '{}') >> '{}'", queue.display(), calls.display());
+    let sh = |script: String| format!("[\"sh\", \"-c\", \"{script}\"]");
+    let (before, after) =
+        (sh(told("before")), sh(format!("{}; ! test -e '{}/broken'", told("after"), scratch.path().display())));
+    let task = format!(
+        "\n[writers]\nqueue = {{ freeze = [\"true\"], thaw = [\"true\"], pre-restore = {before}, post-restore = {after} }}\n"
+    );
+    let broken = scratch.path().join("broken");
+    let options = SampleSiteOptions { workload: workload_program(), task, ..Default::default() };
+    let test = TestSite::within(scratch, options);
+    fs::create_dir_all(&queue).expect("made");
+    fs::write(queue.join("first"), "1").expect("written");
+    test.backup(0);
+    test.workload.stop_all().expect("the services stop");
+    fs::remove_file(queue.join("first")).expect("removed");
+    fs::write(&broken, "").expect("written");
+    let recovered = test.run(&["recover", "--overwrite-newer"]);
+    assert_eq!(recovered.code, 3, "{recovered:#?}");
+    assert!(recovered.stderr.contains("the post-restore command of `queue` failed: exit code 1"), "{recovered:#?}");
+    let refused = test.run(&["backup"]);
+    assert_eq!(refused.code, 25, "it is not over: {refused:#?}");
+    fs::remove_file(&broken).expect("removed");
+    let recovered = test.run(&["recover", "--overwrite-newer"]);
+    assert_eq!(recovered.code, 0, "{recovered:#?}");
+    let heard = fs::read_to_string(&calls).expect("it was told");
+    assert_eq!(heard, "before begins\nafter all first\nbefore begins first\nafter all first\n");
+    fs::remove_file(&calls).expect("removed");
+    test.recover_tree("elsewhere");
+    assert!(!calls.exists(), "a recovery elsewhere is no news for it");
+}

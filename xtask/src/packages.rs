@@ -22,6 +22,7 @@ const fn package(name: &'static str, brings: &'static str, megabytes: u32) -> Pa
 pub(crate) const JUDGES: &[Package] = &[
     package("sqlite3", "sqlite3", 1),
     package("rsync", "rsync", 1),
+    package("restic", "restic", 22),
     package("b3sum", "b3sum", 2),
     package("libhivex-bin", "hivexml", 1),
     package("libwin-hivex-perl", "hivexregedit", 1),

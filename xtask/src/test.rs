@@ -22,7 +22,10 @@ const NOT_YET: &[(&str, &str)] = &[
         "hives restored by Windows, NTFS itself",
         "a Windows machine; Wine restores no hives, and keeps files on this system's disks",
     ),
-    ("the reflink provider", "a later version; btrfs and pre-copy are proven"),
+    (
+        "a kept shadow copy over a restart of the machine",
+        "a machine that is started anew; what it needs is synced before it counts as kept",
+    ),
     ("archive of many snapshots", "a later version; one snapshot at a plain destination is proven"),
 ];
 

@@ -10,9 +10,11 @@ mod read;
 use std::pin::pin;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::cancel::Cancel;
 use crate::check::{Preflight, preflight, sources};
-use crate::config::{MomentChoice, RetryConfig};
+use crate::config::MomentChoice;
 use crate::copy::{Previous, chain};
 use crate::event::{Event, Phase};
 use crate::patience::{sleep, unless_cancelled};
@@ -26,13 +28,14 @@ use crate::ports::shadow_copies::{
 };
 use crate::recover::{HALF_RECOVERED_HINT, half_recovered};
 use crate::repair::repair_locked;
-use crate::report::{BackupReport, Cause, Finding, Gravity, Outcome, Totals, gravest};
+use crate::report::{BackupReport, Cause, Finding, Gravity, Outcome, Totals, gravest, has_errors};
 use crate::run_log::{NoteKeeper, RunLog};
 use crate::snapshot::RunId;
 use crate::status::{self, ProcessFacts};
+use crate::trace;
 use crate::writers::{DatabaseWriter, SiteWriter};
 
-pub use read::{ImageReader, ReadableImage, join_session, read_image};
+pub use read::{ImageReader, ReadableImage, join_session, keep_image, read_image};
 
 /// A snapshot with fewer entries than this may shrink as it likes.
 const FEW_ENTRIES: u64 = 10;
@@ -48,6 +51,8 @@ pub struct RunContext {
     pub no_reuse: bool,
     /// Whether a snapshot with less than half the entries of the last good one is as good as that.
     pub accept_smaller: bool,
+    /// After this moment the site is not brought to rest once more, where that failed before; none is no limit.
+    pub latest_begin: Option<Timestamp>,
 }
 
 /// Why a run ends without a snapshot.
@@ -111,13 +116,14 @@ fn concerns_snapshots(cause: Cause) -> bool {
 }
 
 struct Run<'a> {
-    ports: &'a Ports,
+    ports: Ports,
     plan: Arc<BackupPlan>,
     context: &'a RunContext,
     run: RunId,
     log: RunLog,
     site_writer: Arc<SiteWriter>,
     set: Option<ShadowCopySetId>,
+    /// Whether something of it may be where its parts go.
     staged: bool,
     purpose: Purpose,
     /// Kept to the end of the run.
@@ -140,7 +146,7 @@ struct Moment {
 }
 
 impl<'a> Run<'a> {
-    fn new(ports: &'a Ports, plan: &BackupPlan, context: &'a RunContext) -> Self {
+    fn new(ports: &Ports, plan: &BackupPlan, context: &'a RunContext) -> Self {
         let run = RunId(ports.clock.new_id());
         let plan = Arc::new(plan.clone());
         let report = BackupReport {
@@ -158,7 +164,7 @@ impl<'a> Run<'a> {
             after_backup: None,
         };
         Self {
-            ports,
+            ports: ports.clone(),
             context,
             run,
             log: RunLog::new(ports.clone(), context.process.clone(), plan.site.to_string(), run),
@@ -186,6 +192,7 @@ impl<'a> Run<'a> {
 
     async fn whole(&mut self) {
         self.log.line("SMS site backup service started.");
+        self.log.line(&trace::introduction(self.run));
         let result = self.make_snapshot().await;
         self.set_going().await;
         match result {
@@ -215,7 +222,7 @@ impl<'a> Run<'a> {
             && !self.log.findings.iter().any(|finding| finding.cause == Cause::Snapshot)
         {
             let message = "the last run left a snapshot at the destination, and none is there now";
-            let hint = "is its drive mounted? this snapshot may be on the wrong one";
+            let hint = "is its drive mounted? this snapshot may be on the wrong one; the built-in Backup Site Server task would have deleted it";
             self.log.finding(Finding::error(Cause::Destination, message).hint(hint));
         }
         let last = snapshots.last().filter(|_| !self.context.no_reuse);
@@ -231,26 +238,36 @@ impl<'a> Run<'a> {
     /// Looks whether anything is in the way.
     async fn ready(&mut self, refused: Option<DestinationError>) -> Result<Ready, Stop> {
         self.phase(Phase::Preflight);
-        let Preflight { report, database, snapshots, .. } = preflight(self.ports, &self.plan).await;
+        let preflight = preflight(&self.ports, &self.plan).await;
+        let ready = self.judge(preflight)?;
+        match refused {
+            Some(error) => Err(error.into()),
+            None => Ok(ready),
+        }
+    }
+
+    /// Goes on only where preflight found no error.
+    fn judge(&mut self, preflight: Preflight) -> Result<Ready, Stop> {
+        let Preflight { report, database, snapshots, .. } = preflight;
         for finding in report.findings {
             if self.purpose != Purpose::Moment || !concerns_snapshots(finding.cause) {
                 self.log.finding(finding);
             }
         }
-        if let Some(error) = gravest(&self.log.findings).filter(|finding| finding.gravity == Gravity::Error) {
-            return Err(Stop {
+        match gravest(&self.log.findings).filter(|finding| finding.gravity == Gravity::Error) {
+            Some(error) => Err(Stop {
                 cause: error.cause,
                 message: format!("preflight found errors: {}", error.message),
                 hint: None,
-            });
-        }
-        match refused {
-            Some(error) => Err(error.into()),
+            }),
             None => Ok(Ready { database, snapshots }),
         }
     }
 
     /// Brings the site to the moment that is to be kept, and has it set going again.
+    ///
+    /// What may succeed a little later is tried again, from the beginning, while the site works: another backup program at the same hour is the
+    /// most frequent reason of all.
     async fn hold_moment(
         &mut self,
         facts: Option<DatabaseFacts>,
@@ -261,10 +278,42 @@ impl<'a> Run<'a> {
         let writer = SiteWriter::new(self.ports.clone(), Arc::clone(&self.plan), self.run, facts.clone());
         let holds = facts.as_ref().is_some_and(|facts| self.holds_services(facts).is_some());
         self.site_writer = Arc::new(if holds { writer.holding() } else { writer });
-        let staging = self.ports.destination.begin(self.run, previous_run).await?;
-        let (set, writer) = self.shadow_copy(&staging, facts.as_ref(), previous).await?;
-        self.judge_set(&set).await;
-        Ok(Moment { set, staging, database: facts.zip(writer) })
+        let mut again = self.plan.retry.times;
+        loop {
+            let staging = self.ports.destination.begin(self.run, previous_run).await?;
+            let database = self.database_writer(&staging, facts.as_ref());
+            match self.shadow_copy(&staging, facts.as_ref(), database.clone(), Arc::clone(&previous)).await {
+                Ok(set) => {
+                    self.judge_set(&set).await;
+                    return Ok(Moment { set, staging, database: facts.zip(database) });
+                }
+                Err(error) if error.is_retryable() && again > 0 && self.may_try_again().await => {
+                    self.wait_to_try_again(&error, again).await?;
+                    again -= 1;
+                }
+                Err(error) => return Err(self.shadow_copy_stop(error, database.as_deref())),
+            }
+            drop((staging, database));
+            self.ports.destination.remove(self.run).await?;
+        }
+    }
+
+    /// A site that did not come back up as a whole is not brought to rest once more, nor one whose hour has passed.
+    async fn may_try_again(&mut self) -> bool {
+        let told = self.log.findings.len();
+        self.set_going().await;
+        let next = self.ports.clock.now() + self.plan.retry.pause;
+        !has_errors(&self.log.findings[told..]) && self.context.latest_begin.is_none_or(|latest| next <= latest)
+    }
+
+    async fn wait_to_try_again(&mut self, error: &ShadowCopyError, again: u32) -> Result<(), Stop> {
+        let pause = self.plan.retry.pause;
+        let message = format!("{}; trying again in {} s, {again} more times", chain(error), pause.as_secs());
+        self.ports.events.event(&Event::Note(message.clone()));
+        self.log.line(&message);
+        let wait = pin!(sleep(&*self.ports.clock, pause));
+        let waited = unless_cancelled(wait, &*self.ports.clock, &self.context.cancel).await;
+        waited.ok_or_else(|| self.shadow_copy_stop(ShadowCopyError::Cancelled, None))
     }
 
     /// A site that was wiped, or of which little is asked for any more by mistake, must not take the place of the last good snapshot.
@@ -305,7 +354,7 @@ impl<'a> Run<'a> {
             return Err(recovery.into());
         }
         if !unfinished_runs(&records).is_empty() {
-            let repaired = repair_locked(self.ports, refused).await.map_err(state)?;
+            let repaired = repair_locked(&self.ports, refused).await.map_err(state)?;
             self.log.line(&format!(
                 "An earlier run did not end: started {:?}, removed {} folders.",
                 repaired.started, repaired.swept
@@ -349,21 +398,29 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn database_writer(
+        &self,
+        staging: &Arc<dyn Staging>,
+        facts: Option<&DatabaseFacts>,
+    ) -> Option<Arc<DatabaseWriter>> {
+        // A server holds its own database in another program's session, and a backup of ours would stand in its way.
+        let facts = facts.filter(|facts| self.purpose != Purpose::Moment || facts.file.is_some());
+        let database = self.ports.database.clone().zip(self.plan.database.as_ref()).zip(facts);
+        database.map(|((database, folder), facts)| {
+            let folder = DatabaseFolder::new(self.run, facts.name.clone(), Arc::clone(staging), folder.clone());
+            Arc::new(DatabaseWriter::new(database, facts.clone(), folder))
+        })
+    }
+
     async fn shadow_copy(
         &mut self,
         staging: &Arc<dyn Staging>,
         facts: Option<&DatabaseFacts>,
+        database: Option<Arc<DatabaseWriter>>,
         previous: Arc<Previous>,
-    ) -> Result<(ShadowCopySet, Option<Arc<DatabaseWriter>>), Stop> {
-        // A server holds its own database in another program's session, and a backup of ours would stand in its way.
-        let facts = facts.filter(|facts| self.purpose != Purpose::Moment || facts.file.is_some());
-        let database = self.ports.database.clone().zip(self.plan.database.as_ref()).zip(facts);
-        let database = database.map(|((database, folder), facts)| {
-            let folder = DatabaseFolder::new(self.run, facts.name.clone(), Arc::clone(staging), folder.clone());
-            Arc::new(DatabaseWriter::new(database, facts.clone(), folder))
-        });
+    ) -> Result<ShadowCopySet, ShadowCopyError> {
         let mut writers: Vec<Arc<dyn Writer>> = vec![Arc::clone(&self.site_writer) as _];
-        writers.extend(database.iter().map(|writer| Arc::clone(writer) as Arc<dyn Writer>));
+        writers.extend(database.map(|writer| writer as Arc<dyn Writer>));
         writers.extend(self.ports.writers.iter().cloned());
         let notes = Arc::new(NoteKeeper::new(Arc::clone(&self.ports.events)));
         // The run names its set, so that a repair knows which one to release.
@@ -380,31 +437,14 @@ impl<'a> Run<'a> {
             cancel: self.context.cancel.clone(),
             events: Arc::clone(&notes) as _,
         };
-        let set = self.make_set(request).await;
+        let set = match self.ports.shadow_copies.prepare(request).await {
+            Ok(prepared) => prepared.commit().await,
+            Err(error) => Err(error),
+        };
         for note in notes.take() {
             self.log.line(&note);
         }
-        let set = set.map_err(|error| self.shadow_copy_stop(error, database.as_deref()))?;
-        Ok((set, database))
-    }
-
-    /// Makes the set. Another backup program at the same hour is the most frequent reason why that is refused, and it ends.
-    async fn make_set(&mut self, request: ShadowCopyRequest) -> Result<ShadowCopySet, ShadowCopyError> {
-        let RetryConfig { times: mut again, pause } = self.plan.retry;
-        loop {
-            match self.ports.shadow_copies.prepare(request.clone()).await {
-                Err(error @ ShadowCopyError::InProgress { .. }) if again > 0 => {
-                    let message =
-                        format!("{}; trying again in {} s, {again} more times", chain(&error), pause.as_secs());
-                    self.ports.events.event(&Event::Note(message.clone()));
-                    self.log.line(&message);
-                    again -= 1;
-                }
-                prepared => return prepared?.commit().await,
-            }
-            let wait = pin!(sleep(&*self.ports.clock, pause));
-            unless_cancelled(wait, &*self.ports.clock, &self.context.cancel).await.ok_or(ShadowCopyError::Cancelled)?;
-        }
+        set
     }
 
     /// How long the services may stay stopped for a database whose copy holds the moment of its own end, where they are to.

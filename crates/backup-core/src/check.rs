@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::MomentChoice;
 use crate::copy::chain;
+use crate::kept::old_shadow_copies;
 use crate::manifest::Part;
 use crate::path::SitePath;
 use crate::plan::{BackupPlan, ServiceStep};
@@ -19,6 +20,8 @@ use crate::report::{Cause, CheckReport, Coverage, Finding, Gravity};
 /// Room beside the content itself: folders, lists, the log.
 const OVERHEAD: u64 = 1 << 20;
 
+const BUILT_IN_TASK: &str = "disable it in the console (Administration, Site Configuration, Sites, Site Maintenance, Backup Site Server), or name another destination";
+
 /// Bytes that an entry costs besides its content: a block of a folder or an inode.
 const PER_ENTRY: u64 = 512;
 
@@ -32,11 +35,17 @@ pub(crate) struct Preflight {
     pub(crate) samples: Vec<SitePath>,
 }
 
+/// Room that a copy takes.
+fn room_for(coverage: &Coverage) -> u64 {
+    coverage.bytes + coverage.entries * PER_ENTRY
+}
+
 /// Judges everything that a run depends on, and says what it would do.
 pub async fn check(ports: &Ports, plan: &BackupPlan) -> CheckReport {
     let Preflight { mut report, samples, .. } = preflight(ports, plan).await;
     report.findings.extend(image(ports, samples).await);
     report.findings.extend(leftovers(ports).await);
+    report.findings.extend(old_shadow_copies(ports).await);
     report
 }
 
@@ -84,12 +93,8 @@ pub(crate) fn sources(plan: &BackupPlan, database: Option<&DatabaseFacts>) -> Ve
 }
 
 pub(crate) async fn preflight(ports: &Ports, plan: &BackupPlan) -> Preflight {
-    let mut check = Check { findings: Vec::new(), covered: Vec::new(), samples: Vec::new() };
-    let database = check.database(ports, plan).await;
-    let devices = check.files(ports, plan, database.as_ref()).await;
-    check.registry(ports, plan).await;
-    check.services(ports, plan).await;
-    check.writers(ports).await;
+    let mut check = Check::default();
+    let (database, devices) = check.site(ports, plan).await;
     let facts = check.destination(ports).await;
     let snapshots = match ports.destination.list().await {
         Ok(snapshots) => snapshots,
@@ -100,8 +105,7 @@ pub(crate) async fn preflight(ports: &Ports, plan: &BackupPlan) -> Preflight {
     };
     check.damaged(ports).await;
     check.same_site(plan, database.as_ref(), snapshots.last());
-    let content = |coverage: &Coverage| coverage.bytes + coverage.entries * PER_ENTRY;
-    let needed = check.covered.iter().map(content).sum::<u64>() + OVERHEAD;
+    let needed = check.needed();
     let old: u64 = snapshots.iter().map(|snapshot| snapshot.manifest.bytes).sum();
     let free = facts.as_ref().map_or(0, |facts| facts.free);
     if let Some(facts) = &facts {
@@ -110,20 +114,55 @@ pub(crate) async fn preflight(ports: &Ports, plan: &BackupPlan) -> Preflight {
     let retention = database.as_ref().and_then(|facts| facts.change_tracking_days);
     let retention = retention.map(|days| std::time::Duration::from_secs(u64::from(days) * 86_400));
     check.age(ports, plan, &snapshots, plan.change_tracking_retention.or(retention));
-    let Check { findings, covered, samples } = check;
+    let Check { findings, covered, samples, .. } = check;
     let not_covered = plan.not_covered.clone();
     let report = CheckReport { covered, not_covered, peak: old + needed, needed, free, findings };
     Preflight { report, database, snapshots, samples }
 }
 
-#[derive(Debug)]
+/// The same for a shadow copy that is kept: nothing of it goes to the destination.
+pub(crate) async fn preflight_kept(ports: &Ports, plan: &BackupPlan) -> Preflight {
+    let mut check = Check::default();
+    let (database, _) = check.site(ports, plan).await;
+    let (needed, mut free) = (check.needed(), 0);
+    match ports.kept.inspect().await {
+        Ok(facts) => {
+            free = facts.free;
+            check.room_to_keep(&facts, needed);
+        }
+        Err(error) => check.error(Cause::Destination, &error),
+    }
+    let Check { findings, covered, samples, .. } = check;
+    let not_covered = plan.not_covered.clone();
+    let report = CheckReport { covered, not_covered, peak: needed, needed, free, findings };
+    Preflight { report, database, snapshots: Vec::new(), samples }
+}
+
+#[derive(Debug, Default)]
 struct Check {
     findings: Vec<Finding>,
     covered: Vec<Coverage>,
     samples: Vec<SitePath>,
+    /// Room for the files, which an image does not take.
+    files: u64,
 }
 
 impl Check {
+    /// All but where it goes. Returns the devices on which sources lie too.
+    async fn site(&mut self, ports: &Ports, plan: &BackupPlan) -> (Option<DatabaseFacts>, Vec<u64>) {
+        let database = self.database(ports, plan).await;
+        let devices = self.files(ports, plan, database.as_ref()).await;
+        self.registry(ports, plan).await;
+        self.services(ports, plan).await;
+        self.writers(ports).await;
+        (database, devices)
+    }
+
+    /// Room that a copy of all takes.
+    fn needed(&self) -> u64 {
+        self.covered.iter().map(room_for).sum::<u64>() + OVERHEAD
+    }
+
     fn error(&mut self, cause: Cause, error: &dyn std::error::Error) {
         self.findings.push(Finding::error(cause, chain(error)));
     }
@@ -189,7 +228,9 @@ impl Check {
             let bytes = files.map(|entry| entry.stat.size).sum();
             devices.extend(walk.entries.first().map(|entry| entry.stat.id.device));
             let what = source.root.to_string();
-            self.covered.push(Coverage { what, entries: walk.entries.len() as u64, bytes });
+            let coverage = Coverage { what, entries: walk.entries.len() as u64, bytes };
+            self.files += room_for(&coverage);
+            self.covered.push(coverage);
         }
         devices
     }
@@ -264,17 +305,29 @@ impl Check {
                 return None;
             }
         };
-        if !facts.writable {
-            let message = format!("`{}` cannot be written", facts.root);
-            let hint = "give the account that runs this program write permission there";
-            self.findings.push(Finding::error(Cause::Destination, message).hint(hint));
-        }
+        self.writable(&facts);
         if let Some(folder) = &facts.foreign {
             let message = format!("`{folder}` is not a snapshot of this program, and is never replaced");
             let hint = "it may be the product's own snapshot: choose another destination, or move that folder away";
             self.findings.push(Finding::error(Cause::Foreign, message).hint(hint));
         }
+        if let Some(at) = facts.other_task {
+            let at = at.strftime("%Y-%m-%d %H:%M:%S UTC");
+            let message = format!(
+                "the built-in Backup Site Server task wrote to `{}` at {at}: as long as it is enabled, its next run deletes the snapshot there",
+                facts.root
+            );
+            self.findings.push(Finding::new(Gravity::Warning, Cause::Foreign, message).hint(BUILT_IN_TASK));
+        }
         Some(facts)
+    }
+
+    fn writable(&mut self, facts: &DestinationFacts) {
+        if !facts.writable {
+            let message = format!("`{}` cannot be written", facts.root);
+            let hint = "give the account that runs this program write permission there";
+            self.findings.push(Finding::error(Cause::Destination, message).hint(hint));
+        }
     }
 
     /// Two sites may have been given one code and one destination: what the other one keeps there is not to be replaced.
@@ -322,6 +375,22 @@ impl Check {
             let message = format!("`{}` is on the same volume as the site: it is lost with it", facts.root);
             let hint = "name a folder on another disk or machine";
             self.findings.push(Finding::new(Gravity::Warning, Cause::Destination, message).hint(hint));
+        }
+    }
+
+    /// Whether the files are copied is not known before the image is made.
+    fn room_to_keep(&mut self, facts: &DestinationFacts, needed: u64) {
+        let (root, free) = (&facts.root, facts.free);
+        self.writable(facts);
+        let parts = needed - self.files;
+        let hint = "free some room, or name a `work-dir` with more of it";
+        if parts > free {
+            let message = format!("`{root}` has {free} bytes free, and database and registry need up to {parts}");
+            self.findings.push(Finding::error(Cause::Full, message).hint(hint));
+        } else if needed > free {
+            let message =
+                format!("`{root}` has {free} bytes free, and the site needs up to {needed} where its files are copied");
+            self.findings.push(Finding::new(Gravity::Warning, Cause::Full, message).hint(hint));
         }
     }
 

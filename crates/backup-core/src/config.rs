@@ -303,6 +303,17 @@ pub struct CommandWriterConfig {
     pub thaw: Vec<String>,
     /// The longest that either of them may take.
     pub timeout: Duration,
+    /// What it does when its data is put back with the site's.
+    pub restore: Option<RestoreCommands>,
+}
+
+/// The commands of an application around a recovery in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreCommands {
+    /// Program and arguments that get it out of the way and return when it is; they may come again after a recovery that was interrupted.
+    pub before: Vec<String>,
+    /// Program and arguments that set it going on what was put back.
+    pub after: Vec<String>,
 }
 
 /// Which shadow copy provider to use.

@@ -34,6 +34,7 @@ pub mod copy;
 pub mod destination;
 pub mod event;
 pub mod keep;
+pub mod kept;
 pub mod manifest;
 pub mod memory;
 pub mod path;

@@ -358,6 +358,20 @@ mod rel_path {
     }
 }
 
+pub(crate) mod site_path {
+    use super::BytesJson;
+    use crate::path::SitePath;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(path: &SitePath, serializer: S) -> Result<S::Ok, S::Error> {
+        BytesJson::new(&path.to_bytes()).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SitePath, D::Error> {
+        SitePath::parse(BytesJson::deserialize(deserializer)?.bytes()?).map_err(D::Error::custom)
+    }
+}
+
 mod optional_rel_path {
     use super::{BytesJson, RelPath};
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};

@@ -6,7 +6,7 @@ use crate::config::{AfterBackupConfig, MomentChoice, RetryConfig, SiteConfig};
 use crate::destination::InvalidDestination;
 use crate::path::{PathError, RelPath, SitePath};
 use crate::ports::registry::RegistryKey;
-use crate::ports::shadow_copies::{BACKUP_DOCUMENT, ImageSource, SessionLimits, WRITER_DOCUMENTS};
+use crate::ports::shadow_copies::{BACKUP_DOCUMENT, ImageSource, SYSTEM_DOCUMENT, SessionLimits, WRITER_DOCUMENTS};
 use crate::ports::site_files::FileSource;
 use crate::site::{Refusal, SiteCode};
 
@@ -109,7 +109,7 @@ const RESERVED: [&str; 7] = [
     crate::manifest::MANIFEST_NAME,
     crate::manifest::LIST_NAME,
     BACKUP_DOCUMENT,
-    "BCDocument.xml",
+    SYSTEM_DOCUMENT,
     "smsbkup.log",
     ".sitebackup",
     "sitebackup",

@@ -8,6 +8,7 @@ mod judge;
 mod plan;
 mod record;
 mod registry;
+mod writers;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::ports::destination::{Destination, SnapshotFiles};
 use crate::ports::journal::RunJournal;
 use crate::ports::recovery_target::{RecoveryTarget, RestoreItem, Restored};
 use crate::ports::registry::{ImportMode, Registry, RegistryKey};
+use crate::ports::restores::{RestoreStatus, RestoreWriter, Restores};
 use crate::ports::services::ServiceControl;
 use crate::report::{Cause, Finding, Gravity, RecoveryPreview, RecoveryReport, has_errors};
 use crate::snapshot::RunId;
@@ -56,6 +58,10 @@ pub struct RecoveryPorts {
     /// Held meanwhile, so that no other configuration's run removes the snapshot, and told of what is put back in place, for such a run
     /// sees no journal but its own.
     pub destination: Option<Arc<dyn Destination>>,
+    /// Tells `restore_writers` of a recovery in place; nobody is told where there is none.
+    pub restores: Option<Arc<dyn Restores>>,
+    /// Applications whose data is put back with the site's: they get out of the way before anything is written, and hear how it ended.
+    pub restore_writers: Vec<Arc<dyn RestoreWriter>>,
     /// Dates the records.
     pub clock: Arc<dyn Clock>,
     /// Who is told.
@@ -72,6 +78,8 @@ impl RecoveryPorts {
             services: Some((Arc::clone(&ports.services), services)),
             journal: Some(Arc::clone(&ports.journal)),
             destination: Some(Arc::clone(&ports.destination)),
+            restores: None,
+            restore_writers: Vec::new(),
             clock: Arc::clone(&ports.clock),
             events: Arc::clone(&ports.events),
         }
@@ -148,8 +156,16 @@ pub async fn recover(
     let mut work = recovery.plan(&manifest, &records);
     recovery.judge(&work).await;
     let in_place = std::mem::take(&mut work.in_place);
-    if !has_errors(&recovery.report.findings) && recovery.record_begin(&guard, manifest.run, &in_place).await {
-        recovery.put_back(work).await;
+    if !has_errors(&recovery.report.findings)
+        && let Ok(session) = recovery.pre_restore(&in_place).await
+    {
+        let mut status = RestoreStatus::Nothing;
+        if recovery.record_begin(&guard, manifest.run, &in_place).await {
+            recovery.put_back(work).await;
+            let failed = has_errors(&recovery.report.findings);
+            status = if failed { RestoreStatus::Failed } else { RestoreStatus::All };
+        }
+        recovery.post_restore(session, status).await;
         recovery.record_end(&guard, manifest.run, &in_place).await;
     }
     Ok(recovery.report)

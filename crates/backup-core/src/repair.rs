@@ -1,9 +1,10 @@
 //! What the next start does about runs that did not end: services up, leftovers gone, a sealed snapshot published.
 
 use crate::copy::chain;
+use crate::kept;
 use crate::ports::Ports;
 use crate::ports::destination::{DestinationError, Holder};
-use crate::ports::journal::{JournalError, JournalRecord, UnendedRecovery, unfinished_runs};
+use crate::ports::journal::{JournalError, JournalRecord, UnendedRecovery, begun_shadow_copies, unfinished_runs};
 use crate::ports::services::{ServiceError, ServiceState};
 use crate::ports::shadow_copies::ShadowCopySetId;
 use crate::recover::half_recovered;
@@ -42,11 +43,8 @@ pub(crate) async fn repair_locked(
     if !report.unfinished.is_empty() {
         thaw(ports, &mut report).await;
     }
-    for run in &report.unfinished {
-        if let Err(error) = ports.shadow_copies.release(ShadowCopySetId(run.0)).await {
-            let message = format!("an image of a run that did not end is left: {}", chain(&error));
-            report.findings.push(Finding::new(Gravity::Warning, Cause::ShadowCopy, message));
-        }
+    for run in report.unfinished.clone() {
+        release(ports, &records, run, &mut report).await;
     }
     match refused {
         None => put_destination_right(ports, &mut report).await,
@@ -105,6 +103,24 @@ async fn start(ports: &Ports, name: &str, report: &mut RepairReport) {
             let hint = format!("start `{name}` by hand, then run `sitebackup repair` again");
             report.findings.push(Finding::error(Cause::ServiceStart, chain(&error)).hint(hint));
         }
+    }
+}
+
+/// Lets go of what a run held, unless it was to be kept and all of it was there.
+async fn release(ports: &Ports, records: &[JournalRecord], run: RunId, report: &mut RepairReport) {
+    let is_begun = begun_shadow_copies(records).iter().any(|copy| copy.run == run);
+    let is_whole = records.contains(&JournalRecord::Sealed { run });
+    let released = match (is_begun, is_whole) {
+        (true, true) => return,
+        (true, false) => kept::remove(ports, run).await.map_err(|error| chain(&error)),
+        (false, _) => {
+            let released = ports.shadow_copies.release(ShadowCopySetId(run.0)).await;
+            released.map_err(|error| chain(&error))
+        }
+    };
+    if let Err(error) = released {
+        let message = format!("an image of a run that did not end is left: {error}");
+        report.findings.push(Finding::new(Gravity::Warning, Cause::ShadowCopy, message));
     }
 }
 

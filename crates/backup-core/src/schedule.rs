@@ -80,6 +80,11 @@ impl Schedule {
         self.around(now, zone).find(|window| window.latest_begin >= now)
     }
 
+    /// The window that is open at `now`.
+    pub fn open(&self, now: Timestamp, zone: &TimeZone) -> Option<Window> {
+        self.next(now, zone).filter(|window| window.begin <= now)
+    }
+
     /// Windows that closed after the last run began and before `now`, oldest first; at most the last week's.
     pub fn missed(&self, last_run: Option<Timestamp>, now: Timestamp, zone: &TimeZone) -> Vec<Window> {
         let closed = self.around(now, zone).filter(|window| window.latest_begin < now);

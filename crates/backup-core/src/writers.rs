@@ -24,7 +24,7 @@ use crate::writer_metadata::{of_database, of_site};
 const LATE_STOP: SignedDuration = SignedDuration::from_secs(30);
 
 fn veto(cause: Cause, error: &dyn std::error::Error) -> (Cause, WriterError) {
-    (cause, WriterError { message: chain(error), source: None })
+    (cause, WriterError::new(chain(error)))
 }
 
 #[derive(Debug, Default)]
@@ -36,10 +36,22 @@ struct SiteState {
     /// Services that ran, or may have run, inside the freeze window.
     thawed_early: Vec<String>,
     first_stop: Option<Timestamp>,
+    /// Of the sessions before this one.
+    earlier_outage: Duration,
     outage: Duration,
     exports: Vec<(RegistryTask, Vec<u8>)>,
     failure: Option<Cause>,
     findings: Vec<Finding>,
+}
+
+impl SiteState {
+    /// What an earlier session saw is not of this one's moment.
+    fn begin_session(&mut self) {
+        self.earlier_outage = self.outage;
+        self.thawed_early.clear();
+        self.exports.clear();
+        self.failure = None;
+    }
 }
 
 /// Stops the services in PrepareSnapshot, exports the registry in Freeze, starts the services in PostSnapshot or Abort.
@@ -184,7 +196,7 @@ impl SiteWriter {
         let all_run = {
             let mut state = self.state();
             let since = state.first_stop.unwrap_or(now);
-            state.outage = now.duration_since(since).unsigned_abs();
+            state.outage = state.earlier_outage + now.duration_since(since).unsigned_abs();
             state.stopped.is_empty()
         };
         if all_run {
@@ -286,6 +298,7 @@ impl Writer for SiteWriter {
     }
 
     async fn prepare_snapshot(&self) -> Result<(), WriterError> {
+        self.state().begin_session();
         let result = self.stop_all().await;
         self.remember(result)
     }
@@ -359,9 +372,11 @@ impl DatabaseWriter {
         *self.copy.lock().expect("no writer panics with its state locked") = Some(copy);
     }
 
+    /// Who holds a lock lets go of it some time.
     fn fail(&self, error: &DatabaseError) -> WriterError {
         *self.failed.lock().expect("no writer panics with its state locked") = Some(cause_of(error));
-        veto(Cause::Database, error).1
+        let is_retryable = matches!(error, DatabaseError::Locked { .. });
+        WriterError { is_retryable, ..veto(Cause::Database, error).1 }
     }
 }
 
@@ -382,7 +397,7 @@ impl Writer for DatabaseWriter {
     }
 
     async fn freeze(&self) -> Result<(), WriterError> {
-        let missing = || WriterError { message: "PrepareBackup did not come".to_owned(), source: None };
+        let missing = || WriterError::new("PrepareBackup did not come");
         let mut copy = self.take().ok_or_else(missing)?;
         copy.pin().await.map_err(|error| self.fail(&error))?;
         self.keep(copy);

@@ -20,7 +20,7 @@ pub(crate) use database::{
 pub(crate) use registry::{
     RegistryCommand, RegistryConvertArgs, RegistryDiffArgs, RegistryReadingArgs, RegistryShowArgs,
 };
-pub(crate) use shadow_copy::{ShadowCopyCommand, ShadowCopyRunArgs};
+pub(crate) use shadow_copy::{ShadowCopyCommand, ShadowCopyDeleteArgs, ShadowCopyPathArgs, ShadowCopyRunArgs};
 #[cfg(test)]
 pub(crate) use unattended::DatabaseName as SetupDatabase;
 pub(crate) use unattended::{UnattendedArgs, option as unattended_option};
@@ -167,6 +167,10 @@ impl Command {
             Self::Repair => "repair",
             Self::Writers(_) => "writers",
             Self::ShadowCopy(ShadowCopyCommand::Run(_)) => "shadow-copy run",
+            Self::ShadowCopy(ShadowCopyCommand::Create) => "shadow-copy create",
+            Self::ShadowCopy(ShadowCopyCommand::List) => "shadow-copy list",
+            Self::ShadowCopy(ShadowCopyCommand::Path(_)) => "shadow-copy path",
+            Self::ShadowCopy(ShadowCopyCommand::Delete(_)) => "shadow-copy delete",
             Self::VssSelftest(_) => "vss-selftest",
             Self::VssWriter => "vss-writer",
             Self::ControlFile(ControlFileCommand::Check { .. }) => "control-file check",

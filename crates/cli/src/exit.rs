@@ -34,7 +34,7 @@ exits! {
     SHADOW_COPY = 19 "shadow-copy" "The moment could not be held.";
     COMMAND = 20 "command" "A command of the control file, or of `shadow-copy run`, failed.";
     STATE = 21 "state" "The state folder cannot be used.";
-    SNAPSHOT = 22 "snapshot" "A backup snapshot is damaged, or not there.";
+    SNAPSHOT = 22 "snapshot" "A backup snapshot, or a kept shadow copy, is damaged, or not there.";
     RECOVERY = 23 "recovery" "A recovery or a rehearsal could not be done.";
     AFTER_BACKUP = 24 "after-backup" "AfterBackup failed; kept for it, never the result of a run by itself.";
     HALF_RECOVERED = 25 "half-recovered" "A recovery of the site began and did not end; no backup is made before it is repeated, or abandoned by `recover --abandon`.";

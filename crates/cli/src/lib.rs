@@ -103,7 +103,7 @@ fn end(runtime: Runtime, limit: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::cell::RefCell;
     use std::sync::mpsc::{Sender, channel};
     use std::time::Instant;
 
@@ -120,7 +120,7 @@ mod tests {
     }
 
     thread_local! {
-        static KEPT: Mutex<Option<Kept>> = const { Mutex::new(None) };
+        static KEPT: RefCell<Vec<Kept>> = RefCell::default();
     }
 
     fn runtime() -> Runtime {
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn what_a_driver_kept_for_a_thread_is_gone_when_the_program_ends() {
         let (runtime, (gone, told)) = (runtime(), channel());
-        let work = move || KEPT.with(|kept| *kept.lock().expect("one thread") = Some(Kept(gone)));
+        let work = move || KEPT.with_borrow_mut(|kept| kept.push(Kept(gone)));
         runtime.block_on(runtime.spawn_blocking(work)).expect("no panic");
         end(runtime, LAST_CALLS);
         assert!(told.try_recv().is_ok(), "the thread still ends");

@@ -8,9 +8,10 @@ use backup_core::path::RelPath;
 use backup_core::plan::{BackupPlan, PlanError, Tasks};
 use backup_core::ports::clock::Clock;
 use backup_core::report::{Cause, Finding, Gravity};
-use backup_core::schedule::ScheduleZone;
+use backup_core::schedule::{Schedule, ScheduleZone};
 use host::commands::AFTER_BACKUP;
 use host::machine::SystemClock;
+use jiff::tz::TimeZone;
 
 use crate::control;
 use crate::error::CommandError;
@@ -30,10 +31,7 @@ pub(crate) const KEPT_SITE_PATH: &str = "site.toml.path";
 /// # Errors
 /// Everything that is wrong with control file and configuration at once; nothing was touched.
 pub(crate) fn make(site: &Site) -> Result<(BackupPlan, Vec<Notice>), CommandError> {
-    if let ScheduleZone::Named(name) = &site.config.task.schedule.zone {
-        let hint = "use `local`, `utc` or a name such as \"Europe/Berlin\"";
-        SystemClock.zone(name).map_err(|error| CommandError::usage(error).hint(hint))?;
-    }
+    zone(&site.config.task.schedule, &SystemClock)?;
     let (tasks, mut notices) = match control::tasks(&site.config)? {
         Some(found) => found,
         None => (Tasks::without_control_file(&site.config).map_err(CommandError::usage)?, Vec::new()),
@@ -44,6 +42,21 @@ pub(crate) fn make(site: &Site) -> Result<(BackupPlan, Vec<Notice>), CommandErro
     BackupPlan::new(&site.config, tasks, keep)
         .map(|plan| (plan, notices.clone()))
         .map_err(|errors| refused(errors, notices))
+}
+
+/// The time zone of the schedule's times.
+///
+/// # Errors
+/// A name that the system's database of time zones does not have.
+pub(crate) fn zone(schedule: &Schedule, clock: &dyn Clock) -> Result<TimeZone, CommandError> {
+    match &schedule.zone {
+        ScheduleZone::Local => Ok(clock.local_zone()),
+        ScheduleZone::Utc => Ok(TimeZone::UTC),
+        ScheduleZone::Named(name) => {
+            let hint = "use `local`, `utc` or a name such as \"Europe/Berlin\"";
+            clock.zone(name).map_err(|error| CommandError::usage(error).hint(hint))
+        }
+    }
 }
 
 /// A control file's `file` task copies a single file into its destination and keeps its name; only a look at the disk tells it from a

@@ -5,13 +5,15 @@ mod registry_roots;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_core::config::{CommandWriterConfig, MomentChoice, SiteConfig};
+use backup_core::config::{CommandWriterConfig, MomentChoice, SiteConfig, TaskConfig};
 use backup_core::event::EventSink;
 use backup_core::manifest::Manifest;
+use backup_core::path::RelPath;
 use backup_core::plan::{BackupPlan, ServiceStep};
 use backup_core::ports::Ports;
 use backup_core::ports::database::{DatabaseForm, SiteDatabase};
 use backup_core::ports::destination::SnapshotFiles;
+use backup_core::ports::restores::RestoreWriter;
 use backup_core::ports::services::ServiceControl;
 use backup_core::ports::shadow_copies::{SessionLimits, Writer};
 use backup_core::recover::RecoveryPorts;
@@ -25,22 +27,21 @@ use host::recovery::LocalRecoveryTarget;
 use host::services::of_machine;
 use host::status_log::FileStatusLog;
 use host::watchdog::{WatchdogOptions, WatchedServices};
-use host::writers::{CommandWriter, service_of};
-use vss::{InProcessCoordinator, PreCopy, Provider};
+use host::writers::{CommandRestoreWriter, CommandWriter, service_of};
+use vss::{InProcessCoordinator, InProcessRestores, Provider};
 
 use crate::database;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::site::{Site, local};
+use crate::site::{Site, local, real};
 
 use registry_roots::RegistryRoots;
 
 /// All ports of a site, for a command that stops no service. A database to which the configuration does not lead, for want of a password say,
 /// is left out: what only reads snapshots does without.
 pub(crate) fn wire(site: &Site, events: Arc<dyn EventSink>) -> Ports {
-    // Nothing is imaged with these, and a provider that this system does not have has left no image here.
-    let provider = vss::choose(&site.config.task).unwrap_or_else(|_| Arc::new(PreCopy));
-    wire_with(site, provider, events)
+    // Nothing is imaged with these; what another choice in site.toml has left is let go as well.
+    wire_with(site, vss::releasing(&site.config.task), events)
 }
 
 fn wire_with(site: &Site, provider: Arc<dyn Provider>, events: Arc<dyn EventSink>) -> Ports {
@@ -53,6 +54,7 @@ fn wire_with(site: &Site, provider: Arc<dyn Provider>, events: Arc<dyn EventSink
         clock: Arc::clone(&clock) as _,
         files: Arc::new(LocalSiteFiles::new()),
         destination: Arc::new(destination(config)),
+        kept: Arc::new(kept(config)),
         registry: Arc::new(RegistryRoots::new(&config.registry)),
         services: Arc::clone(&services),
         writers: writers(config, &services),
@@ -120,6 +122,18 @@ fn writers(config: &SiteConfig, control: &Arc<dyn ServiceControl>) -> Vec<Arc<dy
     config.writers.iter().map(writer).collect()
 }
 
+/// What the recovery of a configured site needs; `services` are those that write to it.
+pub(crate) fn recovery(config: &SiteConfig, ports: &Ports, services: Vec<String>) -> RecoveryPorts {
+    let restores = Some(Arc::new(InProcessRestores) as _);
+    RecoveryPorts { restores, restore_writers: restore_writers(config), ..RecoveryPorts::of(ports, services) }
+}
+
+/// Commands come from this machine's own configuration only, for one in a snapshot is not trusted.
+fn restore_writers(site: &SiteConfig) -> Vec<Arc<dyn RestoreWriter>> {
+    let writer = |writer: &CommandWriterConfig| Some(Arc::new(CommandRestoreWriter::new(writer)?) as _);
+    site.writers.iter().filter_map(writer).collect()
+}
+
 /// What a recovery needs, from a configuration whose paths are those of this machine; none of it from a bare folder.
 ///
 /// `site` is the one of this machine, if there is one: its backups are kept from running meanwhile.
@@ -139,6 +153,8 @@ pub(crate) fn bare(
         services: config.map(|config| (services(config), names(config))),
         journal: site.map(|site| Arc::new(FileJournal::new(local(&site.state_dir))) as _),
         destination: site.map(|site| Arc::new(destination(site)) as _),
+        restores: Some(Arc::new(InProcessRestores)),
+        restore_writers: site.map(restore_writers).unwrap_or_default(),
         clock: Arc::new(SystemClock),
         events,
     })
@@ -156,6 +172,14 @@ fn bare_database(form: DatabaseForm, site: Option<&SiteConfig>) -> Result<Option
 
 fn destination(config: &SiteConfig) -> LocalDestination {
     LocalDestination::new(config.task.destination.site_folder().clone(), config.code.clone())
+}
+
+/// Where shadow copies are kept: with the images, which lie on the file system of the site.
+fn kept(config: &SiteConfig) -> LocalDestination {
+    let TaskConfig { work_dir, destination, .. } = &config.task;
+    let folder = work_dir.as_ref().map_or_else(|| destination.site_folder().clone(), real);
+    let name = RelPath::parse("sitebackup-kept").expect("a plain name");
+    LocalDestination::made_at_need(folder.join(&name), config.code.clone())
 }
 
 fn watched(
@@ -206,7 +230,7 @@ fn hold_limit(config: &SiteConfig, plan: &BackupPlan) -> Duration {
 mod tests {
     use backup_core::config::ProviderChoice;
     use backup_core::destination::DestinationOption;
-    use backup_core::path::{RelPath, SitePath};
+    use backup_core::path::SitePath;
     use backup_core::plan::Tasks;
 
     use super::*;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use backup_core::ports::journal::{
-    JournalError, JournalLock, JournalRecord, RunJournal, unended_recoveries, unfinished_runs,
+    JournalError, JournalLock, JournalRecord, RunJournal, begun_shadow_copies, unended_recoveries, unfinished_runs,
 };
 
 use crate::blocking::blocking;
@@ -56,13 +56,17 @@ impl FileJournal {
         Ok(HeldLock { file })
     }
 
-    /// Only the holder of the lock calls this. What a run or a recovery that is still open has written must stay where it is found first.
+    /// Only the holder of the lock calls this. What a run, a recovery or a kept shadow copy that is still open has written must stay where it is
+    /// found first.
     fn roll_over_when_ended(&self) -> io::Result<()> {
         if self.lines.len()? <= self.roll_over_at {
             return Ok(());
         }
         let records = self.lines.read()?;
-        if !unfinished_runs(&records).is_empty() || !unended_recoveries(&records).is_empty() {
+        let is_open = !unfinished_runs(&records).is_empty()
+            || !unended_recoveries(&records).is_empty()
+            || !begun_shadow_copies(&records).is_empty();
+        if is_open {
             return Ok(());
         }
         self.lines.roll_over(self.roll_over_at)
@@ -194,5 +198,7 @@ mod tests {
         let begun = JournalRecord::RecoveryBegun { snapshot, at, places: places.clone() };
         rolls_over_only_between(begun.clone(), JournalRecord::RecoveryEnded { snapshot, at, places }).await;
         rolls_over_only_between(begun, JournalRecord::RecoveriesAbandoned { at }).await;
+        let kept = JournalRecord::ShadowCopyBegun { run, at, place: "/srv/work".to_owned() };
+        rolls_over_only_between(kept, JournalRecord::ShadowCopyDeleted { run, at }).await;
     }
 }

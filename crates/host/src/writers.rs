@@ -1,14 +1,17 @@
-//! An application that is frozen and thawed by the admin's commands, as a writer of the session.
+//! An application that is told by the admin's commands, as a writer of backups and of recoveries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use backup_core::config::{CommandWriterConfig, ServiceCommands, ServiceConfig};
+use backup_core::config::{CommandWriterConfig, RestoreCommands, ServiceCommands, ServiceConfig};
+use backup_core::ports::commands::CommandEnd;
+use backup_core::ports::restores::{RestoreStatus, RestoreWriter};
 use backup_core::ports::services::{ServiceControl, ServiceError};
-use backup_core::ports::shadow_copies::{Writer, WriterError, WriterMetadata};
+use backup_core::ports::shadow_copies::{SessionLimits, Writer, WriterError, WriterMetadata};
 use uuid::Uuid;
 
+use crate::commands::HostCommands;
 use crate::services::is_there;
 
 /// A writer whose Freeze and Thaw are commands.
@@ -31,7 +34,7 @@ impl CommandWriter {
     }
 
     fn failed(&self, action: &str, error: ServiceError) -> WriterError {
-        WriterError { message: format!("failed to {action} `{}`", self.config.name), source: Some(Box::new(error)) }
+        WriterError::new(format!("failed to {action} `{}`", self.config.name)).because(error)
     }
 
     async fn set_going(&self) -> Result<(), WriterError> {
@@ -56,18 +59,78 @@ fn id_of(name: &str) -> Uuid {
     uuid::Builder::from_custom_bytes(*bytes).into_uuid()
 }
 
+/// What a writer says of itself, once all that it is going to need is there.
+fn describe(config: &CommandWriterConfig, commands: [(&str, &Vec<String>); 2]) -> Result<WriterMetadata, WriterError> {
+    let CommandWriterConfig { name, level, .. } = config;
+    for (action, argv) in commands {
+        if !is_there(argv) {
+            let message = format!("writer `{name}`: its {action} command `{}` is not there", argv.join(" "));
+            return Err(WriterError::new(message));
+        }
+    }
+    Ok(WriterMetadata { id: id_of(name), name: name.clone(), level: *level, ..WriterMetadata::default() })
+}
+
+/// A writer that hears of recoveries by commands.
+///
+/// Both have `SITEBACKUP_RESTORE` in their environment: `begins`, then `all`, `failed` or `nothing` for what was put back. A command that
+/// is not done within a callback's limit is ended.
+#[derive(Debug)]
+pub struct CommandRestoreWriter {
+    config: CommandWriterConfig,
+    commands: RestoreCommands,
+}
+
+impl CommandRestoreWriter {
+    /// `None` for one whose configuration has no commands for it.
+    pub fn new(config: &CommandWriterConfig) -> Option<Self> {
+        config.restore.clone().map(|commands| Self { config: config.clone(), commands })
+    }
+
+    async fn run(&self, action: &str, argv: &[String], what: &str) -> Result<(), WriterError> {
+        let failed = || format!("the {action} command of `{}` failed", self.config.name);
+        let environment = [("SITEBACKUP_RESTORE".to_owned(), what.to_owned())];
+        let limit = SessionLimits::default().callback;
+        let ran = HostCommands::new("").run_program(argv, &environment, limit).await;
+        let outcome = ran.map_err(|error| WriterError::new(failed()).because(error))?;
+        let said = String::from_utf8_lossy(&outcome.output).trim().to_owned();
+        let ended = match outcome.end {
+            CommandEnd::Exit(0) => return Ok(()),
+            CommandEnd::Exit(code) => format!("exit code {code}"),
+            CommandEnd::TimedOut => format!("ended after {} s", limit.as_secs()),
+        };
+        let reason = if said.is_empty() { ended } else { format!("{ended}: {said}") };
+        Err(WriterError::new(failed()).because(reason))
+    }
+}
+
+#[async_trait]
+impl RestoreWriter for CommandRestoreWriter {
+    async fn identify(&self) -> Result<WriterMetadata, WriterError> {
+        let RestoreCommands { before, after } = &self.commands;
+        describe(&self.config, [("pre-restore", before), ("post-restore", after)])
+    }
+
+    async fn pre_restore(&self) -> Result<(), WriterError> {
+        self.run("pre-restore", &self.commands.before, "begins").await
+    }
+
+    async fn post_restore(&self, status: RestoreStatus) -> Result<(), WriterError> {
+        let what = match status {
+            RestoreStatus::Nothing => "nothing",
+            RestoreStatus::All => "all",
+            RestoreStatus::Failed => "failed",
+        };
+        self.run("post-restore", &self.commands.after, what).await
+    }
+}
+
 #[async_trait]
 impl Writer for CommandWriter {
     /// Refuses when a command is not there: found in the freeze window, that would be an outage.
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
-        let CommandWriterConfig { name, level, freeze, thaw, .. } = &self.config;
-        for (action, argv) in [("freeze", freeze), ("thaw", thaw)] {
-            if !is_there(argv) {
-                let message = format!("writer `{name}`: its {action} command `{}` is not there", argv.join(" "));
-                return Err(WriterError { message, source: None });
-            }
-        }
-        Ok(WriterMetadata { id: id_of(name), name: name.clone(), level: *level, ..WriterMetadata::default() })
+        let CommandWriterConfig { freeze, thaw, .. } = &self.config;
+        describe(&self.config, [("freeze", freeze), ("thaw", thaw)])
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {

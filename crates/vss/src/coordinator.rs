@@ -19,9 +19,13 @@ use making::Making;
 use slot::Slot;
 pub(crate) use slot::Slots;
 
+mod calls;
 mod making;
+mod restoring;
 mod slot;
 mod window;
+
+pub use restoring::InProcessRestores;
 
 /// Takes writers through a session, in the process that they live in.
 ///
@@ -71,6 +75,10 @@ impl InProcessCoordinator {
 impl ShadowCopies for InProcessCoordinator {
     async fn inspect(&self, samples: Vec<SitePath>, files: Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
         self.provider.inspect(&samples, &files).await
+    }
+
+    fn outlives_process(&self) -> bool {
+        self.provider.outlives_process()
     }
 
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
@@ -135,7 +143,8 @@ impl PreparedSet for Prepared {
             }
         });
         carried_through.await.unwrap_or_else(|error| {
-            Err(ShadowCopyError::Provider { provider, action: "hold the moment", source: last_words(error).into() })
+            let (action, source) = ("hold the moment", last_words(error).into());
+            Err(ShadowCopyError::Provider { provider, action, source, is_retryable: false })
         })
     }
 

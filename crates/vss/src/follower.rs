@@ -64,14 +64,9 @@ struct Failure {
     passes: bool,
 }
 
-/// Says of a writer's failure that it may be gone a little later.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("it may succeed when it is tried again")]
-pub(crate) struct Passing;
-
 impl From<Failure> for WriterError {
     fn from(failure: Failure) -> Self {
-        WriterError { message: failure.message, source: failure.passes.then(|| Box::new(Passing) as _) }
+        WriterError { is_retryable: failure.passes, ..WriterError::new(failure.message) }
     }
 }
 
@@ -178,7 +173,7 @@ impl Lead {
     fn out_of_turn(&self) -> WriterError {
         match &*self.stage.borrow() {
             Stage::Ended(Some(failure)) => failure.clone().into(),
-            stage => WriterError { message: format!("the call is out of turn: the site is {stage:?}"), source: None },
+            stage => WriterError::new(format!("the call is out of turn: the site is {stage:?}")),
         }
     }
 
@@ -274,8 +269,8 @@ impl Follower {
     fn begin(&self) -> Result<Arc<Lead>, WriterError> {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if session.as_ref().is_some_and(|lead| !lead.has_ended()) {
-            let message = "the site takes part in another session".to_owned();
-            return Err(WriterError { message, source: Some(Box::new(Passing)) });
+            let refused = WriterError::new("the site takes part in another session");
+            return Err(WriterError { is_retryable: true, ..refused });
         }
         Ok(session.insert(Arc::new(Lead::new())).clone())
     }
@@ -283,7 +278,7 @@ impl Follower {
     async fn follow(&self, order: Order, from: Stage, stage: Stage) -> Result<(), WriterError> {
         match self.session() {
             Some(lead) => lead.follow(order, from, stage).await,
-            None => Err(WriterError { message: "PrepareBackup did not come".to_owned(), source: None }),
+            None => Err(WriterError::new("PrepareBackup did not come")),
         }
     }
 }

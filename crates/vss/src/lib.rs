@@ -58,14 +58,16 @@ mod tests;
 #[cfg(windows)]
 mod windows;
 
-pub use coordinator::InProcessCoordinator;
+pub use coordinator::{InProcessCoordinator, InProcessRestores};
 pub use follower::{Follower, FollowingSite, Lead};
-pub use provider::{Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose};
+pub use provider::{
+    Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose, releasing, system_restore_writer,
+};
 #[cfg(target_os = "linux")]
 pub use provider::{Btrfs, Reflink};
 pub use session::{Session, Step, WriterState, WriterStatus};
 #[cfg(windows)]
 pub use windows::{
-    ComponentSelection, FileRead, HResult, SelfTest, Verdict, VssCall, VssOptions, VssProvider, WriterHost,
-    WriterOptions, WriterSeen,
+    ComponentSelection, FileRead, HResult, SelfTest, SystemRestoreWriter, Verdict, VssCall, VssOptions, VssProvider,
+    WriterHost, WriterOptions, WriterSeen,
 };

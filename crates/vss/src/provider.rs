@@ -27,7 +27,7 @@ mod unfrozen;
 pub use best::Best;
 #[cfg(target_os = "linux")]
 pub use btrfs::Btrfs;
-pub use choice::{Unmet, choose};
+pub use choice::{Unmet, choose, releasing, system_restore_writer};
 pub use precopy::PreCopy;
 #[cfg(target_os = "linux")]
 pub use reflink::Reflink;
@@ -84,6 +84,10 @@ pub trait Provider: Debug + Send + Sync {
         _files: &Arc<dyn SiteFiles>,
     ) -> Result<Vec<String>, ShadowCopyError> {
         Ok(Vec::new())
+    }
+    /// Whether an image stays until it is released, also when the process that made it has ended, or the machine.
+    fn outlives_process(&self) -> bool {
+        true
     }
     /// Does what can be done while the site works.
     ///

@@ -1,4 +1,4 @@
-//! The order of a backup session as one checked state machine, and the state of each writer in it.
+//! The order of a backup session, and of a restore, as one checked state machine, and the state of each writer in it.
 //!
 //! Calls nobody: a backend asks before each call and tells how the call ended. So a wrong order is an error before anything happened.
 
@@ -25,6 +25,10 @@ pub enum Step {
     BackupComplete,
     /// Writers set their applications going after a failure.
     Abort,
+    /// Writers get out of the way of a restore.
+    PreRestore,
+    /// Writers hear how the restore ended, and set their applications going.
+    PostRestore,
 }
 
 impl Step {
@@ -40,17 +44,20 @@ impl Step {
             Self::PostSnapshot => "PostSnapshot",
             Self::BackupComplete => "BackupComplete",
             Self::Abort => "Abort",
+            Self::PreRestore => "PreRestore",
+            Self::PostRestore => "PostRestore",
         }
     }
 
     /// Whether the step may come directly after `last`.
     fn may_follow(self, last: Option<Step>) -> bool {
         use Step::{
-            Abort, BackupComplete, Commit, Freeze, Identify, PostSnapshot, PrepareBackup, PrepareSnapshot, Thaw,
+            Abort, BackupComplete, Commit, Freeze, Identify, PostRestore, PostSnapshot, PreRestore, PrepareBackup,
+            PrepareSnapshot, Thaw,
         };
         match (last, self) {
             (None, Identify)
-            | (Some(Identify), PrepareBackup | Abort)
+            | (Some(Identify), PrepareBackup | Abort | PreRestore)
             | (Some(PrepareBackup), PrepareSnapshot | Abort)
             | (Some(PrepareSnapshot), Freeze | Abort)
             // A frozen session can only be thawed, whatever went wrong.
@@ -58,7 +65,8 @@ impl Step {
             | (Some(Commit), Thaw)
             | (Some(Thaw), PostSnapshot | Abort)
             // The image is good, and what is made of it may still fail.
-            | (Some(PostSnapshot), BackupComplete | Abort) => true,
+            | (Some(PostSnapshot), BackupComplete | Abort)
+            | (Some(PreRestore), PostRestore) => true,
             _ => false,
         }
     }
@@ -72,6 +80,8 @@ impl Step {
             Self::Thaw => WriterState::FailedAtThaw,
             Self::PostSnapshot => WriterState::FailedAtPostSnapshot,
             Self::BackupComplete => WriterState::FailedAtBackupComplete,
+            Self::PreRestore => WriterState::FailedAtPreRestore,
+            Self::PostRestore => WriterState::FailedAtPostRestore,
             // VSS has no state for a writer that fails there.
             Self::Commit | Self::Abort => WriterState::Unknown,
         }
@@ -83,7 +93,12 @@ impl Step {
             Self::Freeze | Self::Commit => WriterState::WaitingForThaw,
             Self::Thaw => WriterState::WaitingForPostSnapshot,
             Self::PostSnapshot => WriterState::WaitingForCompletion,
-            Self::Identify | Self::PrepareBackup | Self::BackupComplete | Self::Abort => WriterState::Stable,
+            Self::Identify
+            | Self::PrepareBackup
+            | Self::BackupComplete
+            | Self::Abort
+            | Self::PreRestore
+            | Self::PostRestore => WriterState::Stable,
         }
     }
 }
@@ -118,6 +133,10 @@ pub enum WriterState {
     FailedAtPostSnapshot = 11,
     /// It did not take the end of the backup.
     FailedAtBackupComplete = 12,
+    /// It vetoed the restore.
+    FailedAtPreRestore = 13,
+    /// Its application did not start again after the restore.
+    FailedAtPostRestore = 14,
 }
 
 impl WriterState {
@@ -145,7 +164,7 @@ pub struct WriterStatus {
     frozen: bool,
 }
 
-/// One backup session: which step comes next, and which writer still has to be called.
+/// One session, of a backup or a restore: which step comes next, and which writer still has to be called.
 ///
 /// ```
 /// use vss::{Session, Step};
@@ -218,18 +237,20 @@ impl Session {
 
     /// The writers to call at the present step, in their order: front ends first on the way to the moment, last on the way back.
     ///
-    /// Thaw goes to those whose Freeze was begun, Abort to those whose PrepareBackup was begun: also to the one that failed there.
+    /// Thaw goes to those whose Freeze was begun, Abort to those whose PrepareBackup was begun, PostRestore to those whose PreRestore was begun:
+    /// also to the one that failed there.
     pub fn to_call(&self) -> Vec<usize> {
         let step = self.step;
         let concerned = |index: &usize| match step {
             Some(Step::Thaw) => self.writers[*index].frozen,
             Some(Step::Abort) => self.writers[*index].called >= Some(Step::PrepareBackup),
+            Some(Step::PostRestore) => self.writers[*index].called >= Some(Step::PreRestore),
             Some(Step::Commit) | None => false,
             Some(_) => true,
         };
         let mut order: Vec<usize> = (0..self.writers.len()).filter(concerned).collect();
         order.sort_by_key(|index| self.writers[*index].level);
-        if step >= Some(Step::Thaw) {
+        if step >= Some(Step::Thaw) && step != Some(Step::PreRestore) {
             order.reverse();
         }
         order

@@ -18,6 +18,8 @@ mod calls;
 mod components;
 mod hresult;
 mod requestor;
+mod restore;
+mod restore_calls;
 mod self_test;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ use crate::provider::{ImageRequest, Preparation, Provider, Taken};
 pub use calls::VssCall;
 pub use hresult::HResult;
 use requestor::{Pledge, Requestor};
+pub use restore::SystemRestoreWriter;
 pub use self_test::{FileRead, SelfTest, Verdict, WriterSeen};
 pub use writer::{WriterHost, WriterOptions};
 
@@ -95,6 +98,10 @@ impl VssProvider {
 impl Provider for VssProvider {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn outlives_process(&self) -> bool {
+        false
     }
 
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{Destination, StoredSnapshot};
 use backup_core::ports::recovery_target::RecoveryTarget;
+use backup_core::ports::restores::Restores;
 use backup_core::ports::shadow_copies::ShadowCopies;
 use backup_core::ports::site_files::SiteFiles;
 use backup_core::snapshot::RunId;
@@ -24,9 +25,10 @@ use host::recovery::LocalRecoveryTarget;
 use tempfile::TempDir;
 use tests::conformance::destination::DestinationBench;
 use tests::conformance::recovery_target::RecoveryBench;
+use tests::conformance::restores::RestoresBench;
 use tests::conformance::shadow_copies::ShadowCopiesBench;
 use tests::conformance::{Models, SITE, SiteBench};
-use vss::{InProcessCoordinator, PreCopy, Provider};
+use vss::{InProcessCoordinator, InProcessRestores, PreCopy, Provider};
 
 #[cfg(unix)]
 pub(super) use self::unix as machine;
@@ -184,6 +186,20 @@ impl DestinationBench for Local {
 impl RecoveryBench for Local {
     fn target(&self) -> Arc<dyn RecoveryTarget> {
         Arc::new(LocalRecoveryTarget::new())
+    }
+}
+
+impl RestoresBench for Local {
+    fn restores(&self) -> Arc<dyn Restores> {
+        Arc::new(InProcessRestores)
+    }
+
+    fn keeps_limits(&self) -> bool {
+        true
+    }
+
+    fn outlives_panics(&self) -> bool {
+        true
     }
 }
 

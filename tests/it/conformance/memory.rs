@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use backup_core::memory::{MemoryFile, World};
+use backup_core::memory::{MemoryFile, MemoryRestores, World};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::clock::Clock;
 use backup_core::ports::commands::{CommandEnd, CommandOutcome, Commands};
@@ -12,6 +12,7 @@ use backup_core::ports::destination::{Destination, StoredSnapshot};
 use backup_core::ports::journal::RunJournal;
 use backup_core::ports::recovery_target::RecoveryTarget;
 use backup_core::ports::registry::{Registry, RegistryKey};
+use backup_core::ports::restores::Restores;
 use backup_core::ports::services::{ServiceControl, ServiceState};
 use backup_core::ports::shadow_copies::ShadowCopies;
 use backup_core::ports::site_files::{FileKind, FileTime, SiteFiles};
@@ -25,6 +26,7 @@ use tests::conformance::destination::DestinationBench;
 use tests::conformance::journal::JournalBench;
 use tests::conformance::recovery_target::RecoveryBench;
 use tests::conformance::registry::RegistryBench;
+use tests::conformance::restores::RestoresBench;
 use tests::conformance::served_database::ServedBench;
 use tests::conformance::services::ServicesBench;
 use tests::conformance::shadow_copies::ShadowCopiesBench;
@@ -189,6 +191,20 @@ impl DestinationBench for Memory {
 impl RecoveryBench for Memory {
     fn target(&self) -> Arc<dyn RecoveryTarget> {
         Arc::new(self.quiet())
+    }
+}
+
+impl RestoresBench for Memory {
+    fn restores(&self) -> Arc<dyn Restores> {
+        Arc::new(MemoryRestores)
+    }
+
+    fn keeps_limits(&self) -> bool {
+        false
+    }
+
+    fn outlives_panics(&self) -> bool {
+        false
     }
 }
 

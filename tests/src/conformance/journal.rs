@@ -38,6 +38,8 @@ fn all_kinds() -> Vec<JournalRecord> {
         JournalRecord::RecoveryBegun { snapshot: first, at: moment(4), places: places.clone() },
         JournalRecord::RecoveryEnded { snapshot: first, at: moment(5), places },
         JournalRecord::RecoveriesAbandoned { at: moment(6) },
+        JournalRecord::ShadowCopyBegun { run: second, at: moment(7), place: "/srv/Größe".to_owned() },
+        JournalRecord::ShadowCopyDeleted { run: second, at: moment(8) },
     ]
 }
 

@@ -28,6 +28,7 @@ pub mod destination;
 pub mod journal;
 pub mod recovery_target;
 pub mod registry;
+pub mod restores;
 pub mod served_database;
 pub mod services;
 pub mod shadow_copies;

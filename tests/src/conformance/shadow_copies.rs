@@ -66,7 +66,7 @@ impl Scripted {
         if self.hang_at == Some(call.as_str()) {
             std::future::pending::<()>().await;
         }
-        (self.act)(&call).map_err(|message| WriterError { message: message.to_owned(), source: None })
+        (self.act)(&call).map_err(WriterError::new)
     }
 }
 
@@ -107,8 +107,9 @@ impl Writer for Scripted {
     }
 }
 
+/// Hears nothing.
 #[derive(Debug)]
-struct Deaf;
+pub(super) struct Deaf;
 
 impl EventSink for Deaf {
     fn event(&self, _event: &Event) {}

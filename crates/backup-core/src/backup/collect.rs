@@ -248,7 +248,7 @@ impl Run<'_> {
     }
 
     /// Judges the staging folder and seals it, which is the commit.
-    pub(super) async fn seal(&mut self, mut draft: Draft) -> Result<(), Stop> {
+    pub(super) async fn seal(&mut self, mut draft: Draft) -> Result<Manifest, Stop> {
         self.phase(Phase::Publishing);
         draft.records.sort_by(|a, b| a.path.cmp(&b.path));
         crate::verify::judge_staging(&draft.staging.walk().await?, &draft.records).map_err(|message| Stop {
@@ -265,7 +265,7 @@ impl Run<'_> {
         if let Err(error) = self.ports.journal.append(&JournalRecord::Sealed { run: self.run }).await {
             self.log.finding(Finding::error(Cause::State, chain(&error)));
         }
-        Ok(())
+        Ok(manifest)
     }
 
     fn manifest(&self, draft: &Draft, list: &[u8]) -> Manifest {
@@ -283,7 +283,7 @@ impl Run<'_> {
             weaker: errors.map(|finding| finding.message.clone()).collect(),
             origins: draft.origins.clone(),
             database: draft.database.clone(),
-            cd_latest: cd_latest_version(self.ports, &self.plan),
+            cd_latest: cd_latest_version(&self.ports, &self.plan),
             entries: draft.records.len() as u64,
             bytes: draft.records.iter().map(|record| record.size).sum(),
             list: ContentHash::of(list),
@@ -292,7 +292,8 @@ impl Run<'_> {
     }
 }
 
-fn made(kind: RecordKind, place: &RelPath, content: &[u8]) -> FileRecord {
+/// The record of a document.
+pub(super) fn made(kind: RecordKind, place: &RelPath, content: &[u8]) -> FileRecord {
     FileRecord {
         size: content.len() as u64,
         hash: Some(ContentHash::of(content)),

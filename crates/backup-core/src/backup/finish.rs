@@ -60,7 +60,7 @@ impl Run<'_> {
     }
 
     async fn before_hook(&mut self) -> Vec<WalkEntry> {
-        match crate::verify::walk_before(self.ports, self.run).await {
+        match crate::verify::walk_before(&self.ports, self.run).await {
             Ok(entries) => entries,
             Err(error) => {
                 self.log.finding(Finding::new(Gravity::Warning, Cause::Snapshot, chain(&error)));
@@ -129,7 +129,7 @@ impl Run<'_> {
 
     /// Walks the published folder again: additions enter the manifest, anything else that changed keeps the previous snapshot.
     async fn unaltered(&mut self, before: &[WalkEntry]) -> bool {
-        match crate::verify::walk_again(self.ports, self.run, before).await {
+        match crate::verify::walk_again(&self.ports, self.run, before).await {
             Ok(walked) => {
                 if let Some(manifest) = walked.amended {
                     let added = manifest.additions.len();
@@ -207,11 +207,17 @@ impl Run<'_> {
         }
     }
 
-    pub(super) async fn complete_set(&mut self, succeeded: bool) {
+    /// Tells the writers how it ended.
+    pub(super) async fn tell_writers(&mut self, succeeded: bool) {
         let Some(set) = self.set else { return };
         for fault in self.ports.shadow_copies.complete(set, succeeded).await {
             self.log.finding(Finding::new(Gravity::Warning, Cause::ShadowCopy, chain(&fault)));
         }
+    }
+
+    pub(super) async fn complete_set(&mut self, succeeded: bool) {
+        self.tell_writers(succeeded).await;
+        let Some(set) = self.set else { return };
         match self.ports.shadow_copies.release(set).await {
             Ok(()) => self.set = None,
             Err(error) => self.log.finding(Finding::new(Gravity::Warning, Cause::ShadowCopy, chain(&error))),

@@ -176,8 +176,9 @@ impl SiteDatabase for World {
     }
 
     async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {
-        let state = self.step();
-        let is_staged = state.folders.iter().any(|(name, folder)| {
+        let store = self.kept_store();
+        let (state, kept) = (self.step(), store.lock());
+        let is_staged = state.folders.iter().chain(&kept.folders).any(|(name, folder)| {
             let root = site_path("/backup").join(&plain(name));
             let place = copy.strip_prefix(&root).filter(|_| folder.manifest.is_none());
             place.is_some_and(|place| folder.files.keys().any(|path| path.strip_prefix(&place).is_some()))

@@ -18,6 +18,7 @@ use crate::ports::destination::{
 use crate::ports::journal::UnendedRecovery;
 use crate::ports::site_files::{FileId, FileKind, FileStat, FileTime, OpenFile, SiteFiles, SiteFilesError, WalkEntry};
 use crate::snapshot::RunId;
+use crate::trace::is_of_another_task;
 
 const ROOT: &str = "/backup";
 const FINAL: &str = "P01Backup";
@@ -84,7 +85,9 @@ impl Destination for World {
         let state = self.step();
         let foreign =
             state.folders.get(FINAL).filter(|folder| folder.marker.is_none()).map(|_| site_path("/backup/P01Backup"));
-        Ok(DestinationFacts { root: site_path(ROOT), free: state.free, device: 2, writable: true, foreign })
+        let of_another = state.kept_log.as_ref().is_some_and(|log| is_of_another_task(log));
+        let other_task = of_another.then_some(state.now);
+        Ok(DestinationFacts { root: site_path(ROOT), free: state.free, device: 2, writable: true, foreign, other_task })
     }
 
     async fn list(&self) -> Result<Vec<StoredSnapshot>, DestinationError> {

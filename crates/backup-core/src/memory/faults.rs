@@ -22,6 +22,7 @@ use crate::ports::destination::{DestinationError, SnapshotFiles};
 use crate::ports::journal::{JournalError, JournalLock, JournalRecord, RunJournal};
 use crate::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
 use crate::ports::registry::{ImportMode, Registry, RegistryError, RegistryKey};
+use crate::ports::restores::RestoreWriter;
 use crate::ports::services::{ServiceControl, ServiceError, ServiceState};
 use crate::ports::shadow_copies::Writer;
 use crate::ports::site_files::{Attributes, CloneOf, FileSource, OpenFile, SiteFiles, SiteFilesError, Walk};
@@ -175,6 +176,7 @@ pub fn faulty(ports: &Ports, faults: &Faults) -> Ports {
         clock: wrap(faults, &ports.clock),
         files: wrap(faults, &ports.files),
         destination: wrap(faults, &ports.destination),
+        kept: wrap(faults, &ports.kept),
         registry: wrap(faults, &ports.registry),
         services: wrap(faults, &ports.services),
         database: ports.database.as_ref().map(|database| wrap(faults, database) as Arc<dyn SiteDatabase>),
@@ -186,6 +188,11 @@ pub fn faulty(ports: &Ports, faults: &Faults) -> Ports {
         status_log: wrap(faults, &ports.status_log),
         events: Arc::clone(&ports.events),
     }
+}
+
+/// A writer of a restore with faults at every call.
+pub fn faulty_restore_writer(writer: &Arc<dyn RestoreWriter>, faults: &Faults) -> Arc<dyn RestoreWriter> {
+    Arc::new(Faulty { faults: faults.clone(), inner: Arc::clone(writer) })
 }
 
 #[async_trait]

@@ -7,12 +7,14 @@
 mod database;
 mod destination;
 mod faults;
+mod restores;
 mod shadow_copies;
 mod site;
 mod small;
 mod world;
 
-pub use faults::{Fault, FaultKind, Faults, faulty};
+pub use faults::{Fault, FaultKind, Faults, faulty, faulty_restore_writer};
+pub use restores::MemoryRestores;
 pub use site::IMAGE_ROOT;
 pub use world::{MemoryFile, World, WorldState};
 

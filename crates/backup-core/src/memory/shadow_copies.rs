@@ -89,6 +89,10 @@ fn documents(writers: &[Named]) -> Vec<(String, Vec<u8>)> {
 
 #[async_trait]
 impl ShadowCopies for MemoryShadowCopies {
+    fn outlives_process(&self) -> bool {
+        !self.world.lock().images_go
+    }
+
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
         let slot = Slot::take(&self.making)?;
         let mut writers = Vec::new();

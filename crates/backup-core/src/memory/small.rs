@@ -36,6 +36,7 @@ impl World {
             clock: world(),
             files: world(),
             destination: world(),
+            kept: Arc::new(self.kept_store()),
             registry: world(),
             services: world(),
             database: Some(world()),

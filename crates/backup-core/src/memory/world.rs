@@ -140,6 +140,10 @@ pub struct WorldState {
     pub counter: u64,
     /// Whether the in-memory shadow copies leave writers unfrozen: the test of the tests.
     pub skip_freeze: bool,
+    /// Whether an image goes with the process that made it.
+    pub images_go: bool,
+    /// A world of which only the destination counts: where shadow copies are kept.
+    kept_store: Option<World>,
     turn: usize,
 }
 
@@ -196,11 +200,22 @@ impl World {
             commands: Vec::new(),
             counter: 0,
             skip_freeze: false,
+            images_go: false,
+            kept_store: None,
             turn: 0,
         };
         let world = Self(Arc::new(Mutex::new(state)));
         world.populate();
         world
+    }
+
+    /// Where shadow copies are kept; made at the first call.
+    pub(crate) fn kept_store(&self) -> World {
+        if let Some(store) = self.lock().kept_store.clone() {
+            return store;
+        }
+        let store = World::new();
+        self.lock().kept_store.get_or_insert(store).clone()
     }
 
     fn populate(&self) {
@@ -261,6 +276,11 @@ impl World {
         state.services.values().chain([&state.application]).all(|state| *state == ServiceState::Running)
     }
 
+    /// Somebody removes all images.
+    pub fn lose_images(&self) {
+        self.lock().images.clear();
+    }
+
     /// Whether an image is left.
     pub fn has_images(&self) -> bool {
         !self.lock().images.is_empty()
@@ -271,6 +291,9 @@ impl World {
         let mut state = self.lock();
         state.locked = false;
         state.held = None;
+        if let Some(store) = &state.kept_store {
+            store.kill();
+        }
     }
 
     /// The power goes: what was not synced at the destination is lost, the images too.

@@ -26,6 +26,8 @@ pub struct DestinationFacts {
     pub writable: bool,
     /// A folder with the snapshot's name that does not carry our marker: the product's own snapshot, perhaps.
     pub foreign: Option<SitePath>,
+    /// When another program in the role of the Backup Site Server task last left its log beside the snapshots, if the log there is not ours.
+    pub other_task: Option<jiff::Timestamp>,
 }
 
 /// A whole backup snapshot, found by its marker and its complete manifest.

@@ -46,6 +46,22 @@ pub enum JournalRecord {
         /// Whether a snapshot was published.
         published: bool,
     },
+    /// A shadow copy that is to be kept is about to be made: whatever becomes of the run, this place may hold something of it.
+    ShadowCopyBegun {
+        /// The run, which is its id.
+        run: RunId,
+        /// When.
+        at: Timestamp,
+        /// The folder with all kept ones.
+        place: String,
+    },
+    /// Nothing of a kept shadow copy is left.
+    ShadowCopyDeleted {
+        /// The run that made it.
+        run: RunId,
+        /// When.
+        at: Timestamp,
+    },
     /// A snapshot is about to be put back where the site is: until the recovery has ended the site is half old, half recovered.
     RecoveryBegun {
         /// The snapshot, by its run.
@@ -81,7 +97,7 @@ pub enum JournalRecord {
 }
 
 impl JournalRecord {
-    /// The run that the record speaks of; `None` for one of a recovery.
+    /// The run that the record is of; `None` for one of a recovery or a kept shadow copy.
     pub fn run(&self) -> Option<RunId> {
         match self {
             Self::RunStarted { run, .. }
@@ -89,7 +105,9 @@ impl JournalRecord {
             | Self::ServicesStarted { run }
             | Self::Sealed { run }
             | Self::RunEnded { run, .. } => Some(*run),
-            Self::RecoveryBegun { .. }
+            Self::ShadowCopyBegun { .. }
+            | Self::ShadowCopyDeleted { .. }
+            | Self::RecoveryBegun { .. }
             | Self::DatabaseRecovered { .. }
             | Self::RecoveryEnded { .. }
             | Self::RecoveriesAbandoned { .. } => None,
@@ -108,6 +126,32 @@ pub fn unfinished_runs(records: &[JournalRecord]) -> Vec<RunId> {
         }
     }
     open
+}
+
+/// A shadow copy that was begun, to be kept, and not deleted since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BegunShadowCopy {
+    /// The run that made it.
+    pub run: RunId,
+    /// When that was.
+    pub at: Timestamp,
+    /// The folder with all kept ones.
+    pub place: String,
+}
+
+/// Shadow copies that may be kept, oldest first; those of unfinished runs too.
+pub fn begun_shadow_copies(records: &[JournalRecord]) -> Vec<BegunShadowCopy> {
+    let mut begun: Vec<BegunShadowCopy> = Vec::new();
+    for record in records {
+        match record {
+            JournalRecord::ShadowCopyBegun { run, at, place } => {
+                begun.push(BegunShadowCopy { run: *run, at: *at, place: place.clone() });
+            }
+            JournalRecord::ShadowCopyDeleted { run, .. } => begun.retain(|copy| copy.run != *run),
+            _ => {}
+        }
+    }
+    begun
 }
 
 /// A recovery that began, and places of it that nothing has made whole since.

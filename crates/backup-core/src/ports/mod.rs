@@ -10,6 +10,7 @@ pub mod destination;
 pub mod journal;
 pub mod recovery_target;
 pub mod registry;
+pub mod restores;
 pub mod services;
 pub mod shadow_copies;
 pub mod site_files;
@@ -32,6 +33,8 @@ pub struct Ports {
     pub files: Arc<dyn site_files::SiteFiles>,
     /// Where snapshots lie.
     pub destination: Arc<dyn destination::Destination>,
+    /// Where shadow copies are kept for other programs: a place of its own, whose snapshots lack what lies on an image and are never published.
+    pub kept: Arc<dyn destination::Destination>,
     /// The registry.
     pub registry: Arc<dyn registry::Registry>,
     /// The site's services.

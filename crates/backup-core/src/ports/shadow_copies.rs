@@ -44,6 +44,8 @@ pub const SMS_WRITER: Uuid = Uuid::from_u128(0x03ba_67dd_dc6d_4729_a038_251f_701
 
 /// The name of the document that tells what was backed up of which writer.
 pub const BACKUP_DOCUMENT: &str = "BackupDocument.xml";
+/// The name of the document in which the system's own coordinator says the same of its writers.
+pub const SYSTEM_DOCUMENT: &str = "BCDocument.xml";
 /// What the names of the documents begin with in which writers say what they own.
 pub(crate) const WRITER_DOCUMENTS: &str = "WriterMetadata-";
 
@@ -63,6 +65,20 @@ pub struct WriterError {
     pub message: String,
     /// The reason.
     pub source: Option<Source>,
+    /// Whether the same may well succeed some minutes later; VSS_E_WRITERERROR_RETRYABLE of VSS.
+    pub is_retryable: bool,
+}
+
+impl WriterError {
+    /// A failure that would come again.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), source: None, is_retryable: false }
+    }
+
+    /// The same with its reason.
+    pub fn because(self, source: impl Into<Source>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
 }
 
 /// The callbacks of a VSS writer, in the order in which they come.
@@ -239,10 +255,22 @@ pub enum ShadowCopyError {
         action: &'static str,
         /// The reason.
         source: Source,
+        /// Whether the same may well succeed some minutes later.
+        is_retryable: bool,
     },
 }
 
 impl ShadowCopyError {
+    /// Whether the same session may well succeed some minutes later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::InProgress { .. } => true,
+            Self::Writer { source, .. } => source.is_retryable,
+            Self::Provider { is_retryable, .. } => *is_retryable,
+            _ => false,
+        }
+    }
+
     /// What can be done about it, where that is known.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
@@ -277,6 +305,10 @@ pub trait ShadowCopies: Debug + Send + Sync {
         _files: Arc<dyn SiteFiles>,
     ) -> Result<Vec<String>, ShadowCopyError> {
         Ok(Vec::new())
+    }
+    /// Whether an image stays until it is released, also when the process that made it has ended, or the machine.
+    fn outlives_process(&self) -> bool {
+        true
     }
     /// Takes writers through Identify, PrepareBackup and PrepareSnapshot and readies the volumes.
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError>;

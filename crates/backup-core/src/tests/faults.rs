@@ -1,23 +1,32 @@
 //! An error or a kill at every call of a run, before or after its effect; after each the rules hold.
 
+use super::retries::Reluctant;
 use super::*;
 use crate::memory::{Fault, FaultKind, Faults, faulty, run};
 use crate::ports::database::{DatabaseForm, DatabaseMoment};
 use crate::repair::repair;
 use crate::report::Outcome;
 
-/// A site whose database is a file, and one that holds its services until a server's backup has ended.
+/// A site whose database is a file, one that holds its services until a server's backup has ended, and one whose moment is held at the second try.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Site {
     File,
     Held,
+    Retried,
 }
 
-const SITES: [Site; 2] = [Site::File, Site::Held];
+const SITES: [Site; 3] = [Site::File, Site::Held, Site::Retried];
+
+fn ports_of(site: Site, world: &World) -> Ports {
+    match site {
+        Site::File | Site::Held => world.ports(),
+        Site::Retried => Ports { writers: vec![Reluctant::writer(1, true)], ..world.ports() },
+    }
+}
 
 fn plan_of(site: Site) -> BackupPlan {
     match site {
-        Site::File => plan(),
+        Site::File | Site::Retried => plan(),
         Site::Held => {
             BackupPlan { database_moment: MomentChoice::HoldServices(std::time::Duration::from_secs(600)), ..plan() }
         }
@@ -25,7 +34,7 @@ fn plan_of(site: Site) -> BackupPlan {
 }
 
 fn backup_of(site: Site, world: &World) -> BackupReport {
-    block_on(run_backup(&world.ports(), &plan_of(site), &RunContext::default()))
+    block_on(run_backup(&ports_of(site, world), &plan_of(site), &RunContext::default()))
 }
 
 /// A world with one good snapshot and a folder of somebody else's.
@@ -41,7 +50,7 @@ fn backed_up_world(site: Site) -> World {
 }
 
 fn faulty_backup(site: Site, world: &World, faults: &Faults) -> Option<BackupReport> {
-    let ports = faulty(&world.ports(), faults);
+    let ports = faulty(&ports_of(site, world), faults);
     run(faults, async move { run_backup(&ports, &plan_of(site), &RunContext::default()).await })
 }
 

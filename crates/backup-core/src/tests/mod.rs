@@ -1,11 +1,13 @@
 //! The nine rules, on the in-memory ports.
 
-mod busy;
 mod dependents;
 mod documents;
 mod faults;
+mod keeping;
 mod reading;
 mod recovery;
+mod restore_writers;
+mod retries;
 mod runs;
 mod served;
 

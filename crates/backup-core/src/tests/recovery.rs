@@ -11,7 +11,7 @@ use crate::rehearse::{RehearseRequest, rehearse};
 use crate::report::{Cause, Finding, Outcome, RecoveryReport};
 
 /// A world that was backed up, stopped, and then lost its files, its database and its registry.
-fn wrecked() -> (World, StoredSnapshot) {
+pub(super) fn wrecked() -> (World, StoredSnapshot) {
     let world = World::new();
     let snapshot = backup(&world).snapshot.expect("a snapshot");
     {

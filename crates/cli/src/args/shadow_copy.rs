@@ -1,8 +1,9 @@
 //! `shadow-copy`: what its commands take.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 
 /// `shadow-copy`
 #[derive(Debug, Subcommand)]
@@ -18,6 +19,47 @@ pub(crate) enum ShadowCopyCommand {
     /// Nothing of it is left afterwards, and snapshots, status messages and AfterBackup have no part in it. Exits with 20 when the program
     /// fails.
     Run(ShadowCopyRunArgs),
+    /// Hold the site at one moment, set it going, and keep the moment until it is deleted
+    ///
+    /// For programs that read in their own time. Prints its id and where to read: a folder with the database, the registry exports and the
+    /// documents, and each source on the image; where the provider copies (pre-copy, reflink), all is in the one folder. That lies in
+    /// sitebackup-kept of the `work-dir`, of the destination where there is none. Both stay over a reboot, and over backups and repairs,
+    /// which they keep from nothing; they hold room, so `check` and `status` warn of what is kept for more than a day.
+    ///
+    /// Where images go with the program that made them (the Volume Shadow Copy Service) it is refused: use `shadow-copy run`.
+    Create,
+    /// List the moments that are kept, oldest first
+    ///
+    /// Exits with 3 when one of them cannot be read any more; it says why.
+    List,
+    /// Print where a kept moment is read: one line, for scripts
+    Path(ShadowCopyPathArgs),
+    /// Delete kept moments
+    ///
+    /// Waits for nobody: while a backup runs it exits with 10. What does not carry this program's marker stays.
+    Delete(ShadowCopyDeleteArgs),
+}
+
+/// `shadow-copy path`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ShadowCopyPathArgs {
+    /// Name it by the beginning of its id
+    pub(crate) id: String,
+    /// Print what stands for this file or folder of the site, which is a source or below one; without it, the folder with database,
+    /// registry exports and documents
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) source: Option<PathBuf>,
+}
+
+/// `shadow-copy delete`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ShadowCopyDeleteArgs {
+    /// Name it by the beginning of its id
+    #[arg(required_unless_present = "all")]
+    pub(crate) id: Option<String>,
+    /// Delete all that are kept
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) all: bool,
 }
 
 /// `shadow-copy run`

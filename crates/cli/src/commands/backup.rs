@@ -6,9 +6,10 @@ use backup_core::backup::{RunContext, run_backup};
 use backup_core::event::EventSink;
 use backup_core::plan::BackupPlan;
 use backup_core::ports::Ports;
+use backup_core::ports::clock::Clock;
 use backup_core::report::{AfterBackupEnd, BackupReport, Outcome};
 use backup_core::snapshot::short;
-use host::machine::process_facts;
+use host::machine::{SystemClock, process_facts};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
@@ -29,11 +30,13 @@ pub(super) async fn run(session: &Session, args: &BackupArgs) -> Result<Answer, 
 
 async fn back_up(session: &Session, site: &Site, args: &BackupArgs) -> Result<Answer, CommandError> {
     let (plan, notices) = plan::make(site)?;
+    let zone = plan::zone(&site.config.task.schedule, &SystemClock)?;
     let context = RunContext {
         cancel: session.cancel.clone(),
         process: process_facts(),
         no_reuse: args.no_reuse,
         accept_smaller: args.accept_smaller,
+        latest_begin: site.config.task.schedule.open(SystemClock.now(), &zone).map(|window| window.latest_begin),
     };
     let trace = site.config.install_dir.as_ref().map(|install| Arc::new(TraceSink::new(local(install).join("Logs"))));
     let mut sinks: Vec<Arc<dyn EventSink>> = vec![Arc::clone(&session.screen) as _];

@@ -67,6 +67,10 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
         Command::Repair => repair::run(session).await,
         Command::Writers(args) => writers::run(session, &args).await,
         Command::ShadowCopy(ShadowCopyCommand::Run(args)) => shadow_copy::run(session, &args).await,
+        Command::ShadowCopy(ShadowCopyCommand::Create) => shadow_copy::kept::create(session).await,
+        Command::ShadowCopy(ShadowCopyCommand::List) => shadow_copy::kept::list(session).await,
+        Command::ShadowCopy(ShadowCopyCommand::Path(args)) => shadow_copy::kept::path(session, &args).await,
+        Command::ShadowCopy(ShadowCopyCommand::Delete(args)) => shadow_copy::kept::delete(session, &args).await,
         Command::VssSelftest(args) => vss_selftest::run(session, &args).await,
         Command::VssWriter => vss_writer::run(session).await,
         Command::ControlFile(ControlFileCommand::Check { file, redact }) => {
@@ -89,8 +93,10 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
 
 /// Whether a signal asks the command to stop in good order, instead of ending it at once.
 pub(crate) fn is_cancellable(command: &Command) -> bool {
-    use Command::{Backup, Database, Recover, Rehearse, VssSelftest, VssWriter};
-    matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | VssSelftest(_) | VssWriter)
+    use Command::{Backup, Database, Recover, Rehearse, ShadowCopy, VssSelftest, VssWriter};
+    use ShadowCopyCommand::{Create, Run};
+    let holds_an_image = matches!(command, ShadowCopy(Run(_) | Create));
+    holds_an_image || matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | VssSelftest(_) | VssWriter)
 }
 
 /// A snapshot that was chosen among those of the destination.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use backup_core::config::SiteConfig;
 use backup_core::manifest::{Manifest, Part};
-use backup_core::path::SitePath;
+use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::registry::{ImportMode, RegistryKey};
+use backup_core::ports::shadow_copies::SYSTEM_DOCUMENT;
 use backup_core::ports::{Ports, Source};
 use backup_core::recover::{
     RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, half_recovered, preview_recovery, recover,
@@ -28,6 +29,9 @@ use crate::exit::Exit;
 use crate::output::{Answer, human};
 use crate::ports;
 use crate::site::{self, Site, site_path};
+
+/// Bytes of a document of the system that are read.
+const LARGEST_DOCUMENT: u64 = 64 << 20;
 
 pub(super) async fn run(session: &Session, args: &RecoverArgs) -> Result<Answer, CommandError> {
     if let Some(file) = &args.unattended {
@@ -88,7 +92,7 @@ async fn from_destination(
         Err(error) if request.to.is_none() && wants_database(request) => return Err(error),
         database => database.ok().flatten(),
     };
-    let ports = RecoveryPorts::of(&ports, services);
+    let ports = ports::recovery(&site.config, &ports, services);
     let answer = carry_out(args, &ports, chosen.files, request).await?;
     Ok(answer.after(chosen.findings.into_iter().map(Into::into).collect()))
 }
@@ -201,10 +205,13 @@ async fn carry_out(
     files: Arc<dyn SnapshotFiles>,
     request: &RecoverRequest,
 ) -> Result<Answer, CommandError> {
-    match args.dry_run {
-        true => preview(ports, files, request).await,
-        false => judge(ports, files, request).await,
+    if args.dry_run {
+        return preview(ports, files, request).await;
     }
+    let of_system = RelPath::parse(SYSTEM_DOCUMENT).expect("a plain name");
+    let system = bare::content(files.as_ref(), &of_system, LARGEST_DOCUMENT).ok().and_then(vss::system_restore_writer);
+    let restore_writers = ports.restore_writers.iter().cloned().chain(system).collect();
+    judge(&RecoveryPorts { restore_writers, ..ports.clone() }, files, request).await
 }
 
 pub(super) async fn preview(

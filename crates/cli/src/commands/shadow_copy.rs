@@ -1,5 +1,7 @@
 //! `shadow-copy`: the site's moment for other programs.
 
+pub(super) mod kept;
+
 use std::ffi::{OsStr, OsString};
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backup_core::config::SiteConfig;
+use backup_core::kept::old_shadow_copies;
 use backup_core::ports::Ports;
 use backup_core::ports::destination::{DamagedSnapshot, StoredSnapshot};
 use backup_core::ports::journal::{UnendedRecovery, unfinished_runs};
 use backup_core::recover::half_recovered;
 use backup_core::report::{Cause, Finding, Gravity};
-use backup_core::schedule::{ScheduleZone, Window};
+use backup_core::schedule::Window;
 use backup_core::snapshot::RunId;
 use backup_core::status::{self, Severity, StatusMessage};
 use jiff::tz::TimeZone;
@@ -22,8 +23,8 @@ use crate::args::StatusArgs;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::output::{Answer, human};
-use crate::ports;
 use crate::site::Site;
+use crate::{plan, ports};
 
 pub(super) async fn run(session: &Session, args: &StatusArgs) -> Result<Answer, CommandError> {
     let site = Site::load(&session.global)?;
@@ -63,6 +64,8 @@ struct Facts {
     leftovers: Vec<RunId>,
     /// A recovery that is not known to have ended.
     half_recovered: Option<UnendedRecovery>,
+    /// What there is to say of kept shadow copies.
+    kept: Vec<Finding>,
 }
 
 /// The last run that has said anything.
@@ -97,11 +100,7 @@ impl RunResult {
 async fn gather(ports: &Ports, config: &SiteConfig) -> Result<Facts, CommandError> {
     let zone = ports.clock.local_zone();
     let schedule = &config.task.schedule;
-    let schedule_zone = match &schedule.zone {
-        ScheduleZone::Local => zone.clone(),
-        ScheduleZone::Utc => TimeZone::UTC,
-        ScheduleZone::Named(name) => ports.clock.zone(name).map_err(CommandError::usage)?,
-    };
+    let schedule_zone = plan::zone(schedule, &*ports.clock)?;
     let now = ports.clock.now();
     let last_run = last_run(&ports.status_log.read().await?);
     let enabled = config.task.enabled;
@@ -127,6 +126,7 @@ async fn gather(ports: &Ports, config: &SiteConfig) -> Result<Facts, CommandErro
             None => ports.destination.half_recovered().await?,
             own => own,
         },
+        kept: old_shadow_copies(ports).await,
         zone,
     })
 }
@@ -184,6 +184,7 @@ impl Facts {
         }
         // No error: what there is to recover from is as good as before.
         findings.extend(self.half_recovered.as_ref().map(|recovery| recovery.finding(Gravity::Warning)));
+        findings.extend(self.kept.iter().cloned());
         findings
     }
 

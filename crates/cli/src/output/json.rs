@@ -63,6 +63,32 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "shadow-copy create",
+        &[
+            ("run", "the run, which is the id of what is kept"),
+            ("freeze_window", "seconds from the first Freeze to the last Thaw"),
+            ("outage", "seconds from the first service stopped to the last one started"),
+            ("kept", "as in `shadow-copy list`, else null"),
+        ],
+    ),
+    (
+        "shadow-copy list",
+        &[
+            ("kept[].id, kept[].short", "the id, and the shortest text that names it"),
+            ("kept[].moment", "the moment; when it was begun where that cannot be known"),
+            ("kept[].folder", "the folder with database, registry exports and documents"),
+            ("kept[].broken", "why it cannot be read, else null; only the fields above are there then"),
+            ("kept[].provider", "who made the image"),
+            ("kept[].consistency", "`application`, `crash` or `none`"),
+            ("kept[].weaker[]", "why it is weaker than asked for"),
+            ("kept[].entries, kept[].bytes", "what the folder holds"),
+            ("kept[].on_image", "whether sources lie on an image, which is not counted"),
+            ("kept[].sources[]", "`source` of the site, and the `place` where it is read"),
+        ],
+    ),
+    ("shadow-copy path", &[("path", "where it is read")]),
+    ("shadow-copy delete", &[("deleted[]", "the ids of those that are gone")]),
+    (
         "vss-selftest",
         &[
             ("verdict", "`passed`, `weaker` (a writer failed), `not-available` or `failed`"),

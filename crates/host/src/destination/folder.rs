@@ -12,10 +12,11 @@ use backup_core::copy::chain;
 use backup_core::manifest::{ContentHash, LIST_NAME, MANIFEST_NAME, Manifest};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::snapshot::RunId;
+use backup_core::trace::is_of_another_task;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::names::{MARKER_NAME, SEALED_NAME, temp_name};
+use super::names::{LOG_NAME, MARKER_NAME, SEALED_NAME, temp_name};
 use crate::files::local_file::open_quietly;
 use crate::files::stat::{file_time, id_of, timestamps};
 
@@ -23,6 +24,8 @@ use crate::files::stat::{file_time, id_of, timestamps};
 const MARKER_VERSION: u32 = 1;
 /// No marker and no manifest is longer than this.
 const LONGEST: u64 = 64 << 20;
+/// Bytes of a log in which it says whose it is.
+const LOG_BEGINS: u64 = 64 << 10;
 
 /// What the marker says: whose folder this is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +147,15 @@ impl Folder {
         futimens(&self.fd, &timestamps(file_time(run_started)))?;
         Ok(fsync(&self.fd)?)
     }
+}
+
+/// When another program in our role last left its log in `root`; a log that cannot be read tells nothing.
+pub(super) fn other_task(root: &OwnedFd) -> Option<Timestamp> {
+    let log = File::from(open_quietly(|flags| openat(root, LOG_NAME, flags, Mode::empty())).ok()?);
+    let modified = log.metadata().and_then(|facts| facts.modified()).ok()?;
+    let mut begins = Vec::new();
+    log.take(LOG_BEGINS).read_to_end(&mut begins).ok()?;
+    is_of_another_task(&begins).then(|| Timestamp::try_from(modified).ok()).flatten()
 }
 
 /// Writes the file `name` of `folder`, durably: to another name, synced, renamed, the folder synced.

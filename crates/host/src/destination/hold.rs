@@ -14,7 +14,7 @@ use super::LocalDestination;
 use super::names::failed;
 use crate::files::local;
 use crate::files::stat::links_of;
-use crate::jsonl::{is_still_at, none_if_missing, private_options};
+use crate::jsonl::{create_folder, is_still_at, none_if_missing, private_options};
 use crate::machine::machine_name;
 use crate::os::fs::{FileType, fstat};
 
@@ -24,12 +24,16 @@ const LONGEST: u64 = 1024;
 impl LocalDestination {
     pub(super) fn hold_now(&self, holder: Holder) -> Result<LocalHold, DestinationError> {
         let refused = failed("hold", &self.root);
-        // A missing root is told as everywhere.
-        self.open_root()?;
-        let path = match local(&self.root) {
-            Ok(root) => root.join(format!(".{}.lock", self.site.snapshot_folder())),
+        let root = match local(&self.root) {
+            Ok(root) => root,
             Err(error) => return Err(refused(error)),
         };
+        if self.made_at_need && matches!(holder, Holder::Run(_)) {
+            create_folder(&root).map_err(failed("make", &self.root))?;
+        }
+        // A missing root is told as everywhere.
+        self.open_root()?;
+        let path = root.join(format!(".{}.lock", self.site.snapshot_folder()));
         match lock(&path) {
             Ok(Ok(file)) => {
                 refuse_other(&file).map_err(failed("hold", &self.root))?;

@@ -60,13 +60,20 @@ pub struct LocalDestination {
     site: SiteCode,
     /// Whether names are exchanged in one step where the file system can.
     exchange: bool,
+    /// Whether the root is made by the first run that holds it.
+    made_at_need: bool,
 }
 
 impl LocalDestination {
     /// The folder `root` for snapshots of `site`; touches nothing. The folder must exist when it is used: neither the product nor
     /// this program makes it, for a missing one mostly is a drive that is not mounted.
     pub fn new(root: SitePath, site: SiteCode) -> Self {
-        Self { root, site, exchange: true }
+        Self { root, site, exchange: true, made_at_need: false }
+    }
+
+    /// The folder `root`, which the first run that holds it makes for its owner only. Where it is not there, nothing is listed.
+    pub fn made_at_need(root: SitePath, site: SiteCode) -> Self {
+        Self { made_at_need: true, ..Self::new(root, site) }
     }
 
     fn open_root(&self) -> Result<OwnedFd, DestinationError> {
@@ -79,6 +86,15 @@ impl LocalDestination {
             }
             error => failed("open", &self.root)(error),
         })
+    }
+
+    /// The root, where it is or must be there.
+    fn root_if_there(&self) -> Result<Option<OwnedFd>, DestinationError> {
+        let is_missing = || local(&self.root).is_ok_and(|root| matches!(root.try_exists(), Ok(false)));
+        match self.open_root() {
+            Err(_) if self.made_at_need && is_missing() => Ok(None),
+            root => root.map(Some),
+        }
     }
 
     /// Opens the root and keeps other processes from changing names in it until the result is dropped.
@@ -123,6 +139,7 @@ impl LocalDestination {
             device: id_of(&stat).device,
             writable: is_writable(&root),
             foreign: matches!(standing, publish::Standing::Foreign).then_some(foreign),
+            other_task: folder::other_task(&root),
         })
     }
 
@@ -132,7 +149,8 @@ impl LocalDestination {
 
     fn list_now(&self) -> Result<Vec<StoredSnapshot>, DestinationError> {
         let mut list = Vec::new();
-        for (folder, _) in self.ours(&self.open_root()?)? {
+        let Some(root) = self.root_if_there()? else { return Ok(list) };
+        for (folder, _) in self.ours(&root)? {
             list.extend(folder.whole().map(|manifest| self.stored(&folder, manifest)));
         }
         list.sort_by_key(|snapshot| (snapshot.run, !snapshot.published));
@@ -142,8 +160,8 @@ impl LocalDestination {
     }
 
     fn damaged_now(&self) -> Result<Vec<DamagedSnapshot>, DestinationError> {
-        let root = self.open_root()?;
         let mut list = Vec::new();
+        let Some(root) = self.root_if_there()? else { return Ok(list) };
         for (folder, marker) in self.ours(&root)? {
             let Err(reason) = folder.judge(&marker) else { continue };
             // What is staged now, or removed by now, is not damaged: a removal begins with the manifest's name, and then the folder's.

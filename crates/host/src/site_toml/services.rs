@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backup_core::config::{CommandWriterConfig, ServiceCommands, ServiceConfig};
+use backup_core::config::{CommandWriterConfig, RestoreCommands, ServiceCommands, ServiceConfig};
 use backup_core::ports::shadow_copies::WriterLevel;
 
 use super::read::limit;
@@ -101,9 +101,28 @@ fn writer(value: &Value<'_>) -> Option<CommandWriterConfig> {
         value.text("\"front-end\", \"back-end\" or \"system\"")?.choose("level of a writer", &levels)
     });
     let timeout = section.get("timeout").map_or(Some(WRITER_LIMIT), |value| limit(&value));
+    let restore = restore_commands(&section);
     section.finish(|_| None);
     let name = value.key.to_owned();
-    Some(CommandWriterConfig { name, level: level?, freeze: freeze?, thaw: thaw?, timeout: timeout? })
+    Some(CommandWriterConfig {
+        name,
+        level: level?,
+        freeze: freeze?,
+        thaw: thaw?,
+        timeout: timeout?,
+        restore: restore?,
+    })
+}
+
+/// Both commands or none: who is told to get out of the way must be told when that is over.
+fn restore_commands(section: &Section<'_>) -> Option<Option<RestoreCommands>> {
+    const KEYS: [&str; 2] = ["pre-restore", "post-restore"];
+    if KEYS.iter().all(|key| section.get(key).is_none()) {
+        return Some(None);
+    }
+    let command = |key: &'static str| argv(&section.require(key, &format!("{key} = [\"program\", \"argument\"]"))?);
+    let [before, after] = KEYS.map(command);
+    Some(Some(RestoreCommands { before: before?, after: after? }))
 }
 
 pub(super) fn argv(value: &Value<'_>) -> Option<Vec<String>> {

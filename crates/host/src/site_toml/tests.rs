@@ -71,7 +71,7 @@ SMS_SITE_COMPONENT_MANAGER = { stop = ["a"], start = ["b", "-x"], state = ["c"],
 SMS_EXECUTIVE = { stop = ["d"], start = ["e"], state = ["f"] }
 
 [writers]
-queue = { freeze = ["g", "pause"], thaw = ["g"], level = "back-end" }
+queue = { freeze = ["g", "pause"], thaw = ["g"], level = "back-end", pre-restore = ["h"], post-restore = ["i"] }
 
 [task]
 enabled = true
@@ -92,12 +92,13 @@ command = ["mail", "-s", "failed", "admin@example.com"]
 fn writers_are_judged() {
     let text = "version=1\n[site]\ncode='P01'\n[files]\ninclude=['/a']\n[services]\nmanager='commands'\n\
         A={stop=['a'],start=['b'],state=['c']}\n[writers]\nA={freeze=['f'],thaw=['t']}\n\
-        B={freeze=['f'],level='front',timeout='x'}\n[task]\ndestination={local='/b'}\n";
+        B={freeze=['f'],level='front',timeout='x'}\nC={freeze=['f'],thaw=['t'],pre-restore=['h']}\n[task]\ndestination={local='/b'}\n";
     assert_snapshot!(problems_of(text), @r#"
     10:1: `A` is a service as well as a writer; give one of them another name
     11:3: `thaw` is missing in writer `B`; write thaw = ["program", "argument"]
     11:23: `front` is not a level of a writer; known are `front-end`, `back-end`, `system`
     11:39: `x` is not a duration; write a number and a unit (s, m, h, d), as in 60s, 90m or 1h30m
+    12:3: `post-restore` is missing in writer `C`; write post-restore = ["program", "argument"]
     "#);
 }
 
@@ -126,6 +127,8 @@ fn the_whole_shape_is_read() {
         (&["g".to_owned(), "pause".to_owned()][..], &["g".to_owned()][..])
     );
     assert_eq!(writer.timeout, Duration::from_secs(10));
+    let restore = writer.restore.as_ref().expect("it hears of recoveries");
+    assert_eq!((&restore.before[..], &restore.after[..]), (&["h".to_owned()][..], &["i".to_owned()][..]));
     assert_eq!(config.task.destination, DestinationOption::Local(path("/backup")));
     let schedule = Schedule {
         days: vec![Weekday::Sunday, Weekday::Wednesday],

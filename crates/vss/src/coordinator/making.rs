@@ -1,74 +1,45 @@
 //! One session of the in-process coordinator: the writers' callbacks, each under its limit.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
-use backup_core::cancel::Cancel;
 use backup_core::copy::chain;
-use backup_core::event::{Event, EventSink, Phase};
+use backup_core::event::{Event, Phase};
 use backup_core::ports::clock::Clock;
 use backup_core::ports::shadow_copies::{
     SessionLimits, ShadowCopyError, ShadowCopyRequest, ShadowCopySetId, Writer, WriterError,
 };
 use tokio::time::Instant;
 
-use super::{Board, Slot, lock};
+use super::calls::{Allowance, Calls};
+use super::{Board, Slot};
 use crate::documents::WriterDocument;
 use crate::guard::{Lost, guarded};
 use crate::provider::{ImageRequest, Preparation, Provider};
-use crate::session::{Session, Step};
+use crate::session::Step;
 
 /// A set in the making, and after its commit all that `complete` needs.
 #[derive(Debug)]
 pub(super) struct Making {
     pub(super) id: ShadowCopySetId,
-    pub(super) session: Session,
+    pub(super) calls: Calls,
     pub(super) identified: Vec<WriterDocument>,
     pub(super) limits: SessionLimits,
     pub(super) clock: Arc<dyn Clock>,
     slot: Option<Slot>,
-    board: Board,
     writers: Vec<Arc<dyn Writer>>,
-    cancel: Cancel,
-    events: Arc<dyn EventSink>,
-}
-
-/// What one callback may take, and the limit to name when it takes longer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Allowance {
-    pub(super) time: Duration,
-    pub(super) limit: Duration,
-}
-
-impl Allowance {
-    fn whole(limit: Duration) -> Self {
-        Self { time: limit, limit }
-    }
-
-    /// What is left of `limit` since `start`.
-    pub(super) fn left(limit: Duration, start: Instant) -> Self {
-        Self { time: limit.saturating_sub(start.elapsed()), limit }
-    }
-
-    fn or(self, other: Self) -> Self {
-        if other.time < self.time { other } else { self }
-    }
 }
 
 impl Making {
     pub(super) fn new(request: &ShadowCopyRequest, clock: Arc<dyn Clock>, slot: Slot, board: Board) -> Self {
+        let (cancel, events) = (request.cancel.clone(), Arc::clone(&request.events));
         Self {
             id: request.id,
-            session: Session::new(request.writers.len()),
+            calls: Calls::new(request.writers.len(), board, cancel, events),
             identified: Vec::new(),
             limits: request.limits,
             clock,
             slot: Some(slot),
-            board,
             writers: request.writers.clone(),
-            cancel: request.cancel.clone(),
-            events: Arc::clone(&request.events),
         }
     }
 
@@ -83,26 +54,26 @@ impl Making {
         self.identify().await?;
         let callback = Allowance::whole(self.limits.callback);
         self.advance(Step::PrepareBackup, |_| callback).await?;
-        self.go_on()?;
-        self.tell(&Event::Phase(Phase::PreCopy));
+        self.calls.go_on()?;
+        self.calls.tell(&Event::Phase(Phase::PreCopy));
         let preparation = self.prepare_image(Arc::clone(provider), request).await?;
-        self.go_on()?;
-        self.tell(&Event::Phase(Phase::Stopping));
+        self.calls.go_on()?;
+        self.calls.tell(&Event::Phase(Phase::Stopping));
         let start = Instant::now();
         self.advance(Step::PrepareSnapshot, |making| Allowance::left(making.limits.rest, start).or(callback)).await?;
-        self.go_on()?;
+        self.calls.go_on()?;
         self.settle(preparation).await
     }
 
     async fn identify(&mut self) -> Result<(), ShadowCopyError> {
-        self.go_on()?;
-        self.session.begin(Step::Identify)?;
-        for index in self.session.to_call() {
-            self.go_on()?;
+        self.calls.go_on()?;
+        self.calls.session.begin(Step::Identify)?;
+        for index in self.calls.session.to_call() {
+            self.calls.go_on()?;
             let writer = Arc::clone(&self.writers[index]);
             let work = async move { writer.identify().await };
-            let metadata = self.call(index, Allowance::whole(self.limits.callback), work).await?;
-            self.session.identified(index, &metadata);
+            let metadata = self.calls.call(index, Allowance::whole(self.limits.callback), work).await?;
+            self.calls.session.identified(index, &metadata);
             self.identified.push(WriterDocument { instance: self.clock.new_id(), metadata });
         }
         Ok(())
@@ -142,10 +113,10 @@ impl Making {
         step: Step,
         allowance: impl Fn(&Self) -> Allowance,
     ) -> Result<(), ShadowCopyError> {
-        self.go_on()?;
-        self.session.begin(step)?;
-        for index in self.session.to_call() {
-            self.go_on()?;
+        self.calls.go_on()?;
+        self.calls.session.begin(step)?;
+        for index in self.calls.session.to_call() {
+            self.calls.go_on()?;
             let allowance = allowance(self);
             self.callback(index, step, allowance, false).await?;
         }
@@ -159,11 +130,11 @@ impl Making {
         succeeded: bool,
         allowance: impl Fn(&Self, usize) -> Allowance,
     ) -> Vec<(usize, ShadowCopyError)> {
-        if self.session.begin(step).is_err() {
+        if self.calls.session.begin(step).is_err() {
             return Vec::new();
         }
         let mut faults = Vec::new();
-        let order = self.session.to_call();
+        let order = self.calls.session.to_call();
         for (done, index) in order.iter().enumerate() {
             let allowance = allowance(self, order.len() - done);
             if let Err(error) = self.callback(*index, step, allowance, succeeded).await {
@@ -182,34 +153,7 @@ impl Making {
     ) -> Result<(), ShadowCopyError> {
         let writer = Arc::clone(&self.writers[index]);
         let work = async move { call_writer(writer.as_ref(), step, succeeded).await };
-        self.call(index, allowance, work).await
-    }
-
-    async fn call<T: Send + 'static>(
-        &mut self,
-        index: usize,
-        allowance: Allowance,
-        work: impl Future<Output = Result<T, WriterError>> + Send + 'static,
-    ) -> Result<T, ShadowCopyError> {
-        self.session.call(index)?;
-        let outcome = guarded(Some(allowance.time), work).await;
-        self.session.returned(index, matches!(outcome, Ok(Ok(_))));
-        let writers = self.session.writers().to_vec();
-        let (writer, state) = (writers[index].name.clone(), writers[index].state);
-        *lock(&self.board) = writers;
-        let step = self.session.step().map_or("", Step::name);
-        let result = match outcome {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(source)) => ShadowCopyError::Writer { writer, step, source },
-            Err(Lost::Deadline(_)) => {
-                ShadowCopyError::Deadline { step: format!("{step} of writer `{writer}`"), limit: allowance.limit }
-            }
-            Err(Lost::Died(message)) => {
-                ShadowCopyError::Writer { writer, step, source: WriterError { message, source: None } }
-            }
-        };
-        self.tell(&Event::Note(format!("{}; state [{}]", chain(&result), state.number())));
-        Err(result)
+        self.calls.call(index, allowance, work).await
     }
 
     /// Calls the Abort of a writer whose PostSnapshot failed: a second chance to set its application going.
@@ -227,8 +171,8 @@ impl Making {
 
     /// Tells all writers that were prepared to set their applications going. Faults are told as events: nobody could do more.
     pub(super) async fn abort(&mut self) {
-        if self.session.writers().iter().any(|writer| writer.called >= Some(Step::PrepareSnapshot)) {
-            self.tell(&Event::Phase(Phase::Starting));
+        if self.calls.session.writers().iter().any(|writer| writer.called >= Some(Step::PrepareSnapshot)) {
+            self.calls.tell(&Event::Phase(Phase::Starting));
         }
         let callback = Allowance::whole(self.limits.callback);
         drop(self.carry_out(Step::Abort, false, |_, _| callback).await);
@@ -237,7 +181,7 @@ impl Making {
     /// Removes what the provider had begun. What is left is told as an event: a later run does not depend on it.
     pub(super) async fn discard(&self, provider: &Arc<dyn Provider>) {
         if let Err(error) = provider.release(self.id).await {
-            self.tell(&Event::Note(chain(&error)));
+            self.calls.tell(&Event::Note(chain(&error)));
         }
     }
 
@@ -251,15 +195,6 @@ impl Making {
     pub(super) fn made(&mut self) {
         self.slot = None;
     }
-
-    pub(super) fn go_on(&self) -> Result<(), ShadowCopyError> {
-        if self.cancel.is_cancelled() { Err(ShadowCopyError::Cancelled) } else { Ok(()) }
-    }
-
-    /// Tells an event. A listener that panics must not keep the writers from being thawed.
-    pub(super) fn tell(&self, event: &Event) {
-        drop(catch_unwind(AssertUnwindSafe(|| self.events.event(event))));
-    }
 }
 
 async fn call_writer(writer: &dyn Writer, step: Step, succeeded: bool) -> Result<(), WriterError> {
@@ -271,14 +206,16 @@ async fn call_writer(writer: &dyn Writer, step: Step, succeeded: bool) -> Result
         Step::PostSnapshot => writer.post_snapshot().await,
         Step::Abort => writer.abort().await,
         Step::BackupComplete => writer.backup_complete(succeeded).await,
-        // Identify has an answer and is called for it; Commit is the provider's.
-        Step::Identify | Step::Commit => Ok(()),
+        // Identify has an answer and is called for it; Commit is the provider's; a restore's writers are others.
+        Step::Identify | Step::Commit | Step::PreRestore | Step::PostRestore => Ok(()),
     }
 }
 
 pub(super) fn lost_provider(provider: &'static str, action: &'static str, lost: Lost) -> ShadowCopyError {
     match lost {
         Lost::Deadline(limit) => ShadowCopyError::Deadline { step: format!("provider `{provider}`"), limit },
-        Lost::Died(message) => ShadowCopyError::Provider { provider, action, source: message.into() },
+        Lost::Died(message) => {
+            ShadowCopyError::Provider { provider, action, source: message.into(), is_retryable: false }
+        }
     }
 }

@@ -7,7 +7,8 @@ use backup_core::event::{Event, Phase};
 use backup_core::ports::shadow_copies::{Consistency, ShadowCopyError, ShadowCopySet};
 use tokio::time::Instant;
 
-use super::making::{Allowance, Making, lost_provider};
+use super::calls::Allowance;
+use super::making::{Making, lost_provider};
 use crate::documents;
 use crate::guard::{Lost, guarded};
 use crate::provider::{Preparation, Taken};
@@ -42,11 +43,11 @@ impl Making {
         let provider = preparation.provider();
         let frozen_at = self.clock.now();
         let window = Window { start: Instant::now(), limit: self.limits.freeze };
-        self.tell(&Event::Phase(Phase::Frozen));
+        self.calls.tell(&Event::Phase(Phase::Frozen));
         let taken = self.freeze_and_take(window, preparation).await;
         let thaw_faults = self.carry_out(Step::Thaw, false, |_, waiting| window.share(waiting)).await;
         let freeze_window = window.start.elapsed();
-        self.tell(&Event::Thawed(freeze_window));
+        self.calls.tell(&Event::Thawed(freeze_window));
         let mut taken = match self.judge(taken, freeze_window) {
             Ok(taken) => taken,
             Err(error) => {
@@ -81,8 +82,8 @@ impl Making {
     ) -> Result<Taken, ShadowCopyError> {
         let provider = preparation.provider();
         self.advance(Step::Freeze, |_| window.allowance()).await?;
-        self.go_on()?;
-        self.session.begin(Step::Commit)?;
+        self.calls.go_on()?;
+        self.calls.session.begin(Step::Commit)?;
         let taken = guarded(Some(window.allowance().time), async move { preparation.commit().await }).await;
         taken.unwrap_or_else(|lost| {
             // What ended it is the window, of which it had what the writers had left.
@@ -98,13 +99,13 @@ impl Making {
             let step = "the freeze window".to_owned();
             return Err(ShadowCopyError::Deadline { step, limit: self.limits.freeze });
         }
-        self.go_on()?;
+        self.calls.go_on()?;
         Ok(taken)
     }
 
     /// PostSnapshot. The moment was held and the image is good, so a writer that fails now makes the set weaker and not void.
     async fn set_going(&mut self, weaker: &mut Vec<String>) {
-        self.tell(&Event::Phase(Phase::Starting));
+        self.calls.tell(&Event::Phase(Phase::Starting));
         let callback = self.limits.callback;
         let allowance = Allowance { time: callback, limit: callback };
         for (index, error) in self.carry_out(Step::PostSnapshot, false, |_, _| allowance).await {
@@ -118,7 +119,7 @@ impl Making {
 
     /// What the session can vouch for beside the provider.
     fn guarantee(&self, weaker: &mut Vec<String>) -> Consistency {
-        if self.session.writers().is_empty() {
+        if self.calls.session.writers().is_empty() {
             weaker.push("no writer was frozen".to_owned());
             return Consistency::Crash;
         }

@@ -43,6 +43,10 @@ impl Provider for Best {
         Ok(vec![why(&reasons)])
     }
 
+    fn outlives_process(&self) -> bool {
+        self.images.iter().all(|image| image.outlives_process())
+    }
+
     async fn prepare(&self, request: ImageRequest) -> Result<Box<dyn Preparation>, ShadowCopyError> {
         let mut reasons = Vec::new();
         for image in &self.images {

@@ -49,7 +49,7 @@ impl Btrfs {
 }
 
 fn failed(action: &'static str, source: impl Into<Source>) -> ShadowCopyError {
-    ShadowCopyError::Provider { provider: NAME, action, source: source.into() }
+    ShadowCopyError::Provider { provider: NAME, action, source: source.into(), is_retryable: false }
 }
 
 #[async_trait]

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use backup_core::config::{ProviderChoice, TaskConfig};
+use backup_core::ports::restores::RestoreWriter;
 
 use super::{Best, PreCopy, Provider};
 #[cfg(target_os = "linux")]
 use super::{Btrfs, Reflink};
 #[cfg(windows)]
-use crate::{VssOptions, VssProvider};
+use crate::{SystemRestoreWriter, VssOptions, VssProvider};
 
 /// A demand of site.toml that this system cannot meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +78,20 @@ pub fn choose(task: &TaskConfig) -> Result<Arc<dyn Provider>, Unmet> {
         ProviderChoice::Vss => ("vss", Unmet::Vss),
     };
     images.into_iter().find(|image| image.name() == name).ok_or(unmet)
+}
+
+/// Who tells the system's own writers of a restore, of what their document in a snapshot says; none where the system has no such service.
+pub fn system_restore_writer(document: Vec<u8>) -> Option<Arc<dyn RestoreWriter>> {
+    #[cfg(windows)]
+    let writer = Some(Arc::new(SystemRestoreWriter::new(document)) as _);
+    #[cfg(not(windows))]
+    let writer = Some(document).and(None);
+    writer
+}
+
+/// Lets go of the images of every provider that a task may have had, whatever it asks for now. It makes images, too, as `auto` does.
+pub fn releasing(task: &TaskConfig) -> Arc<dyn Provider> {
+    Arc::new(Best::new(images(task)))
 }
 
 #[cfg(test)]

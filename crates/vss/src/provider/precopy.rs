@@ -79,7 +79,7 @@ struct Copying {
 }
 
 fn failed(action: &'static str, source: impl Into<Source>) -> ShadowCopyError {
-    ShadowCopyError::Provider { provider: NAME, action, source: source.into() }
+    ShadowCopyError::Provider { provider: NAME, action, source: source.into(), is_retryable: false }
 }
 
 impl Copying {

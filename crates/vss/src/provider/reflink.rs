@@ -54,7 +54,7 @@ impl Reflink {
 }
 
 fn failed(action: &'static str, source: impl Into<Source>) -> ShadowCopyError {
-    ShadowCopyError::Provider { provider: NAME, action, source: source.into() }
+    ShadowCopyError::Provider { provider: NAME, action, source: source.into(), is_retryable: false }
 }
 
 #[async_trait]

@@ -66,7 +66,12 @@ async fn what_system_or_sources_do_not_allow_is_copied_and_told() {
         let remark = format!("files are copied while the site works, for {why}");
         Ok(("pre-copy".to_owned(), vec![remark]))
     };
-    let error = ShadowCopyError::Provider { provider: "vss", action: "begin a backup", source: "no service".into() };
+    let error = ShadowCopyError::Provider {
+        provider: "vss",
+        action: "begin a backup",
+        source: "no service".into(),
+        is_retryable: false,
+    };
     assert_eq!(made(error).await, copied("provider `vss` failed to begin a backup: no service"));
     let error = ShadowCopyError::Deadline { step: "provider `vss`: X".to_owned(), limit: Duration::from_secs(1) };
     assert_eq!(made(error).await, copied("provider `vss`: X took longer than 1s"));
@@ -77,7 +82,7 @@ async fn a_set_of_others_a_veto_and_a_wish_to_stop_are_no_reason_to_copy() {
     let failed = |error: &str| Err(error.to_owned());
     let busy = ShadowCopyError::InProgress { holder: "tar".to_owned() };
     assert_eq!(made(busy).await, failed("another shadow copy session is in progress on this machine (tar)"));
-    let source = WriterError { message: "no".to_owned(), source: None };
+    let source = WriterError::new("no");
     let veto = ShadowCopyError::Writer { writer: "SMS Writer".to_owned(), step: "PrepareBackup", source };
     assert_eq!(made(veto).await, failed("writer `SMS Writer` failed in PrepareBackup: no"));
     assert_eq!(made(ShadowCopyError::Cancelled).await, failed("interrupted"));

@@ -22,7 +22,7 @@ use backup_core::snapshot::RunId;
 use backup_core::writer_metadata::site_metadata;
 
 use crate::InProcessCoordinator;
-use crate::follower::{Follower, FollowingSite, Lead, Passing};
+use crate::follower::{Follower, FollowingSite, Lead};
 
 const SERVICE: &str = "SMS_EXECUTIVE";
 
@@ -56,7 +56,7 @@ impl MemorySite {
         let wrong = *self.wrong.lock().expect("no panic");
         match wrong {
             Some("panic") => panic!("as the test says"),
-            Some(wrong) => Err(WriterError { message: wrong.to_owned(), source: None }),
+            Some(wrong) => Err(WriterError::new(wrong)),
             None => Ok(plan()),
         }
     }
@@ -165,7 +165,7 @@ async fn one_session_at_a_time() {
     bench.begin(2).await.expect("nothing is in the way");
     let error = bench.follower.prepare_backup().await.expect_err("another one goes on");
     assert_eq!(error.message, "the site takes part in another session");
-    assert!(error.source.is_some_and(|source| source.is::<Passing>()), "it may be tried again");
+    assert!(error.is_retryable);
     bench.follower.freeze().await.expect("the first one is not disturbed");
     bench.follower.abort().await.expect("aborted");
     bench.assert_free("after the first").await;
@@ -191,8 +191,7 @@ async fn events_out_of_turn_are_refused() {
 /// What VSS is told, and whether it may be tried again.
 async fn refusal(bench: &Bench, events: usize) -> (String, bool) {
     let error = bench.begin(events).await.expect_err("something is wrong");
-    let passes = error.source.as_ref().is_some_and(|source| source.is::<Passing>());
-    (error.message, passes)
+    (error.message, error.is_retryable)
 }
 
 #[tokio::test]

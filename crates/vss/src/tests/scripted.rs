@@ -75,7 +75,7 @@ impl Script {
         let wrong = self.wrongs.lock().unwrap().get(&call).copied();
         match wrong {
             None => Ok(()),
-            Some(Wrong::Veto) => Err(WriterError { message: "no".to_owned(), source: None }),
+            Some(Wrong::Veto) => Err(WriterError::new("no")),
             Some(Wrong::Hang) => pending().await,
             Some(Wrong::Panic) => panic!("as the script says"),
             Some(Wrong::Cancel) => {
@@ -162,6 +162,7 @@ impl ScriptedProvider {
             provider: "scripted",
             action: "do it",
             source: Box::new(error),
+            is_retryable: false,
         };
         self.0.step(format!("provider {step}")).await.map_err(failed)
     }

@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use crate::session::{Session, Step, WriterState};
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     Step::Identify,
     Step::PrepareBackup,
     Step::PrepareSnapshot,
@@ -13,6 +13,8 @@ const STEPS: [Step; 9] = [
     Step::PostSnapshot,
     Step::BackupComplete,
     Step::Abort,
+    Step::PreRestore,
+    Step::PostRestore,
 ];
 
 fn session_at(path: &[Step]) -> Session {
@@ -29,10 +31,13 @@ fn next(path: &[Step]) -> Vec<&'static str> {
 
 #[test]
 fn each_step_has_its_successors() {
-    use Step::{Abort, BackupComplete, Commit, Freeze, Identify, PostSnapshot, PrepareBackup, PrepareSnapshot, Thaw};
+    use Step::{
+        Abort, BackupComplete, Commit, Freeze, Identify, PostRestore, PostSnapshot, PreRestore, PrepareBackup,
+        PrepareSnapshot, Thaw,
+    };
     let path = [Identify, PrepareBackup, PrepareSnapshot, Freeze, Commit, Thaw, PostSnapshot, BackupComplete];
     assert_eq!(next(&[]), ["Identify"]);
-    assert_eq!(next(&path[..1]), ["PrepareBackup", "Abort"]);
+    assert_eq!(next(&path[..1]), ["PrepareBackup", "Abort", "PreRestore"]);
     assert_eq!(next(&path[..2]), ["PrepareSnapshot", "Abort"]);
     assert_eq!(next(&path[..3]), ["Freeze", "Abort"]);
     assert_eq!(next(&path[..4]), ["Commit", "Thaw"]);
@@ -42,6 +47,8 @@ fn each_step_has_its_successors() {
     assert_eq!(next(&path[..8]), [""; 0]);
     assert_eq!(next(&[Identify, Abort]), [""; 0]);
     assert_eq!(next(&[Identify, PrepareBackup, PrepareSnapshot, Freeze, Thaw]), ["PostSnapshot", "Abort"]);
+    assert_eq!(next(&[Identify, PreRestore]), ["PostRestore"]);
+    assert_eq!(next(&[Identify, PreRestore, PostRestore]), [""; 0]);
 }
 
 #[test]
@@ -84,6 +91,8 @@ fn writer_states_have_the_numbers_of_vss() {
     assert_eq!(failed(&STEPS[..4]), 9);
     assert_eq!(failed(&STEPS[..6]), 10);
     assert_eq!(failed(&STEPS[..7]), 11);
+    assert_eq!(failed(&[Step::Identify, Step::PreRestore]), 13);
+    assert_eq!(failed(&[Step::Identify, Step::PreRestore, Step::PostRestore]), 14);
 }
 
 #[test]
@@ -129,4 +138,11 @@ fn writers_are_called_by_level_and_back_in_reverse() {
     session.call(2).expect("a first call");
     session.begin(Step::Thaw).expect("after Freeze");
     assert_eq!(session.to_call(), [2, 1]);
+    // Nor was it told to get out of the way, so it hears no end of it.
+    let mut restore = session_at(&[]);
+    restore.begin(Step::Identify).expect("the first step");
+    restore.begin(Step::PreRestore).expect("the next step");
+    assert_eq!(restore.to_call(), [0]);
+    restore.begin(Step::PostRestore).expect("the next step");
+    assert_eq!(restore.to_call(), [0; 0]);
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use backup_core::copy::chain;
 use backup_core::path::SitePath;
 use backup_core::ports::Source;
-use backup_core::ports::shadow_copies::{Consistency, Image, SMS_WRITER, ShadowCopyError, WriterError};
+use backup_core::ports::shadow_copies::{
+    Consistency, Image, SMS_WRITER, SYSTEM_DOCUMENT, ShadowCopyError, WriterError,
+};
 use uuid::Uuid;
 
 use super::calls::Calls;
@@ -49,21 +51,28 @@ pub(super) struct Backup {
 }
 
 pub(super) fn failed<E: Into<Source>>(action: &'static str) -> impl Fn(E) -> ShadowCopyError {
-    move |source| ShadowCopyError::Provider { provider: NAME, action, source: source.into() }
+    move |source| ShadowCopyError::Provider { provider: NAME, action, source: source.into(), is_retryable: false }
 }
 
 /// A call's failure; that somebody else is making a set is one of its own.
-fn refused(action: &'static str) -> impl Fn(CallError) -> ShadowCopyError {
+pub(super) fn refused(action: &'static str) -> impl Fn(CallError) -> ShadowCopyError {
     move |error| match error.result {
         HResult::SNAPSHOT_SET_IN_PROGRESS => {
             ShadowCopyError::InProgress { holder: "another backup program".to_owned() }
         }
-        _ => failed(action)(error),
+        _ => {
+            let is_retryable = error.result.is_retryable();
+            ShadowCopyError::Provider { provider: NAME, action, source: error.into(), is_retryable }
+        }
     }
 }
 
 /// Waits for the end of an operation. One that takes too long, or that nobody waits for any more, is cancelled.
-fn finish(operation: &Operation, action: &'static str, patience: &Patience<'_>) -> Result<(), ShadowCopyError> {
+pub(super) fn finish(
+    operation: &Operation,
+    action: &'static str,
+    patience: &Patience<'_>,
+) -> Result<(), ShadowCopyError> {
     let deadline = Instant::now() + patience.limit;
     loop {
         operation.wait(SLICE_MS).map_err(refused(action))?;
@@ -236,7 +245,7 @@ impl Backup {
         let writers = self.writers.iter().enumerate();
         let writers = writers
             .map(|(index, writer)| (format!("WriterMetadata-vss-{index}.xml"), writer.document.clone().into_bytes()));
-        Ok(std::iter::once(("BCDocument.xml".to_owned(), whole.into_bytes())).chain(writers).collect())
+        Ok(std::iter::once((SYSTEM_DOCUMENT.to_owned(), whole.into_bytes())).chain(writers).collect())
     }
 
     /// Tells the writers how the backup ended. Their faults change nothing.
@@ -305,7 +314,7 @@ impl Drop for Backup {
 }
 
 /// The failure of a writer, if its state is one.
-fn fault(status: &WriterStatus) -> Option<ShadowCopyError> {
+pub(super) fn fault(status: &WriterStatus) -> Option<ShadowCopyError> {
     let step = match status.state {
         6 => Step::Identify.name(),
         7 => Step::PrepareBackup.name(),
@@ -320,7 +329,9 @@ fn fault(status: &WriterStatus) -> Option<ShadowCopyError> {
         _ if status.failure.is_ok() => return None,
         _ => "its last step",
     };
-    let source =
-        WriterError { message: format!("its state is [{}]", status.state), source: Some(status.failure.into()) };
+    let source = WriterError {
+        is_retryable: status.failure.is_retryable(),
+        ..WriterError::new(format!("its state is [{}]", status.state)).because(status.failure)
+    };
     Some(ShadowCopyError::Writer { writer: status.name.clone(), step, source })
 }

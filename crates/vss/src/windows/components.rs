@@ -153,11 +153,11 @@ impl Metadata {
     }
 }
 
-/// `IVssBackupComponents`: one backup. Not to be sent to another thread, which its pointer sees to.
+/// `IVssBackupComponents`: one backup or restore. Not to be sent to another thread, which its pointer sees to.
 pub(super) struct BackupComponents {
-    interface: Interface<BackupTable>,
+    pub(super) interface: Interface<BackupTable>,
     free_properties: FreeProperties,
-    calls: Calls,
+    pub(super) calls: Calls,
 }
 
 /// Who is meant by a call on a component.
@@ -170,7 +170,7 @@ pub(super) struct Selected {
 
 impl Selected {
     /// What the calls take; no logical path is none at all.
-    fn arguments(&self) -> (GUID, GUID, i32, Option<Vec<u16>>, Vec<u16>) {
+    pub(super) fn arguments(&self) -> (GUID, GUID, i32, Option<Vec<u16>>, Vec<u16>) {
         let ComponentInfo { kind, logical_path, name, .. } = &self.component;
         let logical_path = (!logical_path.is_empty()).then(|| wide(logical_path));
         (guid(self.instance), guid(self.writer), *kind, logical_path, wide(name))
@@ -183,7 +183,7 @@ impl fmt::Display for Selected {
     }
 }
 
-fn pointer(text: Option<&Vec<u16>>) -> PCWSTR {
+pub(super) fn pointer(text: Option<&Vec<u16>>) -> PCWSTR {
     text.map_or(ptr::null(), |text| text.as_ptr())
 }
 
@@ -228,7 +228,7 @@ impl BackupComponents {
         self.begin(self.interface.table().backup_complete, "IVssBackupComponents::BackupComplete")
     }
 
-    fn begin(&self, method: StartAsync, call: &'static str) -> Called<Operation> {
+    pub(super) fn begin(&self, method: StartAsync, call: &'static str) -> Called<Operation> {
         let mut raw = ptr::null_mut();
         // SAFETY: the interface is alive, and so is the place for the result.
         let result = unsafe { method(self.interface.this(), &raw mut raw) };

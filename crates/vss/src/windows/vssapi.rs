@@ -17,7 +17,7 @@ use std::ptr::{self, NonNull};
 use std::slice;
 
 use uuid::Uuid;
-use windows_sys::Win32::Foundation::{HMODULE, SysFreeString, SysStringLen};
+use windows_sys::Win32::Foundation::{HMODULE, SysAllocStringLen, SysFreeString, SysStringLen};
 use windows_sys::Win32::System::LibraryLoader::{
     GetProcAddress, LOAD_LIBRARY_SEARCH_SYSTEM32, LOAD_WITH_ALTERED_SEARCH_PATH, LoadLibraryExW,
 };
@@ -75,7 +75,8 @@ pub(super) struct BackupTable {
     _get_writer_components: [Slot; 2],
     pub(super) initialize_for_backup: unsafe extern "system" fn(This, BSTR) -> Raw,
     pub(super) set_backup_state: unsafe extern "system" fn(This, bool, bool, i32, bool) -> Raw,
-    _initialize_for_restore_and_set_restore_state: [Slot; 2],
+    pub(super) initialize_for_restore: unsafe extern "system" fn(This, BSTR) -> Raw,
+    _set_restore_state: Slot,
     pub(super) gather_writer_metadata: StartAsync,
     pub(super) get_writer_metadata_count: unsafe extern "system" fn(This, *mut u32) -> Raw,
     pub(super) get_writer_metadata: unsafe extern "system" fn(This, u32, *mut GUID, *mut This) -> Raw,
@@ -89,10 +90,16 @@ pub(super) struct BackupTable {
     pub(super) get_writer_status:
         unsafe extern "system" fn(This, u32, *mut GUID, *mut GUID, *mut BSTR, *mut i32, *mut Raw) -> Raw,
     pub(super) set_backup_succeeded: unsafe extern "system" fn(This, GUID, GUID, i32, PCWSTR, PCWSTR, bool) -> Raw,
-    _set_backup_options_to_set_previous_backup_stamp: [Slot; 5],
+    _set_backup_options: Slot,
+    pub(super) set_selected_for_restore: unsafe extern "system" fn(This, GUID, i32, PCWSTR, PCWSTR, bool) -> Raw,
+    _set_restore_options_to_set_previous_backup_stamp: [Slot; 3],
     pub(super) save_as_xml: unsafe extern "system" fn(This, *mut BSTR) -> Raw,
     pub(super) backup_complete: StartAsync,
-    _add_alternative_location_mapping_to_post_restore: [Slot; 7],
+    _add_alternative_location_mapping_and_restore_subcomponent: [Slot; 2],
+    pub(super) set_file_restore_status: unsafe extern "system" fn(This, GUID, i32, PCWSTR, PCWSTR, i32) -> Raw,
+    _add_new_target_and_set_ranges_file_path: [Slot; 2],
+    pub(super) pre_restore: StartAsync,
+    pub(super) post_restore: StartAsync,
     pub(super) set_context: unsafe extern "system" fn(This, i32) -> Raw,
     pub(super) start_snapshot_set: unsafe extern "system" fn(This, *mut GUID) -> Raw,
     pub(super) add_to_snapshot_set: unsafe extern "system" fn(This, *const u16, GUID, *mut GUID) -> Raw,
@@ -116,7 +123,9 @@ const _: () = {
     assert!(size_of::<BackupTable>() == place(48));
     assert!(offset_of!(BackupTable, gather_writer_metadata) == place(6));
     assert!(offset_of!(BackupTable, set_backup_succeeded) == place(17));
+    assert!(offset_of!(BackupTable, set_selected_for_restore) == place(19));
     assert!(offset_of!(BackupTable, save_as_xml) == place(23));
+    assert!(offset_of!(BackupTable, pre_restore) == place(30));
     assert!(offset_of!(BackupTable, set_context) == place(32));
     assert!(offset_of!(BackupTable, get_snapshot_properties) == place(39));
 };
@@ -239,6 +248,12 @@ impl<T> Drop for Interface<T> {
 pub(super) struct Text(pub(super) BSTR);
 
 impl Text {
+    pub(super) fn new(text: &str) -> Self {
+        let units: Vec<u16> = text.encode_utf16().collect();
+        // SAFETY: the text is as long as it says, and is copied. A document of four GiB is refused by whoever reads it.
+        Self(unsafe { SysAllocStringLen(units.as_ptr(), u32::try_from(units.len()).unwrap_or(u32::MAX)) })
+    }
+
     pub(super) fn read(&self) -> String {
         text(self.0)
     }

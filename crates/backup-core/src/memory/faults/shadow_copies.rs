@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{FaultKind, Faults, Faulty, injected};
 use crate::path::SitePath;
+use crate::ports::restores::{RestoreStatus, RestoreWriter};
 use crate::ports::shadow_copies::{
     PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer, WriterError,
     WriterMetadata,
@@ -13,17 +14,20 @@ use crate::ports::shadow_copies::{
 use crate::ports::site_files::SiteFiles;
 
 fn shadow_copy_error() -> ShadowCopyError {
-    ShadowCopyError::Provider { provider: "injected", action: "use", source: injected() }
+    ShadowCopyError::Provider { provider: "injected", action: "use", source: injected(), is_retryable: false }
 }
 
 fn writer_error() -> WriterError {
-    WriterError { message: "injected".to_owned(), source: None }
+    WriterError::new("injected")
 }
 
 #[async_trait]
 impl ShadowCopies for Faulty<dyn ShadowCopies> {
     async fn inspect(&self, samples: Vec<SitePath>, files: Arc<dyn SiteFiles>) -> Result<Vec<String>, ShadowCopyError> {
         self.faults.call("ShadowCopies::inspect", shadow_copy_error, self.inner.inspect(samples, files)).await
+    }
+    fn outlives_process(&self) -> bool {
+        self.inner.outlives_process()
     }
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
         // An error after the effect would leave a set behind that nobody aborts: the port promises that an error means none.
@@ -114,5 +118,18 @@ impl Writer for Faulty<dyn Writer> {
     }
     async fn backup_complete(&self, succeeded: bool) -> Result<(), WriterError> {
         self.faults.call("Writer::backup_complete", writer_error, self.inner.backup_complete(succeeded)).await
+    }
+}
+
+#[async_trait]
+impl RestoreWriter for Faulty<dyn RestoreWriter> {
+    async fn identify(&self) -> Result<WriterMetadata, WriterError> {
+        self.faults.call("RestoreWriter::identify", writer_error, self.inner.identify()).await
+    }
+    async fn pre_restore(&self) -> Result<(), WriterError> {
+        self.faults.call("RestoreWriter::pre_restore", writer_error, self.inner.pre_restore()).await
+    }
+    async fn post_restore(&self, status: RestoreStatus) -> Result<(), WriterError> {
+        self.faults.call("RestoreWriter::post_restore", writer_error, self.inner.post_restore(status)).await
     }
 }

@@ -2,6 +2,8 @@
 
 mod control;
 mod init;
+#[cfg(unix)]
+mod kept;
 mod recovery;
 mod registry;
 mod runs;

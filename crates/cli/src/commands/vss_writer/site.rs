@@ -41,7 +41,7 @@ impl ConfiguredSite {
 fn refused(error: CommandError) -> WriterError {
     let found = error.notices.iter().map(|notice| notice.finding.message.clone());
     let message: Vec<String> = [error.messages().join(": ")].into_iter().chain(found).collect();
-    WriterError { message: message.join("; "), source: None }
+    WriterError::new(message.join("; "))
 }
 
 #[async_trait]
@@ -49,8 +49,7 @@ impl FollowingSite for ConfiguredSite {
     async fn metadata(&self) -> Result<WriterMetadata, WriterError> {
         let (site, plan) = self.read().map_err(refused)?;
         let ports = ports::wire_whole(&site, Arc::clone(&self.log) as _).map_err(refused)?;
-        let failed = |error| WriterError { message: chain(&error), source: None };
-        site_metadata(&ports, &plan).await.map_err(failed)
+        site_metadata(&ports, &plan).await.map_err(|error| WriterError::new(chain(&error)))
     }
 
     async fn run(&self, lead: Arc<Lead>) -> Result<BackupReport, WriterError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backup_core::manifest::Manifest;
-use backup_core::ports::destination::{Destination, DestinationError, SnapshotFiles};
+use backup_core::ports::destination::{Destination, DestinationError, Holder, SnapshotFiles};
 use backup_core::site::SiteCode;
 
 use super::{Bench, LIST, manifest, rel, run, site_path};
@@ -205,6 +205,25 @@ async fn a_manifest_is_amended_and_a_log_kept() {
 }
 
 #[tokio::test]
+async fn a_log_of_the_products_own_task_is_told_with_its_time() {
+    let bench = Bench::new();
+    let told = async || bench.destination.inspect().await.expect("facts").other_task;
+    assert_eq!(told().await, None, "no log");
+    let log = bench.root.path().join("smsbkup.log");
+    let line =
+        "SMS site backup service started.  $$<SMS_SITE_BACKUP><12-23-2001 01:53:55.007+300><thread=1180 (0x049C)>";
+    fs::write(&log, line).expect("written");
+    let file = fs::File::options().write(true).open(&log).expect("open");
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000)).expect("dated");
+    assert_eq!(told().await.map(|at| at.as_second()), Some(1_700_000_000));
+    fs::write(&log, format!("{line}\r\nThis is sitebackup 0.1.0")).expect("written");
+    assert_eq!(told().await, None, "ours");
+    fs::remove_file(&log).expect("removed");
+    symlink("/dev/zero", &log).expect("a link");
+    assert_eq!(told().await, None, "no file");
+}
+
+#[tokio::test]
 async fn a_snapshot_is_read_wherever_it_is_and_over_no_link() {
     let bench = Bench::new();
     bench.published(run(1), "one").await;
@@ -290,4 +309,20 @@ async fn a_damaged_snapshot_gives_way_and_stays() {
             assert_eq!(bench.destination.damaged().await.expect("looked at").len(), 1, "{reason}");
         }
     }
+}
+
+/// A place that is made at need is empty before, and is made for a run only.
+#[tokio::test]
+async fn a_place_is_made_by_the_first_run_that_holds_it() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let place = scratch.path().join("work/kept");
+    let destination = LocalDestination::made_at_need(site_path(&place), "P01".parse().expect("a site code"));
+    assert_eq!(destination.list().await.expect("nothing yet"), []);
+    assert_eq!(destination.damaged().await.expect("nothing yet"), []);
+    let refused = destination.hold(Holder::Repair).await.expect_err("there is nothing to repair");
+    assert!(backup_core::copy::chain(&refused).contains("mount its drive"), "{refused}");
+    assert!(!scratch.path().join("work").exists(), "who looks makes nothing");
+    drop(destination.hold(Holder::Run(run(1))).await.expect("made"));
+    assert_eq!(fs::metadata(&place).expect("made").permissions().mode() & 0o777, 0o700);
+    destination.begin(run(1), None).await.expect("a staging folder");
 }

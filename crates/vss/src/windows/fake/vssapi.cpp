@@ -294,6 +294,7 @@ struct Backup : Object<IVssBackupComponents> {
     ULONG snapshots = 0;
     std::string prefix = "\\\\?\\GLOBALROOT\\Device\\HarddiskVolumeShadowCopy";
     bool is_copied = false;
+    std::wstring components;
     Backup() {
         if (const auto *image = wish("image")) {
             prefix = (*image)[2];
@@ -314,7 +315,10 @@ struct Backup : Object<IVssBackupComponents> {
         LOGGED("SetBackupState %d %d %d %d", select, bootable, static_cast<int>(type), partial);
         return S_OK;
     }
-    UNUSED(InitializeForRestore, BSTR)
+    HRESULT STDMETHODCALLTYPE InitializeForRestore(BSTR xml) override {
+        LOGGED("InitializeForRestore %s", narrow(xml).c_str());
+        return S_OK;
+    }
     UNUSED(SetRestoreState, VSS_RESTORE_TYPE)
     STARTS(GatherWriterMetadata)
     HRESULT STDMETHODCALLTYPE GetWriterMetadataCount(UINT *count) override {
@@ -332,6 +336,12 @@ struct Backup : Object<IVssBackupComponents> {
     HRESULT STDMETHODCALLTYPE AddComponent(VSS_ID instance, VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path, LPCWSTR name) override {
         LOGGED("AddComponent %s %s %d %s %s", shown(instance).c_str(), shown(writer).c_str(), static_cast<int>(type), narrow(path).c_str(), narrow(name).c_str());
         hosted_selected(instance, narrow(path) + "\\" + narrow(name));
+        WCHAR ids[2][40];
+        StringFromGUID2(instance, ids[0], 40);
+        StringFromGUID2(writer, ids[1], 40);
+        components += std::wstring(L"<WRITER_COMPONENTS instanceId=\"") + ids[0] + L"\" writerId=\"" + ids[1] + L"\"><COMPONENT";
+        if (path) components += std::wstring(L" logicalPath=\"") + path + L"\"";
+        components += std::wstring(L" componentName=\"") + name + L"\" componentType=\"" + (type == VSS_CT_DATABASE ? L"database" : L"filegroup") + L"\"/></WRITER_COMPONENTS>";
         return S_OK;
     }
     STARTS(PrepareForBackup)
@@ -365,23 +375,29 @@ struct Backup : Object<IVssBackupComponents> {
         return S_OK;
     }
     UNUSED(SetBackupOptions, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, LPCWSTR)
-    UNUSED(SetSelectedForRestore, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, boolean)
+    HRESULT STDMETHODCALLTYPE SetSelectedForRestore(VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path, LPCWSTR name, boolean selected) override {
+        LOGGED("SetSelectedForRestore %s %d %s %s %d", shown(writer).c_str(), static_cast<int>(type), narrow(path).c_str(), narrow(name).c_str(), selected);
+        return S_OK;
+    }
     UNUSED(SetRestoreOptions, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, LPCWSTR)
     UNUSED(SetAdditionalRestores, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, boolean)
     UNUSED(SetPreviousBackupStamp, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, LPCWSTR)
     HRESULT STDMETHODCALLTYPE SaveAsXML(BSTR *document) override {
         LOGGED("SaveAsXML");
-        *document = SysAllocString(L"<BACKUP_COMPONENTS/>");
+        *document = SysAllocString((L"<BACKUP_COMPONENTS>" + components + L"</BACKUP_COMPONENTS>").c_str());
         return S_OK;
     }
     STARTS(BackupComplete)
     UNUSED(AddAlternativeLocationMapping, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, LPCWSTR, LPCWSTR, boolean, LPCWSTR)
     UNUSED(AddRestoreSubcomponent, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, LPCWSTR, LPCWSTR, boolean)
-    UNUSED(SetFileRestoreStatus, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, VSS_FILE_RESTORE_STATUS)
+    HRESULT STDMETHODCALLTYPE SetFileRestoreStatus(VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path, LPCWSTR name, VSS_FILE_RESTORE_STATUS status) override {
+        LOGGED("SetFileRestoreStatus %s %d %s %s %d", shown(writer).c_str(), static_cast<int>(type), narrow(path).c_str(), narrow(name).c_str(), static_cast<int>(status));
+        return S_OK;
+    }
     UNUSED(AddNewTarget, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, LPCWSTR, LPCWSTR, boolean, LPCWSTR)
     UNUSED(SetRangesFilePath, VSS_ID, VSS_COMPONENT_TYPE, LPCWSTR, LPCWSTR, UINT, LPCWSTR)
-    UNUSED(PreRestore, IVssAsync **)
-    UNUSED(PostRestore, IVssAsync **)
+    STARTS(PreRestore)
+    STARTS(PostRestore)
     HRESULT STDMETHODCALLTYPE SetContext(LONG context) override {
         LOGGED("SetContext %ld", context);
         return S_OK;

@@ -47,6 +47,7 @@ async fn another_set_in_the_making_is_an_error_of_its_own() {
 #[tokio::test]
 async fn no_room_for_the_image_aborts() {
     let (error, lines) = failed(&Site::new("no-room", "pending 2\nend DoSnapshotSet 8004231f")).await;
+    assert!(!error.is_retryable(), "{error}");
     let reason = "IVssBackupComponents::DoSnapshotSet returned VSS_E_INSUFFICIENT_STORAGE (0x8004231F)";
     assert_eq!(chain(&error), format!("provider `vss` failed to take the shadow copy: {reason}"));
     let end = ["DoSnapshotSet ended", "AbortBackup", "Release, 0 left", "site Thaw", "site Abort"];
@@ -57,11 +58,12 @@ async fn no_room_for_the_image_aborts() {
 async fn a_writer_of_vss_that_fails_is_named() {
     let (error, _) = failed(&Site::new("at-freeze", "writer 0 9 800423f3 DoSnapshotSet")).await;
     let ShadowCopyError::Writer { writer, step, .. } = &error else { panic!("{error}") };
-    assert_eq!((writer.as_str(), *step), ("SMS Writer", "Freeze"));
+    assert_eq!((writer.as_str(), *step, error.is_retryable()), ("SMS Writer", "Freeze", true));
     let reason = "its state is [9]: VSS_E_WRITERERROR_RETRYABLE (0x800423F3)";
     assert_eq!(chain(&error), format!("writer `SMS Writer` failed in Freeze: {reason}"));
     let (error, lines) = failed(&Site::new("at-prepare", "writer 0 7 800423f4 PrepareForBackup")).await;
     assert!(matches!(error, ShadowCopyError::Writer { step: "PrepareBackup", .. }), "{error}");
+    assert!(!error.is_retryable(), "{error}");
     assert!(!lines.iter().any(|line| line == "DoSnapshotSet"), "{lines:?}");
 }
 

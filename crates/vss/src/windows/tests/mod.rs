@@ -2,6 +2,7 @@
 
 mod failures;
 mod order;
+mod restore;
 mod self_test;
 mod stand_in;
 mod writer;

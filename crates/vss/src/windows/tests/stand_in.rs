@@ -27,7 +27,7 @@ const PLACE: &str = "SITEBACKUP_FAKE_VSSAPI";
 #[derive(Debug)]
 pub(super) struct StandIn {
     pub(super) library: PathBuf,
-    log: PathBuf,
+    pub(super) log: PathBuf,
 }
 
 impl StandIn {
@@ -62,13 +62,13 @@ impl StandIn {
 }
 
 /// The log, which the library writes under the same lock.
-fn locked(log: &Path) -> File {
+pub(super) fn locked(log: &Path) -> File {
     let file = File::options().read(true).write(true).open(log).expect("the log is there");
     file.lock().expect("the log can be locked");
     file
 }
 
-fn read(log: &mut File) -> Vec<String> {
+pub(super) fn read(log: &mut File) -> Vec<String> {
     let mut text = String::new();
     log.read_to_string(&mut text).expect("the log is text");
     text.lines().map(str::to_owned).collect()
@@ -91,7 +91,7 @@ impl Scribe {
     fn step(&self, step: &str) -> Result<(), WriterError> {
         append(&self.log, &format!("site {step}"));
         match self.fails_at {
-            Some(fails) if fails == step => Err(WriterError { message: "no".to_owned(), source: None }),
+            Some(fails) if fails == step => Err(WriterError::new("no")),
             _ => Ok(()),
         }
     }

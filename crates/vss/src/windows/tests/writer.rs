@@ -14,7 +14,6 @@ use backup_core::ports::shadow_copies::{
 
 use super::super::{WriterHost, WriterOptions};
 use super::stand_in::{Site, StandIn};
-use crate::follower::Passing;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -36,11 +35,11 @@ struct Actor {
 impl Actor {
     async fn step(&self, step: &str) -> Result<(), WriterError> {
         self.stand_in.add(&format!("site {step}"));
-        let fails = |source| Err(WriterError { message: "no".to_owned(), source });
+        let fails = |is_retryable| Err(WriterError { is_retryable, ..WriterError::new("no") });
         match self.wrong.filter(|(at, _)| *at == step).map(|(_, wrong)| wrong) {
             None => Ok(()),
-            Some(Wrong::Veto) => fails(None),
-            Some(Wrong::Passing) => fails(Some(Box::new(Passing))),
+            Some(Wrong::Veto) => fails(false),
+            Some(Wrong::Passing) => fails(true),
             Some(Wrong::Panic) => panic!("as the script says"),
             Some(Wrong::Hang) => pending().await,
         }

@@ -10,7 +10,6 @@ use backup_core::ports::shadow_copies::{SessionLimits, Writer, WriterError, Writ
 use tokio::runtime::Handle;
 
 use super::super::hresult::{CallError, HResult};
-use crate::follower::Passing;
 use crate::guard::{Lost, guarded};
 
 /// Why an event is answered with a failure, and the one that VSS is told.
@@ -34,8 +33,7 @@ impl From<CallError> for Refusal {
 
 impl From<WriterError> for Refusal {
     fn from(error: WriterError) -> Self {
-        let passes = error.source.as_ref().is_some_and(|source| source.is::<Passing>());
-        let result = if passes { HResult::WRITER_RETRYABLE } else { HResult::WRITER_NONRETRYABLE };
+        let result = if error.is_retryable { HResult::WRITER_RETRYABLE } else { HResult::WRITER_NONRETRYABLE };
         Self { result, message: chain(&error) }
     }
 }
