@@ -36,6 +36,8 @@ mod sql_server;
 mod unattended;
 #[cfg(windows)]
 mod vss;
+#[cfg(windows)]
+mod vss_writer;
 mod whole;
 #[cfg(windows)]
 mod windows_service;

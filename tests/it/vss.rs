@@ -25,7 +25,7 @@ const MANIFEST: &str = r#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?
 "#;
 
 /// A working site with `shadow-copy = "<choice>"`.
-fn running(choice: &str) -> TestSite {
+pub(crate) fn running(choice: &str) -> TestSite {
     let task = format!("shadow-copy = \"{choice}\"\n");
     let workload = workload_program();
     // The library copies the site by calls that know no odd names.
@@ -41,12 +41,12 @@ fn choose(test: &TestSite, from: &str, to: &str) {
 }
 
 /// A copy of the program with the library beside it.
-struct StandIn {
+pub(crate) struct StandIn {
     folder: TempDir,
 }
 
 impl StandIn {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = std::env::var(PLACE).unwrap_or_else(|_| panic!("{PLACE} is not set: run `cargo xtask windows`"));
         let folder = tempfile::tempdir().expect("a scratch folder");
         let stand_in = Self { folder };
@@ -56,15 +56,21 @@ impl StandIn {
         stand_in
     }
 
-    fn place(&self, name: &str) -> PathBuf {
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// What the library does, besides copying the site where Windows would keep its blocks.
-    fn script(&self, site: &Path, more: &str) {
+    pub(crate) fn script(&self, site: &Path, more: &str) {
         let device = self.place("HarddiskVolumeShadowCopy");
         let script = format!("image {} {}\n{more}\n", site.display(), device.display());
         fs::write(self.place("vssapi.dll.script"), script).expect("written");
+    }
+
+    /// What the library has heard so far.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.place("vssapi.dll.log")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     /// What the library heard, and forgets it.

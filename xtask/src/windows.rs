@@ -151,7 +151,7 @@ fn stand_in() -> PathBuf {
 /// Builds the stand-in, unless it is newer than its source.
 fn build_stand_in() -> Result<(), String> {
     let folder = shell::root().join("crates/vss/src/windows/fake");
-    let sources = ["vssapi.cpp", "vssapi.def"].map(|name| folder.join(name));
+    let sources = ["vssapi.cpp", "vssapi.def", "coordinator.h"].map(|name| folder.join(name));
     let library = stand_in();
     let changed = |path: &PathBuf| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     if sources.iter().all(|source| changed(&library).is_some_and(|built| changed(source) < Some(built))) {
@@ -160,7 +160,7 @@ fn build_stand_in() -> Result<(), String> {
     fs::create_dir_all(target_folder().join("fake")).map_err(|error| error.to_string())?;
     let mut compiler = Command::new(MINGW_GXX);
     compiler.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]);
-    compiler.args(["-shared", "-static", "-s", "-o"]).arg(library).args(sources);
+    compiler.args(["-shared", "-static", "-s", "-o"]).arg(library).args(&sources[..2]);
     shell::run(compiler.args(["-loleaut32", "-lole32", "-luuid"]))
 }
 

@@ -35,7 +35,7 @@ use crate::status::{self, ProcessFacts};
 use crate::trace;
 use crate::writers::{DatabaseWriter, SiteWriter};
 
-pub use read::{ImageReader, ReadableImage, keep_image, read_image};
+pub use read::{ImageReader, ReadableImage, join_session, keep_image, read_image};
 
 /// A snapshot with fewer entries than this may shrink as it likes.
 const FEW_ENTRIES: u64 = 10;
@@ -99,6 +99,22 @@ pub async fn run_backup(ports: &Ports, plan: &BackupPlan, context: &RunContext) 
     run.ended()
 }
 
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A backup snapshot.
+    Snapshot,
+    /// Another program reads the files, so that they are not copied.
+    Image,
+    /// Another program has all of it: nothing is copied.
+    Moment,
+}
+
+/// Whether a cause lies where snapshots go, which is nothing to who leaves none.
+fn concerns_snapshots(cause: Cause) -> bool {
+    matches!(cause, Cause::Destination | Cause::Full | Cause::Foreign | Cause::Snapshot)
+}
+
 struct Run<'a> {
     ports: Ports,
     plan: Arc<BackupPlan>,
@@ -109,8 +125,7 @@ struct Run<'a> {
     set: Option<ShadowCopySetId>,
     /// Whether something of it may be where its parts go.
     staged: bool,
-    /// Whether another program reads the files, so that they are not copied.
-    reads_image: bool,
+    purpose: Purpose,
     /// Kept to the end of the run.
     hold: Option<Box<dyn DestinationHold>>,
     report: BackupReport,
@@ -153,11 +168,11 @@ impl<'a> Run<'a> {
             context,
             run,
             log: RunLog::new(ports.clone(), context.process.clone(), plan.site.to_string(), run),
-            site_writer: Arc::new(SiteWriter::new(ports.clone(), Arc::clone(&plan), run)),
+            site_writer: Arc::new(SiteWriter::new(ports.clone(), Arc::clone(&plan), run, None)),
             plan,
             set: None,
             staged: false,
-            reads_image: false,
+            purpose: Purpose::Snapshot,
             hold: None,
             report,
         }
@@ -235,7 +250,9 @@ impl<'a> Run<'a> {
     fn judge(&mut self, preflight: Preflight) -> Result<Ready, Stop> {
         let Preflight { report, database, snapshots, .. } = preflight;
         for finding in report.findings {
-            self.log.finding(finding);
+            if self.purpose != Purpose::Moment || !concerns_snapshots(finding.cause) {
+                self.log.finding(finding);
+            }
         }
         match gravest(&self.log.findings).filter(|finding| finding.gravity == Gravity::Error) {
             Some(error) => Err(Stop {
@@ -258,10 +275,9 @@ impl<'a> Run<'a> {
         previous: Arc<Previous>,
     ) -> Result<Moment, Stop> {
         self.staged = true;
-        if facts.as_ref().is_some_and(|facts| self.holds_services(facts).is_some()) {
-            let writer = SiteWriter::new(self.ports.clone(), Arc::clone(&self.plan), self.run);
-            self.site_writer = Arc::new(writer.holding());
-        }
+        let writer = SiteWriter::new(self.ports.clone(), Arc::clone(&self.plan), self.run, facts.clone());
+        let holds = facts.as_ref().is_some_and(|facts| self.holds_services(facts).is_some());
+        self.site_writer = Arc::new(if holds { writer.holding() } else { writer });
         let mut again = self.plan.retry.times;
         loop {
             let staging = self.ports.destination.begin(self.run, previous_run).await?;
@@ -387,6 +403,8 @@ impl<'a> Run<'a> {
         staging: &Arc<dyn Staging>,
         facts: Option<&DatabaseFacts>,
     ) -> Option<Arc<DatabaseWriter>> {
+        // A server holds its own database in another program's session, and a backup of ours would stand in its way.
+        let facts = facts.filter(|facts| self.purpose != Purpose::Moment || facts.file.is_some());
         let database = self.ports.database.clone().zip(self.plan.database.as_ref()).zip(facts);
         database.map(|((database, folder), facts)| {
             let folder = DatabaseFolder::new(self.run, facts.name.clone(), Arc::clone(staging), folder.clone());
@@ -478,7 +496,7 @@ impl<'a> Run<'a> {
             self.log.findings.push(Finding::new(Gravity::Note, Cause::ShadowCopy, remark.clone()));
         }
         let window = format!("freeze window {:.3} s, provider {}", set.freeze_window.as_secs_f64(), set.provider);
-        if !self.reads_image {
+        if self.purpose == Purpose::Snapshot {
             self.log.status(status::SHADOW_COPY_TAKEN, vec![window]).await;
         }
     }

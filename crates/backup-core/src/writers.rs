@@ -60,14 +60,16 @@ pub(crate) struct SiteWriter {
     ports: Ports,
     plan: Arc<BackupPlan>,
     run: RunId,
+    /// The database that belongs to the site.
+    database: Option<DatabaseFacts>,
     /// Whether somebody else sets the services going, later than PostSnapshot.
     holds: bool,
     state: Mutex<SiteState>,
 }
 
 impl SiteWriter {
-    pub(crate) fn new(ports: Ports, plan: Arc<BackupPlan>, run: RunId) -> Self {
-        Self { ports, plan, run, holds: false, state: Mutex::default() }
+    pub(crate) fn new(ports: Ports, plan: Arc<BackupPlan>, run: RunId, database: Option<DatabaseFacts>) -> Self {
+        Self { ports, plan, run, database, holds: false, state: Mutex::default() }
     }
 
     /// The same, with the services at rest until somebody calls [`set_going`](Self::set_going).
@@ -288,7 +290,7 @@ impl SiteWriter {
 #[async_trait]
 impl Writer for SiteWriter {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
-        Ok(of_site(&self.plan))
+        Ok(of_site(&self.plan, self.database.as_ref()))
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {
@@ -381,7 +383,7 @@ impl DatabaseWriter {
 #[async_trait]
 impl Writer for DatabaseWriter {
     async fn identify(&self) -> Result<WriterMetadata, WriterError> {
-        Ok(of_database(&self.facts))
+        Ok(of_database())
     }
 
     async fn prepare_backup(&self) -> Result<(), WriterError> {

@@ -115,6 +115,13 @@ pub(crate) enum Command {
     /// kept, whatever fails. Needs no site.toml; needs an administrator or a member of Backup Operators. Exits with 0 only when every call
     /// and every writer succeeded, with 3 when a writer failed and the shadow copy was good all the same.
     VssSelftest(VssSelftestArgs),
+    /// Let other backup programs bring the site to rest through the Volume Shadow Copy Service of this Windows machine
+    ///
+    /// Registers the site's writer, under the class of the product's SMS Writer, until the command is interrupted. A shadow copy that selects
+    /// one of its components is made of the site at rest: services stop, and the database is pinned, as in a backup, and both go on before
+    /// the other program copies. Each event is told on standard error with its time. site.toml and control file are read anew whenever the
+    /// writer is asked. Where the product's own writer is installed, this one is refused. Needs an administrator.
+    VssWriter,
     /// Work with backup control files (smsbkup.ctl)
     #[command(subcommand)]
     ControlFile(ControlFileCommand),
@@ -165,6 +172,7 @@ impl Command {
             Self::ShadowCopy(ShadowCopyCommand::Path(_)) => "shadow-copy path",
             Self::ShadowCopy(ShadowCopyCommand::Delete(_)) => "shadow-copy delete",
             Self::VssSelftest(_) => "vss-selftest",
+            Self::VssWriter => "vss-writer",
             Self::ControlFile(ControlFileCommand::Check { .. }) => "control-file check",
             Self::ControlFile(ControlFileCommand::Format { .. }) => "control-file format",
             Self::ControlFile(ControlFileCommand::New { .. }) => "control-file new",

@@ -18,6 +18,8 @@ pub mod exit;
 mod output;
 mod plan;
 mod ports;
+#[cfg(windows)]
+mod product_writer;
 mod signals;
 mod site;
 

@@ -88,7 +88,22 @@ pub(crate) async fn recovery_database(
 
 /// All ports of a run: its services have a watchdog.
 pub(crate) fn wire_run(site: &Site, plan: &BackupPlan, events: Arc<dyn EventSink>) -> Result<Ports, CommandError> {
-    let ports = wire_whole(site, events)?;
+    with_watchdog(site, plan, wire_whole(site, events)?)
+}
+
+/// All ports of a run that follows another session, which `provider` stands for.
+#[cfg(windows)]
+pub(crate) fn wire_following(
+    site: &Site,
+    plan: &BackupPlan,
+    provider: Arc<dyn Provider>,
+    events: Arc<dyn EventSink>,
+) -> Result<Ports, CommandError> {
+    let database = site.config.database.as_ref().map(database::adapter).transpose()?;
+    with_watchdog(site, plan, Ports { database, ..wire_with(site, provider, events) })
+}
+
+fn with_watchdog(site: &Site, plan: &BackupPlan, ports: Ports) -> Result<Ports, CommandError> {
     let services = watched(site, plan, Arc::clone(&ports.services))?;
     let writers = writers(&site.config, &services);
     Ok(Ports { services, writers, ..ports })

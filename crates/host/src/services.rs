@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use crate::process::Group;
 
 #[cfg(windows)]
-pub use windows::WindowsServices;
+pub use windows::{WindowsServices, is_installed};
 
 /// What a state command exits with when the service does not run, as `systemctl is-active` and LSB scripts do.
 const NOT_RUNNING: i32 = 3;

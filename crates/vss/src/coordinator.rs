@@ -16,7 +16,8 @@ use crate::guard::last_words;
 use crate::provider::{Preparation, Provider};
 use crate::session::WriterStatus;
 use making::Making;
-use slot::{Slot, Slots};
+use slot::Slot;
+pub(crate) use slot::Slots;
 
 mod calls;
 mod making;

@@ -50,6 +50,7 @@
 
 mod coordinator;
 pub mod documents;
+mod follower;
 mod guard;
 mod provider;
 mod session;
@@ -61,6 +62,7 @@ mod wanted;
 mod windows;
 
 pub use coordinator::{InProcessCoordinator, InProcessRestores};
+pub use follower::{Follower, FollowingSite, Lead};
 pub use provider::{
     Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose, releasing, system_restore_writer,
 };
@@ -70,5 +72,5 @@ pub use session::{Session, Step, WriterState, WriterStatus};
 #[cfg(windows)]
 pub use windows::{
     ComponentSelection, FileRead, HResult, SelfTest, SystemRestoreWriter, Verdict, VssCall, VssOptions, VssProvider,
-    WriterSeen,
+    WriterHost, WriterOptions, WriterSeen,
 };

@@ -25,6 +25,7 @@ mod self_test;
 mod tests;
 mod volume;
 mod vssapi;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use hresult::HResult;
 use requestor::{Asked, Pledge, Requestor};
 pub use restore::SystemRestoreWriter;
 pub use self_test::{FileRead, SelfTest, Verdict, WriterSeen};
+pub use writer::{WriterHost, WriterOptions};
 
 /// The provider's name.
 const NAME: &str = "vss";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Moment, Run, Stop};
+use super::{Moment, Purpose, Run, Stop};
 use crate::copy::{BLOCK, Copier, PlacedEntry, Previous, chain};
 use crate::event::Phase;
 use crate::manifest::{
@@ -76,7 +76,7 @@ impl Run<'_> {
                 draft.records.extend(records);
                 self.file_problems(&problems);
             }
-            Image::Borrowed(roots) if self.reads_image => draft.places = roots,
+            Image::Borrowed(roots) if self.purpose == Purpose::Image => draft.places = roots,
             Image::Borrowed(roots) => {
                 let copier = self.copier(&draft, &previous, false);
                 for (file, root) in image_sources.iter().zip(&roots) {

@@ -1,4 +1,4 @@
-//! A shadow copy for other programs: held, then read and let go, or kept. No status message tells of it.
+//! A moment for other programs: held, then read and let go, or kept, or imaged by somebody else. No status message tells of it.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::collect::{Draft, made};
-use super::{Ready, Run, RunContext, Stop};
+use super::{Moment, Purpose, Ready, Run, RunContext, Stop};
 use crate::check::preflight_kept;
+use crate::config::RetryConfig;
 use crate::copy::chain;
 use crate::kept::{self, KeptContent, places_document, places_name};
 use crate::manifest::RecordKind;
@@ -74,9 +75,25 @@ pub async fn read_image(
     reader: &dyn ImageReader,
 ) -> BackupReport {
     let mut run = Run::new(ports, plan, context);
-    run.reads_image = true;
+    run.purpose = Purpose::Image;
     match ports.journal.lock().await {
-        Ok(_lock) => run.read(reader).await,
+        Ok(_lock) => run.read(Some(reader)).await,
+        Err(error) => run.locked_out(&error),
+    }
+    run.ended()
+}
+
+/// Brings the site to one moment that somebody else images, and sets it going; `ports.shadow_copies` holds it for as long as that takes.
+///
+/// Nothing is kept, so that what is wrong with earlier snapshots or with the room for a new one is in nobody's way; the destination is held
+/// all the same, for a database is pinned with the help of a folder there. Waits for nobody, neither for another session. A report that is
+/// not [`Done`](Outcome::Done) says that the image is not to be trusted. Dropping the future counts as a kill.
+pub async fn join_session(ports: &Ports, plan: &BackupPlan, context: &RunContext) -> BackupReport {
+    let plan = BackupPlan { retry: RetryConfig { times: 0, ..plan.retry }, ..plan.clone() };
+    let mut run = Run::new(ports, &plan, context);
+    run.purpose = Purpose::Moment;
+    match ports.journal.lock().await {
+        Ok(_lock) => run.read(None).await,
         Err(error) => run.locked_out(&error),
     }
     run.ended()
@@ -88,7 +105,7 @@ pub async fn read_image(
 /// Waits for nobody, as [`read_image`]. Dropping the future counts as a kill: what it leaves the next repair removes, unless all of it was there.
 pub async fn keep_image(ports: &Ports, plan: &BackupPlan, context: &RunContext) -> (BackupReport, Option<KeptContent>) {
     let mut run = Run::new(ports, plan, context);
-    run.reads_image = true;
+    run.purpose = Purpose::Image;
     let kept = match ports.journal.lock().await {
         Ok(_lock) => run.keep().await,
         Err(error) => {
@@ -100,20 +117,24 @@ pub async fn keep_image(ports: &Ports, plan: &BackupPlan, context: &RunContext) 
 }
 
 impl Run<'_> {
-    async fn read(&mut self, reader: &dyn ImageReader) {
+    async fn read(&mut self, reader: Option<&dyn ImageReader>) {
         let refused = self.hold().await;
         let began = self.begin(refused.as_ref()).await;
         // What the run before left is not this one's to tell.
         let had_snapshot = matches!(began, Ok(true));
-        let image = match began {
-            Ok(_) => self.image_to_read(refused).await,
-            Err(stop) => Err(stop),
+        let held = match (began, reader) {
+            (Ok(_), Some(_)) => self.image_to_read(refused).await.map(Some),
+            (Ok(_), None) => self.moment(refused).await.map(|_| None),
+            (Err(stop), _) => Err(stop),
         };
         self.set_going().await;
-        let read = match image {
+        let read = match held {
             Ok(image) => {
                 self.report.outcome = self.so_far();
-                reader.read(&image).await
+                match reader.zip(image) {
+                    Some((reader, image)) => reader.read(&image).await,
+                    None => true,
+                }
             }
             Err(stop) => {
                 self.stopped(stop);
@@ -181,9 +202,13 @@ impl Run<'_> {
         self.log.finding(Finding { hint: stop.hint, ..finding });
     }
 
-    async fn image_to_read(&mut self, refused: Option<DestinationError>) -> Result<ReadableImage, Stop> {
+    async fn moment(&mut self, refused: Option<DestinationError>) -> Result<Moment, Stop> {
         let Ready { database, .. } = self.ready(refused).await?;
-        let moment = self.hold_moment(database, None, Arc::default()).await?;
+        self.hold_moment(database, None, Arc::default()).await
+    }
+
+    async fn image_to_read(&mut self, refused: Option<DestinationError>) -> Result<ReadableImage, Stop> {
+        let moment = self.moment(refused).await?;
         let draft = self.collect(moment, Arc::default()).await?;
         self.image(&draft)
     }

@@ -5,33 +5,21 @@ use crate::config::SiteConfig;
 use crate::destination::DestinationOption;
 use crate::manifest::RecordKind;
 use crate::plan::{PlanError, Tasks};
-use crate::ports::database::DatabaseFolder;
-use crate::ports::destination::Holder;
 use crate::ports::shadow_copies::{
-    BACKUP_DOCUMENT, DataSource, FileSpec, RestoreMethod, Writer, WriterMetadata, WriterUsage, writer_document,
+    BACKUP_DOCUMENT, DataSource, FileSpec, RestoreMethod, Writer, WriterLevel, WriterMetadata, WriterUsage,
+    writer_document,
 };
 use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, recover};
 use crate::snapshot::RunId;
 use crate::verify::read_snapshot;
-use crate::writers::{DatabaseWriter, SiteWriter};
+use crate::writer_metadata::{of_database, writer_metadata};
+use crate::writers::SiteWriter;
 
 fn site_metadata(plan: BackupPlan) -> WriterMetadata {
-    let writer = SiteWriter::new(World::new().ports(), Arc::new(plan), RunId(uuid::Uuid::nil()));
-    block_on(writer.identify()).expect("the site knows itself")
-}
-
-fn database_metadata() -> WriterMetadata {
     let ports = World::new().ports();
-    let run = RunId(ports.clock.new_id());
-    let writer = block_on(async {
-        let database = ports.database.clone().expect("a database");
-        let facts = database.inspect().await.expect("it is there");
-        let _held = ports.destination.hold(Holder::Run(run)).await.expect("nobody else holds it");
-        let staging = ports.destination.begin(run, None).await.expect("memory takes it");
-        let folder = DatabaseFolder::new(run, facts.name.clone(), staging, place("SiteDBServer"));
-        DatabaseWriter::new(database, facts, folder)
-    });
-    block_on(writer.identify()).expect("the database is known")
+    let facts = block_on(ports.database.as_ref().expect("a database").inspect()).expect("it is there");
+    let writer = SiteWriter::new(ports, Arc::new(plan), RunId(uuid::Uuid::nil()), Some(facts));
+    block_on(writer.identify()).expect("the site knows itself")
 }
 
 fn files(path: &str, spec: &str, recursive: bool) -> FileSpec {
@@ -46,9 +34,16 @@ fn the_site_writer_says_what_it_owns_and_what_it_leaves_out() {
     let metadata = site_metadata(plan);
     assert_eq!((metadata.usage, metadata.source), (WriterUsage::UserData, DataSource::Other));
     assert_eq!(metadata.restore, Some(RestoreMethod::default()));
-    let [component] = &metadata.components[..] else { panic!("one component: {:?}", metadata.components) };
+    let [component, database] = &metadata.components[..] else { panic!("two: {:?}", metadata.components) };
     assert_eq!((component.logical_path.as_str(), component.name.as_str()), ("P01", "SiteServer"));
-    assert!(!component.database && !component.selectable);
+    assert!(!component.database && component.selectable);
+    // Another program may choose it by itself.
+    assert_eq!((database.logical_path.as_str(), database.name.as_str()), ("P01", "CM_P01"));
+    assert!(database.database && database.selectable);
+    assert_eq!(
+        (database.caption.as_str(), &database.files),
+        ("CM_P01 (memory 1)", &vec![files("/site/db", "CM_P01.db", false)])
+    );
     assert_eq!(component.files, [files("/site/inboxes", "*", true), files("/site/data", "*", true)]);
     let left_out = [
         files("/site/inboxes", "*.tmp", true),
@@ -58,15 +53,19 @@ fn the_site_writer_says_what_it_owns_and_what_it_leaves_out() {
     assert_eq!(metadata.exclude, left_out);
 }
 
+/// Without a database there is none to choose; with one it is listed once, by the site's writer.
 #[test]
-fn the_database_writer_says_which_file_it_pins() {
-    let metadata = database_metadata();
-    assert_eq!(metadata.source, DataSource::TransactionDatabase);
-    let [component] = &metadata.components[..] else { panic!("one component: {:?}", metadata.components) };
-    assert!(component.database && component.selectable);
-    assert_eq!((component.name.as_str(), component.caption.as_str()), ("CM_P01", "CM_P01 (memory 1)"));
-    let [file] = &component.files[..] else { panic!("one file: {:?}", component.files) };
-    assert_eq!((file.spec.as_str(), file.recursive), ("CM_P01.db", false));
+fn the_database_is_listed_once() {
+    let world = World::new();
+    let written = |plan: &BackupPlan| block_on(writer_metadata(&world.ports(), plan)).expect("memory knows itself");
+    let owned = |plan: &BackupPlan| {
+        let names = |writer: WriterMetadata| writer.components.into_iter().map(|component| component.name);
+        written(plan).into_iter().flat_map(names).collect::<Vec<_>>()
+    };
+    assert_eq!(owned(&plan()), ["SiteServer", "CM_P01"]);
+    assert_eq!(owned(&BackupPlan { database: None, ..plan() }), ["SiteServer"]);
+    let of_database = written(&plan()).into_iter().find(|writer| writer.level == WriterLevel::BackEnd);
+    assert_eq!(of_database.expect("it pins the database").source, DataSource::TransactionDatabase);
 }
 
 #[test]
@@ -78,7 +77,7 @@ fn a_file_in_a_root_is_in_that_root() {
 /// The documents of a run: that of the session, then the site's and the database's.
 fn names() -> [String; 3] {
     let of_writer = |metadata: WriterMetadata| writer_document(metadata.id, 0);
-    [BACKUP_DOCUMENT.to_owned(), of_writer(site_metadata(plan())), of_writer(database_metadata())]
+    [BACKUP_DOCUMENT.to_owned(), of_writer(site_metadata(plan())), of_writer(of_database())]
 }
 
 #[test]

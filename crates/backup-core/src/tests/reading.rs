@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::*;
-use crate::backup::{ImageReader, ReadableImage, read_image};
+use crate::backup::{ImageReader, ReadableImage, join_session, read_image};
 use crate::memory::{Fault, FaultKind, Faults, faulty, run};
+use crate::ports::database::DatabaseForm;
 use crate::repair::repair;
 use crate::report::{Cause, Outcome};
 
@@ -89,5 +90,54 @@ fn a_kill_at_any_call_leaves_all_as_it_was() {
             assert_eq!(repaired.findings, [], "{kind:?} at call {at}");
             assert_as_before(&world, &format!("{kind:?} at call {at}"));
         }
+    }
+}
+
+#[test]
+fn a_moment_of_somebody_else_leaves_nothing_whatever_stands_in_the_way_of_snapshots() {
+    let world = World::new();
+    backup(&world);
+    let messages = world.lock().status.len();
+    world.lock().free = 0;
+    let report = block_on(join_session(&world.ports(), &plan(), &RunContext::default()));
+    assert_eq!((report.outcome, report.snapshot), (Outcome::Done, None), "{:?}", report.findings);
+    assert!(report.outage > std::time::Duration::ZERO, "the services stopped");
+    assert_eq!(world.lock().status.len(), messages, "monitors hear of backups only");
+    world.lock().free = 1 << 30;
+    assert_as_before(&world, "joined");
+}
+
+#[test]
+fn a_kill_at_any_call_of_somebody_elses_session_is_put_right() {
+    for at in 0.. {
+        for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
+            let world = World::new();
+            backup(&world);
+            let faults = Faults::new(Some(Fault { at, kind }));
+            let ports = faulty(&world.ports(), &faults);
+            let done = run(&faults, async move { join_session(&ports, &plan(), &RunContext::default()).await });
+            if done.is_some() && !faults.killed() {
+                assert!(at > 30, "only {at} calls");
+                return;
+            }
+            world.kill();
+            let repaired = block_on(repair(&world.ports())).expect("the dead hold no lock");
+            assert_eq!(repaired.findings, [], "{kind:?} at call {at}");
+            assert_as_before(&world, &format!("{kind:?} at call {at}"));
+        }
+    }
+}
+
+#[test]
+fn a_servers_database_is_left_to_its_server_in_somebody_elses_session() {
+    for (form, pins) in [(DatabaseForm::File, 1), (DatabaseForm::Native, 0)] {
+        let world = World::new();
+        world.lock().database_form = form;
+        let faults = Faults::new(None);
+        let ports = faulty(&world.ports(), &faults);
+        let report = block_on(join_session(&ports, &plan(), &RunContext::default()));
+        assert_eq!(report.outcome, Outcome::Done, "{:?}", report.findings);
+        let calls = faults.calls();
+        assert_eq!(calls.iter().filter(|call| call.contains("pin")).count(), pins, "{form:?}: {calls:?}");
     }
 }

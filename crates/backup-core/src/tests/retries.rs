@@ -193,3 +193,17 @@ impl ServiceControl for NoneStarts {
         Err(ServiceError::Failed { name: name.to_owned(), action: "start", source: "no".into() })
     }
 }
+
+/// Half an hour is nothing that another program waits for its PrepareBackup.
+#[test]
+fn a_session_of_somebody_else_is_refused_at_once() {
+    let world = World::new();
+    let (ports, began) = (world.ports(), world.lock().now);
+    let busy = Busy { inner: Arc::clone(&ports.shadow_copies), calls: AtomicU32::new(1) };
+    let ports = Ports { shadow_copies: Arc::new(busy), ..ports };
+    let report = block_on(crate::backup::join_session(&ports, &plan(), &RunContext::default()));
+    assert_eq!(report.outcome, Outcome::Failed(Cause::ShadowCopy), "{:?}", report.findings);
+    let now = world.lock().now;
+    assert!(now.duration_since(began).unsigned_abs() < std::time::Duration::from_secs(60), "it waited");
+    assert!(world.all_running());
+}

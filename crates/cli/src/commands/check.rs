@@ -21,7 +21,10 @@ pub(super) async fn run(session: &Session) -> Result<Answer, CommandError> {
     let site = Site::load(&session.global)?;
     let (plan, notices) = plan::make(&site)?;
     let ports = ports::wire_whole(&site, Arc::clone(&session.screen) as _)?;
-    Ok(judge(&ports, &site.config, &plan).await.after(notices))
+    let answer = judge(&ports, &site.config, &plan).await;
+    #[cfg(windows)]
+    let answer = answer.with([crate::product_writer::finding()]);
+    Ok(answer.after(notices))
 }
 
 pub(super) async fn judge(ports: &Ports, config: &SiteConfig, plan: &BackupPlan) -> Answer {

@@ -21,6 +21,7 @@ mod status;
 mod tests;
 mod verify;
 mod vss_selftest;
+mod vss_writer;
 mod watchdog;
 mod writers;
 
@@ -71,6 +72,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
         Command::ShadowCopy(ShadowCopyCommand::Path(args)) => shadow_copy::kept::path(session, &args).await,
         Command::ShadowCopy(ShadowCopyCommand::Delete(args)) => shadow_copy::kept::delete(session, &args).await,
         Command::VssSelftest(args) => vss_selftest::run(session, &args).await,
+        Command::VssWriter => vss_writer::run(session).await,
         Command::ControlFile(ControlFileCommand::Check { file, redact }) => {
             control_file::check(session, file.as_deref(), redact)
         }
@@ -91,9 +93,10 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
 
 /// Whether a signal asks the command to stop in good order, instead of ending it at once.
 pub(crate) fn is_cancellable(command: &Command) -> bool {
-    use Command::{Backup, Database, Recover, Rehearse, ShadowCopy, VssSelftest};
+    use Command::{Backup, Database, Recover, Rehearse, ShadowCopy, VssSelftest, VssWriter};
     use ShadowCopyCommand::{Create, Run};
-    matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | ShadowCopy(Run(_) | Create) | VssSelftest(_))
+    let holds_an_image = matches!(command, ShadowCopy(Run(_) | Create));
+    holds_an_image || matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | VssSelftest(_) | VssWriter)
 }
 
 /// A snapshot that was chosen among those of the destination.

@@ -113,6 +113,14 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "vss-writer",
+        &[
+            ("id", "the writer's class"),
+            ("name", "the name that VSS has it under"),
+            ("components[]", "what could be selected of it when it was registered, as `logical path\\name`"),
+        ],
+    ),
+    (
         "backup",
         &[
             ("run", "the run, which is the snapshot's id"),

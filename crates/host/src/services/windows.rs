@@ -127,6 +127,22 @@ impl ServiceControl for WindowsServices {
     }
 }
 
+/// Whether a service of this name is installed, running or not.
+///
+/// # Errors
+/// The service control manager's, which cannot be asked then.
+pub fn is_installed(name: &str) -> io::Result<bool> {
+    match Service::open(name, manager::QUERY) {
+        Ok(_) => Ok(true),
+        Err(error) => match manager::code(&error) {
+            code::ERROR_SERVICE_DOES_NOT_EXIST => Ok(false),
+            // Who may not look at it knows that it is there.
+            code::ERROR_ACCESS_DENIED => Ok(true),
+            _ => Err(error),
+        },
+    }
+}
+
 /// Puts what needs a service behind what needs that: the order of stopping. The manager keeps needs free of circles.
 fn in_order(
     name: &str,

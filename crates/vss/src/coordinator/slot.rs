@@ -13,18 +13,18 @@ const LONGEST_NAME: u64 = 200;
 
 /// What the slots of one coordinator are taken from.
 #[derive(Debug, Default)]
-pub(super) struct Slots {
+pub(crate) struct Slots {
     making: Arc<AtomicBool>,
     file: Option<PathBuf>,
 }
 
 impl Slots {
     /// One set at a time among all that name the same `file`, in whatever process: its lock ends with its holder, however that dies.
-    pub(super) fn on_machine(file: PathBuf) -> Self {
+    pub(crate) fn on_machine(file: PathBuf) -> Self {
         Self { making: Arc::default(), file: Some(file) }
     }
 
-    pub(super) fn take(&self) -> Result<Slot, ShadowCopyError> {
+    pub(crate) fn take(&self) -> Result<Slot, ShadowCopyError> {
         if self.making.swap(true, Ordering::SeqCst) {
             return Err(ShadowCopyError::InProgress { holder: "this process".to_owned() });
         }
@@ -37,7 +37,7 @@ impl Slots {
 
 /// The right to make the one set that may be in the making.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     making: Arc<AtomicBool>,
     file: Option<File>,
 }

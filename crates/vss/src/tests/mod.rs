@@ -5,6 +5,7 @@ mod best;
 mod components;
 mod coordinator;
 mod documents;
+mod follower;
 mod precopy;
 pub(crate) mod scripted;
 mod session;

@@ -18,6 +18,7 @@ use super::calls::Calls;
 use super::components::{BackupComponents, ComponentInfo, Operation, Selected, WriterInfo, WriterStatus};
 use super::hresult::{CallError, HResult};
 use super::vssapi::Library;
+use super::writer::OURS;
 use super::{ComponentSelection, NAME, volume};
 use crate::provider::Taken;
 use crate::session::{Session, Step};
@@ -223,7 +224,9 @@ impl Backup {
     }
 
     fn chosen(&self, selection: &ComponentSelection) -> Result<Vec<Selected>, ShadowCopyError> {
-        let all = self.writers.iter().flat_map(|writer| {
+        // The site's own part in this backup is taken by this process; as a writer that VSS calls it would refuse its own backup.
+        let others = self.writers.iter().filter(|writer| !writer.name.ends_with(OURS));
+        let all = others.flat_map(|writer| {
             let (instance, writer_id) = (writer.instance, writer.id);
             let select = move |component| Selected { instance, writer: writer_id, component };
             writer.components.iter().cloned().map(select)

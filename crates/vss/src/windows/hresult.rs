@@ -16,6 +16,10 @@ impl HResult {
     pub(crate) const NOT_IMPLEMENTED: Self = Self(0x8000_4001);
     pub(crate) const NOT_REGISTERED: Self = Self(0x8004_0154);
     pub(crate) const ACCESS_DENIED: Self = Self(0x8007_0005);
+    pub(crate) const WRITER_INCONSISTENT: Self = Self(0x8004_23f0);
+    pub(crate) const WRITER_TIMEOUT: Self = Self(0x8004_23f2);
+    pub(crate) const WRITER_RETRYABLE: Self = Self(0x8004_23f3);
+    pub(crate) const WRITER_NONRETRYABLE: Self = Self(0x8004_23f4);
     /// Somebody else in the process has set the security of COM.
     pub(crate) const TOO_LATE: Self = Self(0x8001_0119);
 

@@ -178,6 +178,8 @@ pub(super) struct SnapshotProperties {
 }
 
 pub(super) type Create = unsafe extern "system" fn(*mut This) -> Raw;
+/// Takes an object that lies in memory as `CVssWriter` does, and gives VSS' half of it.
+pub(super) type CreateWriter = unsafe extern "system" fn(This, *mut This) -> Raw;
 pub(super) type FreeProperties = unsafe extern "system" fn(*mut SnapshotProperties);
 
 /// The functions of the library.
@@ -185,6 +187,8 @@ pub(super) type FreeProperties = unsafe extern "system" fn(*mut SnapshotProperti
 pub(super) struct Library {
     pub(super) create: Create,
     pub(super) free_properties: FreeProperties,
+    /// Needed by writers only.
+    pub(super) create_writer: Option<CreateWriter>,
 }
 
 impl Library {
@@ -207,11 +211,13 @@ impl Library {
         }
         let create = function(module, c"CreateVssBackupComponentsInternal")?;
         let free_properties = function(module, c"VssFreeSnapshotPropertiesInternal")?;
+        let create_writer = function(module, c"CreateWriter").ok();
         // SAFETY: these are the functions' published signatures, and the module is never unloaded.
         unsafe {
             Ok(Self {
                 create: std::mem::transmute::<Function, Create>(create),
                 free_properties: std::mem::transmute::<Function, FreeProperties>(free_properties),
+                create_writer: create_writer.map(|found| std::mem::transmute::<Function, CreateWriter>(found)),
             })
         }
     }

@@ -10,6 +10,8 @@ mod runs;
 #[cfg(windows)]
 mod selftest;
 mod unattended;
+#[cfg(windows)]
+mod vss_writer;
 mod watching;
 mod writers;
 

@@ -297,6 +297,15 @@ fn a_snapshot_that_is_not_there_is_an_error_with_a_hint() {
 
 #[cfg(not(windows))]
 #[test]
+fn a_writer_of_vss_is_for_windows() {
+    let error = block_on(vss_writer::run(&session())).expect_err("not here");
+    assert_eq!(error.kind, Exit::USAGE);
+    assert!(error.messages().concat().starts_with("the Volume Shadow Copy Service is Windows' own"), "{error:?}");
+    assert!(error.hints.concat().contains("sitebackup shadow-copy run"), "{error:?}");
+}
+
+#[cfg(not(windows))]
+#[test]
 fn a_self_test_of_vss_is_for_windows() {
     let error =
         block_on(vss_selftest::run(&session(), &crate::args::VssSelftestArgs::default())).expect_err("not here");

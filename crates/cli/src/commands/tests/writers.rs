@@ -19,14 +19,14 @@ fn writers_tell_what_they_own() {
       files      Files of site P01
                  /site/inboxes and below
                  /site/data and below
+      database   CM_P01 (memory 1)
+                 CM_P01.db in /site/db
     Application
       id         00000000-0000-0000-0000-000000000007
       frozen as  front-end
     Site Database Writer
       id         6f0c6a5e-52c4-4b53-9d11-2c8f1d1a77b2
       frozen as  back-end
-      database   CM_P01 (memory 1)
-                 CM_P01.db in /site/db
     [done]
     ");
     let shown = json("writers", &answer);
@@ -43,10 +43,13 @@ fn one_writers_document_is_printed() {
       <IDENTIFICATION writerId="03ba67dd-dc6d-4729-a038-251f7018463b" instanceId="00000000-0001-7000-8000-000000000000" friendlyName="SMS Writer" usage="USER_DATA" dataSource="OTHER" majorVersion="0" minorVersion="0"/>
       <RESTORE_METHOD method="RESTORE_IF_CAN_BE_REPLACED" writerRestore="never" rebootRequired="no"/>
       <BACKUP_LOCATIONS>
-        <FILE_GROUP logicalPath="P01" componentName="SiteServer" caption="Files of site P01" restoreMetadata="no" notifyOnBackupComplete="no" selectable="no" selectableForRestore="no" componentFlags="0">
+        <FILE_GROUP logicalPath="P01" componentName="SiteServer" caption="Files of site P01" restoreMetadata="no" notifyOnBackupComplete="no" selectable="yes" selectableForRestore="no" componentFlags="0">
           <FILE_LIST path="/site/inboxes" filespec="*" recursive="yes" filespecBackupType="3855"/>
           <FILE_LIST path="/site/data" filespec="*" recursive="yes" filespecBackupType="3855"/>
         </FILE_GROUP>
+        <DATABASE logicalPath="P01" componentName="CM_P01" caption="CM_P01 (memory 1)" restoreMetadata="no" notifyOnBackupComplete="no" selectable="yes" selectableForRestore="no" componentFlags="0">
+          <DATABASE_FILES path="/site/db" filespec="CM_P01.db" filespecBackupType="3855"/>
+        </DATABASE>
       </BACKUP_LOCATIONS>
     </WRITER_METADATA>
     [done]

@@ -76,3 +76,10 @@ async fn without_a_service_of_the_manager_none_is_known() {
     let error = services(&[]).state("RpcSs").await.expect_err("nobody gave any");
     assert!(matches!(error, ServiceError::Unknown(_)) && error.source().is_none(), "{error}");
 }
+
+#[test]
+fn what_is_installed_is_known_whether_it_runs_or_not() {
+    assert!(is_installed("RpcSs").expect("the manager answers"));
+    assert!(!is_installed("SITEBACKUP_NOT_INSTALLED").expect("the manager answers"));
+    is_installed("no\0name").expect_err("it cannot be asked for");
+}

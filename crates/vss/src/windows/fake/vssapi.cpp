@@ -175,6 +175,12 @@ static void take_image() {
         if (line[0] == "append") std::ofstream(line[1], std::ios::app) << line[2];
 }
 
+// What a writer in this process hears of a backup here; see coordinator.h.
+static bool is_hosted();
+static void hosted_hears(const std::string &operation);
+static void hosted_state(VSS_WRITER_STATE *state, HRESULT *failure);
+static void hosted_selected(const GUID &instance, const std::string &component);
+
 struct Operation : Object<IVssAsync> {
     const char *name;
     long looks = 0;
@@ -202,6 +208,7 @@ struct Operation : Object<IVssAsync> {
             if (!told) {
                 told = true;
                 ended.push_back(name);
+                hosted_hears(name);
                 if (!strcmp(name, "DoSnapshotSet")) take_image();
                 say("%s ended", name);
             }
@@ -219,12 +226,21 @@ static const Writer WRITERS[] = {
     {{0x03ba67dd, 0xdc6d, 0x4729, {0xa0, 0x38, 0x25, 0x1f, 0x70, 0x18, 0x46, 0x3b}}, {0xaaaa0000, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}}, L"SMS Writer"},
     {{0xe8132975, 0x6f93, 0x4464, {0xa5, 0x3e, 0x10, 0x50, 0x25, 0x3a, 0xe2, 0x20}}, {0xbbbb0000, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}}, L"System Writer"},
     {{0xa65faa63, 0x5ea8, 0x4ebc, {0x9d, 0xbd, 0xa0, 0xc4, 0xdb, 0x26, 0x91, 0x2a}}, {0xcccc0000, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}}, L"SqlServerWriter"},
+    // Ours, while it is registered in this process.
+    {{0x03ba67dd, 0xdc6d, 0x4729, {0xa0, 0x38, 0x25, 0x1f, 0x70, 0x18, 0x46, 0x3b}}, {0xdddd0000, 1, 2, {1, 2, 3, 4, 5, 6, 7, 8}}, L"SMS Writer (sitebackup)"},
 };
 static const Writer *const SQL_SERVER = &WRITERS[2];
+static const UINT HOSTED = 3;
 
-static UINT first_writer() { return wish("no-sms-writer") ? 1 : 0; }
-
-static UINT end_of_writers() { return wish("sql-writer") ? 3 : 2; }
+// The places of those that are here.
+static std::vector<UINT> present() {
+    std::vector<UINT> places;
+    if (!wish("no-sms-writer")) places.push_back(0);
+    places.push_back(1);
+    if (wish("sql-writer")) places.push_back(2);
+    if (is_hosted()) places.push_back(HOSTED);
+    return places;
+}
 
 struct Component : Object<IVssWMComponent> {
     UINT index;
@@ -408,11 +424,11 @@ struct Backup : Object<IVssBackupComponents> {
     UNUSED(SetRestoreState, VSS_RESTORE_TYPE)
     STARTS(GatherWriterMetadata)
     HRESULT STDMETHODCALLTYPE GetWriterMetadataCount(UINT *count) override {
-        *count = end_of_writers() - first_writer();
+        *count = present().size();
         return S_OK;
     }
     HRESULT STDMETHODCALLTYPE GetWriterMetadata(UINT index, VSS_ID *instance, IVssExamineWriterMetadata **metadata) override {
-        const Writer &writer = WRITERS[index + first_writer()];
+        const Writer &writer = WRITERS[present()[index]];
         LOGGED("GetWriterMetadata %u", index);
         *instance = writer.instance;
         *metadata = new Metadata(writer);
@@ -421,6 +437,7 @@ struct Backup : Object<IVssBackupComponents> {
     UNUSED(FreeWriterMetadata)
     HRESULT STDMETHODCALLTYPE AddComponent(VSS_ID instance, VSS_ID writer, VSS_COMPONENT_TYPE type, LPCWSTR path, LPCWSTR name) override {
         LOGGED("AddComponent %s %s %d %s %s", shown(instance).c_str(), shown(writer).c_str(), static_cast<int>(type), narrow(path).c_str(), narrow(name).c_str());
+        hosted_selected(instance, narrow(path) + "\\" + narrow(name));
         WCHAR ids[2][40];
         StringFromGUID2(instance, ids[0], 40);
         StringFromGUID2(writer, ids[1], 40);
@@ -432,19 +449,21 @@ struct Backup : Object<IVssBackupComponents> {
     STARTS(PrepareForBackup)
     HRESULT STDMETHODCALLTYPE AbortBackup() override {
         LOGGED("AbortBackup");
+        hosted_hears("AbortBackup");
         return S_OK;
     }
     STARTS(GatherWriterStatus)
     HRESULT STDMETHODCALLTYPE GetWriterStatusCount(UINT *count) override { return GetWriterMetadataCount(count); }
     HRESULT STDMETHODCALLTYPE FreeWriterStatus() override { return S_OK; }
     HRESULT STDMETHODCALLTYPE GetWriterStatus(UINT index, VSS_ID *instance, VSS_ID *id, BSTR *name, VSS_WRITER_STATE *state, HRESULT *failure) override {
-        UINT number_of_writer = index + first_writer();
+        UINT number_of_writer = present()[index];
         const Writer &writer = WRITERS[number_of_writer];
         *instance = writer.instance;
         *id = writer.id;
         *name = SysAllocString(writer.name);
         *state = VSS_WS_STABLE;
         *failure = S_OK;
+        if (number_of_writer == HOSTED) hosted_state(state, failure);
         const auto *line = wish("writer", std::to_string(number_of_writer).c_str());
         for (const auto &operation : ended)
             if (line && (*line)[4] == operation) {
@@ -543,3 +562,5 @@ extern "C" void WINAPI FakeFreeProperties(VSS_SNAPSHOT_PROP *properties) {
     delete[] properties->m_pwszSnapshotDeviceObject;
     --outstanding;
 }
+
+#include "coordinator.h"

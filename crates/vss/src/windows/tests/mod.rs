@@ -6,3 +6,4 @@ mod restore;
 mod self_test;
 mod sql_server;
 mod stand_in;
+mod writer;

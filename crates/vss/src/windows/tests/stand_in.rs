@@ -24,6 +24,7 @@ use crate::tests::scripted::{Bench, Script};
 const PLACE: &str = "SITEBACKUP_FAKE_VSSAPI";
 
 /// A copy of the library with a script and a log of its own.
+#[derive(Debug)]
 pub(super) struct StandIn {
     pub(super) library: PathBuf,
     pub(super) log: PathBuf,
@@ -44,6 +45,11 @@ impl StandIn {
     /// All that was called.
     pub(super) fn lines(&self) -> Vec<String> {
         read(&mut locked(&self.log))
+    }
+
+    /// Adds a line to what was called.
+    pub(super) fn add(&self, line: &str) {
+        append(&self.log, line);
     }
 
     /// What was called since, and forgets it.
@@ -68,6 +74,12 @@ pub(super) fn read(log: &mut File) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+fn append(log: &Path, line: &str) {
+    let mut log = locked(log);
+    read(&mut log);
+    log.write_all(format!("{line}\n").as_bytes()).expect("the log is written");
+}
+
 /// The site's writer: logs its callbacks, and fails at one where a test says so.
 #[derive(Debug)]
 struct Scribe {
@@ -77,10 +89,7 @@ struct Scribe {
 
 impl Scribe {
     fn step(&self, step: &str) -> Result<(), WriterError> {
-        let mut log = locked(&self.log);
-        read(&mut log);
-        log.write_all(format!("site {step}\n").as_bytes()).expect("the log is written");
-        drop(log);
+        append(&self.log, &format!("site {step}"));
         match self.fails_at {
             Some(fails) if fails == step => Err(WriterError::new("no")),
             _ => Ok(()),
@@ -140,7 +149,7 @@ impl EventSink for StopAtPreCopy {
 pub(super) struct Site {
     pub(super) bench: Bench,
     pub(super) provider: Arc<VssProvider>,
-    pub(super) stand_in: StandIn,
+    pub(super) stand_in: Arc<StandIn>,
     pub(super) fails_at: Option<&'static str>,
     pub(super) stops: bool,
     pub(super) components: Vec<WantedComponent>,
@@ -152,7 +161,7 @@ impl Site {
     }
 
     pub(super) fn with(name: &str, script: &str, options: VssOptions) -> Self {
-        let stand_in = StandIn::new(name, script);
+        let stand_in = Arc::new(StandIn::new(name, script));
         let provider = Arc::new(VssProvider::with_library(options, stand_in.library.clone()));
         let bench = Bench::with(Script::default(), Arc::clone(&provider) as _);
         Self { bench, provider, stand_in, fails_at: None, stops: false, components: Vec::new() }
