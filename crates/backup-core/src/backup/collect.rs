@@ -111,12 +111,12 @@ impl Run<'_> {
         self.run_commands(&mut draft).await?;
         self.collect_documents(&mut draft).await?;
         // Last, for nothing waits for it: neither the image nor whatever the commands look at.
-        for ((facts, _), place) in
-            database.iter().flat_map(|database| database_places.iter().map(move |place| (database, place)))
-        {
-            self.check_cancel()?;
-            self.judge_database(&draft, facts, place).await;
-            self.check_cancel()?;
+        if let Some((facts, _)) = &database {
+            for place in &database_places {
+                self.check_cancel()?;
+                self.judge_database(&draft, facts, place).await;
+                self.check_cancel()?;
+            }
         }
         Ok(draft)
     }
