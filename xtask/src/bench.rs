@@ -1,6 +1,7 @@
 //! Measures beside `cp -a && sync -f`, `rsync -a` and hivexregedit, in alternating rounds; medians, ratios, never a pass or a failure.
 
 pub(crate) mod registry;
+mod window;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tests::program::Program;
-use tests::{JournalMode, SampleSite, SampleSiteOptions, SiteSize, Workload};
+use tests::{JournalMode, SampleSite, SampleSiteOptions, SiteSize};
 
 use crate::Chore;
 use crate::shell;
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &[String]) -> Chore {
         whole_run(&programs, &fresh(&place)?, rounds)?;
     }
     if wanted("window") {
-        freeze_windows(&programs, &place, rounds)?;
+        window::run(&programs, &place, rounds)?;
     }
     if wanted("registry") {
         // Measured in a process of its own, which is built as what is measured will be.
@@ -52,16 +53,6 @@ pub(crate) fn run(args: &[String]) -> Chore {
     Ok(fs::remove_dir_all(&place)?)
 }
 
-fn freeze_windows(programs: &Path, place: &Path, rounds: usize) -> Chore {
-    println!("\nfreeze window under write load (workload and 50 more files written all the time), medians of {rounds}");
-    println!("{:>9} {:>9} {:>12} {:>12} {:>9}", "files", "MB", "window ms", "outage ms", "stop+cp s");
-    let mb = 1_000_000;
-    for (files, bytes) in [(2_200, 130 * mb), (22_000, 130 * mb), (22_000, 1_300 * mb)] {
-        freeze_window(programs, &fresh(place)?, SiteSize { files, bytes }, rounds)?;
-    }
-    Ok(())
-}
-
 pub(crate) fn fresh(place: &Path) -> std::io::Result<PathBuf> {
     if place.exists() {
         fs::remove_dir_all(place)?;
@@ -70,20 +61,19 @@ pub(crate) fn fresh(place: &Path) -> std::io::Result<PathBuf> {
     Ok(place.to_owned())
 }
 
-fn site(programs: &Path, place: &Path, size: SiteSize) -> std::io::Result<SampleSite> {
+/// A site of a size, to which 50 files are written beside the workload's numbers.
+fn options(programs: &Path, size: SiteSize) -> SampleSiteOptions {
     let workload = programs.join("workload");
-    let options =
-        SampleSiteOptions { size, journal_mode: JournalMode::Wal, workload, extra_files: 50, ..Default::default() };
-    SampleSite::build(place, &options)
+    SampleSiteOptions { size, journal_mode: JournalMode::Wal, workload, extra_files: 50, ..Default::default() }
 }
 
 /// Ours and the peers, each on its own in each round, with an empty place to write to.
 fn whole_run(programs: &Path, place: &Path, rounds: usize) -> Measured<()> {
-    let site = site(programs, place, SiteSize::BENCH)?;
+    let site = SampleSite::build(place, &options(programs, SiteSize::BENCH))?;
     let program = Program::at(&programs.join("sitebackup"));
     let (mut ours, mut cp, mut rsync, mut peak) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for round in 0..=rounds {
-        empty(&site.destination())?;
+        forget_runs(&site)?;
         sync();
         let began = Instant::now();
         let kib = peak_of(&mut program.command(["--site".as_ref(), site.site_toml().as_os_str(), "backup".as_ref()]))?;
@@ -138,40 +128,6 @@ fn whole_run(programs: &Path, place: &Path, rounds: usize) -> Measured<()> {
     Ok(())
 }
 
-fn freeze_window(programs: &Path, place: &Path, size: SiteSize, rounds: usize) -> Measured<()> {
-    let site = site(programs, place, size)?;
-    let workload_program = programs.join("workload");
-    let workload = Workload::start(&site, &workload_program, 50)?;
-    let program = Program::at(&programs.join("sitebackup"));
-    let (mut windows, mut outages) = (Vec::new(), Vec::new());
-    for round in 0..=rounds {
-        empty(&site.destination())?;
-        workload.wait_for_progress()?;
-        let ran = program.run(["--json".as_ref(), "--site".as_ref(), site.site_toml().as_os_str(), "backup".as_ref()]);
-        if ran.code != 0 {
-            return Err(format!("{ran:#?}").into());
-        }
-        let json = ran.json();
-        let seconds = |name: &str| json["result"][name].as_f64().ok_or_else(|| format!("no `{name}` in {json}"));
-        if round > 0 {
-            windows.push(Duration::from_secs_f64(seconds("freeze_window")?));
-            outages.push(Duration::from_secs_f64(seconds("outage")?));
-        }
-    }
-    workload.stop_all()?;
-    let copied = timed_copy(&["cp", "-a"], &site.site_dir(), &place.join("copy"))?;
-    let ms = |values: &mut Vec<Duration>| median(values).as_secs_f64() * 1000.0;
-    println!(
-        "{:>9} {:>9} {:>12.1} {:>12.1} {:>9.2}",
-        size.files,
-        size.bytes / 1_000_000,
-        ms(&mut windows),
-        ms(&mut outages),
-        copied.as_secs_f64()
-    );
-    Ok(())
-}
-
 /// Copies and syncs; the copy is removed outside the measured time.
 fn timed_copy(command: &[&str], from: &Path, to: &Path) -> Measured<Duration> {
     sync();
@@ -186,6 +142,12 @@ fn timed_copy(command: &[&str], from: &Path, to: &Path) -> Measured<Duration> {
 pub(crate) fn sync() {
     // A sync that fails only makes the next figure worse.
     drop(Command::new("sync").status());
+}
+
+/// An empty destination, and a state folder that knows of no snapshot which was there.
+fn forget_runs(site: &SampleSite) -> std::io::Result<()> {
+    empty(&site.destination())?;
+    empty(&site.state_dir())
 }
 
 fn empty(folder: &Path) -> std::io::Result<()> {

@@ -187,21 +187,20 @@ async fn sources(ports: &Ports, run: RunId) -> Result<Vec<(SitePath, SitePath)>,
 /// [`KeptError`] when there is none, when a run is in progress, and when something of it is left.
 pub async fn delete_shadow_copy(ports: &Ports, run: RunId) -> Result<(), KeptError> {
     let _lock = ports.journal.lock().await?;
-    let begun = begun_shadow_copies(&ports.journal.read().await?).into_iter().find(|copy| copy.run == run);
-    // A folder that is gone as a whole is a drive that is not mounted, rather than shadow copies that somebody removed.
-    let now = ports.kept.inspect().await?.root;
-    if let Some(BegunShadowCopy { place, .. }) = begun.as_ref().filter(|copy| copy.place != now.to_string()) {
-        return Err(KeptError::Elsewhere { run, place: place.clone(), now });
+    match kept_shadow_copies(ports).await?.iter().any(|copy| copy.run == run) {
+        true => remove(ports, run).await,
+        false => Err(KeptError::None(run)),
     }
-    let stored = ports.kept.list().await?.into_iter().any(|stored| stored.run == run);
-    if begun.is_none() && !stored && !ports.kept.damaged().await?.iter().any(|damaged| damaged.run == run) {
-        return Err(KeptError::None(run));
-    }
-    remove(ports, run).await
 }
 
 /// Removes what there is of one. The journal is the caller's.
 pub(crate) async fn remove(ports: &Ports, run: RunId) -> Result<(), KeptError> {
+    // A folder that is gone as a whole is a drive that is not mounted, rather than shadow copies that somebody removed.
+    let now = ports.kept.inspect().await?.root;
+    let begun = begun_shadow_copies(&ports.journal.read().await?).into_iter().find(|copy| copy.run == run);
+    if let Some(BegunShadowCopy { place, .. }) = begun.filter(|copy| copy.place != now.to_string()) {
+        return Err(KeptError::Elsewhere { run, place, now });
+    }
     let _hold = ports.kept.hold(Holder::Repair).await?;
     ports.shadow_copies.release(ShadowCopySetId(run.0)).await?;
     ports.kept.remove(run).await?;

@@ -7,6 +7,7 @@ use crate::backup::keep_image;
 use crate::check::check;
 use crate::kept::{KeptContent, KeptError, KeptShadowCopy, delete_shadow_copy, kept_shadow_copies};
 use crate::memory::{Fault, FaultKind, Faults, faulty, run};
+use crate::ports::journal::JournalRecord;
 use crate::repair::repair;
 use crate::report::{Cause, Outcome};
 use crate::snapshot::RunId;
@@ -241,13 +242,19 @@ fn one_that_lies_elsewhere_is_not_forgotten() {
     backup(&world);
     let run = keep(&world).1.expect("it is kept").image.run;
     for record in &mut world.lock().journal {
-        if let crate::ports::journal::JournalRecord::ShadowCopyBegun { place, .. } = record {
+        if let JournalRecord::ShadowCopyBegun { place, .. } = record {
             "/elsewhere".clone_into(place);
         }
     }
     let refused = delete(&world, run).expect_err("its image would be forgotten");
     assert!(matches!(&refused, KeptError::Elsewhere { place, .. } if place == "/elsewhere"), "{refused}");
     assert_readable(&world, run, "refused");
+    // As if it had been killed before it was whole: no repair takes it for one of this place either.
+    world.lock().journal.retain(|record| !matches!(record, JournalRecord::Sealed { run: of } if *of == run));
+    world.lock().journal.retain(|record| !matches!(record, JournalRecord::RunEnded { run: of, .. } if *of == run));
+    let repaired = block_on(repair(&world.ports())).expect("nothing is held");
+    assert!(repaired.findings[0].message.contains("lies in `/elsewhere`"), "{:?}", repaired.findings);
+    assert_readable(&world, run, "not removed");
 }
 
 #[test]
