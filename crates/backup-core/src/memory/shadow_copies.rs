@@ -13,10 +13,10 @@ use super::database::SERVER_FILES;
 use super::site::IMAGE_ROOT;
 use super::world::{MemoryFile, World, site_path};
 use crate::event::{Event, Phase};
-use crate::path::{RelPath, SitePath};
+use crate::path::RelPath;
 use crate::ports::shadow_copies::{
     BACKUP_DOCUMENT, Consistency, Image, ImagedFile, PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopyRequest,
-    ShadowCopySet, ShadowCopySetId, Writer, WriterLevel, WriterMetadata, writer_document,
+    ShadowCopySet, ShadowCopySetId, WantedComponent, Writer, WriterLevel, WriterMetadata, writer_document,
 };
 use crate::ports::site_files::{FileKind, FileTime};
 
@@ -96,10 +96,9 @@ impl ShadowCopies for MemoryShadowCopies {
     }
 
     async fn prepare(&self, request: ShadowCopyRequest) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
-        let unnamed = |path: &&SitePath| !SERVER_FILES.map(site_path).contains(path);
-        if let Some(component) =
-            request.components.iter().find(|component| component.known.iter().any(|path| unnamed(&path)))
-        {
+        let named = SERVER_FILES.map(site_path);
+        let is_torn = |component: &&WantedComponent| component.known.iter().any(|path| !named.contains(path));
+        if let Some(component) = request.components.iter().find(is_torn) {
             let (component, remedy) = (component.to_string(), component.remedy.clone());
             return Err(ShadowCopyError::Component { component, reason: "it would be torn".to_owned(), remedy });
         }
