@@ -35,6 +35,7 @@ use crate::status::{self, ProcessFacts};
 use crate::trace;
 use crate::writers::{DatabaseWriter, SiteWriter};
 
+use read::Purpose;
 pub use read::{ImageReader, ReadableImage, join_session, keep_image, read_image};
 
 /// A snapshot with fewer entries than this may shrink as it likes.
@@ -97,22 +98,6 @@ pub async fn run_backup(ports: &Ports, plan: &BackupPlan, context: &RunContext) 
         Err(error) => run.locked_out(&error),
     }
     run.ended()
-}
-
-/// What a run is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// A backup snapshot.
-    Snapshot,
-    /// Another program reads the files, so that they are not copied.
-    Image,
-    /// Another program has all of it: nothing is copied.
-    Moment,
-}
-
-/// Whether a cause lies where snapshots go, which is nothing to who leaves none.
-fn concerns_snapshots(cause: Cause) -> bool {
-    matches!(cause, Cause::Destination | Cause::Full | Cause::Foreign | Cause::Snapshot)
 }
 
 struct Run<'a> {
@@ -250,7 +235,7 @@ impl<'a> Run<'a> {
     fn judge(&mut self, preflight: Preflight) -> Result<Ready, Stop> {
         let Preflight { report, database, snapshots, .. } = preflight;
         for finding in report.findings {
-            if self.purpose != Purpose::Moment || !concerns_snapshots(finding.cause) {
+            if self.purpose.is_concerned(finding.cause) {
                 self.log.finding(finding);
             }
         }

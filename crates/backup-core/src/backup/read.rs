@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::collect::{Draft, made};
-use super::{Moment, Purpose, Ready, Run, RunContext, Stop};
+use super::{Moment, Ready, Run, RunContext, Stop};
 use crate::check::preflight_kept;
 use crate::config::RetryConfig;
 use crate::copy::chain;
@@ -20,6 +20,25 @@ use crate::ports::destination::{DestinationError, Holder};
 use crate::ports::journal::JournalRecord;
 use crate::report::{BackupReport, Cause, Finding, Gravity, Outcome, has_errors};
 use crate::snapshot::RunId;
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A backup snapshot.
+    Snapshot,
+    /// Another program reads the files, so that they are not copied.
+    Image,
+    /// Another program has all of it: nothing is copied.
+    Moment,
+}
+
+impl Purpose {
+    /// Whether a cause is in its way: where snapshots go is nothing to who leaves none.
+    pub(super) fn is_concerned(self, cause: Cause) -> bool {
+        let of_snapshots = matches!(cause, Cause::Destination | Cause::Full | Cause::Foreign | Cause::Snapshot);
+        self != Self::Moment || !of_snapshots
+    }
+}
 
 /// The site of one moment, to be read where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
