@@ -8,7 +8,6 @@ use tests::{SampleSite, SampleSiteOptions, SiteSize, Workload};
 
 use super::{Measured, forget_runs, fresh, median, options, timed_copy};
 use crate::Chore;
-use crate::shell;
 
 const MB: u64 = 1_000_000;
 
@@ -30,6 +29,8 @@ pub(super) fn run(programs: &Path, place: &Path, rounds: usize) -> Chore {
 /// Clones on XFS, on a loop device. The window grows with the files, which are walked, and with those that change, which are cloned in it.
 #[cfg(target_os = "linux")]
 fn reflink(programs: &Path, rounds: usize) -> Chore {
+    use crate::shell;
+
     let is_root = shell::output(std::process::Command::new("id").arg("-u"))?.stdout == b"0\n";
     if !is_root || !shell::has("mkfs.xfs") {
         println!("\nreflink is not measured: its volume of XFS takes root and xfsprogs");

@@ -55,7 +55,7 @@ impl SystemRestoreWriter {
         let (document, library) = (self.document.clone(), self.library.clone());
         let (answer, answered) = oneshot::channel();
         let (sender, ends) = channel();
-        let work = move || restore(&document, library, answer, &ends);
+        let work = move || restore(&document, library, answer, ends);
         let spawned = thread::Builder::new().name("vss-restore".to_owned()).spawn(work);
         spawned.map_err(failed("start its thread"))?;
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
@@ -92,12 +92,15 @@ impl RestoreWriter for SystemRestoreWriter {
 }
 
 /// The thread's work: PreRestore, then what comes when the restore has ended.
-fn restore(document: &[u8], library: Option<PathBuf>, answer: oneshot::Sender<Told>, ends: &Receiver<End>) {
+fn restore(document: &[u8], library: Option<PathBuf>, answer: oneshot::Sender<Told>, ends: Receiver<End>) {
     let calls = Calls::new(None);
     // Left after all of COM's objects are gone.
     let _apartment = match Apartment::enter(&calls) {
         Ok(apartment) => apartment,
-        Err(error) => return drop(answer.send(Err(failed("set up COM")(error)))),
+        Err(error) => {
+            drop(ends);
+            return drop(answer.send(Err(failed("set up COM")(error))));
+        }
     };
     let begun = {
         let stop = || answer.is_closed();
@@ -111,7 +114,11 @@ fn restore(document: &[u8], library: Option<PathBuf>, answer: oneshot::Sender<To
     };
     let (mut restore, told) = match begun {
         Ok(Some(begun)) => begun,
-        nobody => return drop(answer.send(nobody.map(drop))),
+        nobody => {
+            // Who hears the answer must find that nothing more is heard here.
+            drop(ends);
+            return drop(answer.send(nobody.map(drop)));
+        }
     };
     let _heard = answer.send(told);
     let Ok((status, answer)) = ends.recv() else { return };
@@ -120,6 +127,7 @@ fn restore(document: &[u8], library: Option<PathBuf>, answer: oneshot::Sender<To
         let stop = || answer.is_closed();
         restore.post_restore(status, &Patience { limit: LIMIT, stop: &stop })
     };
+    drop(restore);
     let _heard = answer.send(ended);
 }
 
@@ -207,6 +215,7 @@ fn selected(backed_up: &BackupDocument, is_here: impl Fn(Uuid) -> bool) -> Vec<S
             logical_path: component.logical_path.clone(),
             name: component.name.clone(),
             selectable: true,
+            files: [0; 3],
         },
     };
     components.map(select).collect()

@@ -70,7 +70,7 @@ fn files_of_sql_server_are_asked_for_or_are_usual_on_its_own_machine() {
     #[cfg(windows)]
     {
         assert_eq!(with("tcp:(local),1433", ""), DatabaseMethod::Vss);
-        assert_eq!(with(&machine_name(), ""), DatabaseMethod::Vss);
+        assert_eq!(with(&crate::machine::machine_name(), ""), DatabaseMethod::Vss);
     }
     let there = problems("kind = 'sql-server'\nconnection = 'Driver=X;Server=sql1.other;Database=CM_P01'");
     assert!(there.contains("backup-folder"), "{there}");
