@@ -1,4 +1,4 @@
-//! What Windows keeps: attribute bits, the time of creation, the security descriptor, and where a link leads.
+//! What Windows keeps: attribute bits, the time of creation, the security descriptor, named streams, and where a link leads.
 //!
 //! They stand in the list as extended attributes, under the names and in the form that the NTFS driver of Linux has for them.
 
@@ -8,7 +8,7 @@ use std::path::Path;
 use backup_core::ports::site_files::Attributes;
 
 use crate::os::fd::AsFd;
-use crate::os::fs::{CWD, Mode, OFlags, basic_of, described, openat, reparse_data};
+use crate::os::fs::{CWD, Mode, OFlags, basic_of, described, openat, read_stream, reparse_data, streams};
 use crate::os::io::Errno;
 
 /// The attribute bits, four bytes.
@@ -17,6 +17,10 @@ pub(crate) const BITS: &[u8] = b"system.ntfs_attrib";
 pub(crate) const CREATED: &[u8] = b"system.ntfs_crtime";
 /// The security descriptor, self-relative.
 pub(crate) const SECURITY: &[u8] = b"system.ntfs_acl";
+/// What the name of a stream begins with: the NTFS driver that has streams as extended attributes calls them so.
+pub(crate) const STREAM: &[u8] = b"user.";
+/// Bytes of a stream that are kept: it stands in the list.
+const LONGEST_STREAM: u64 = 1 << 20;
 /// What a symbolic link or a junction says, whole.
 pub(crate) const REPARSE: &[u8] = b"system.ntfs_reparse_data";
 
@@ -47,6 +51,13 @@ pub(crate) fn of_file(file: impl AsFd) -> Result<Attributes, Errno> {
         Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL) => {}
         Err(error) => return Err(error),
     }
+    for stream in streams(&file)? {
+        if stream.size > LONGEST_STREAM {
+            return Err(Errno::FBIG);
+        }
+        attributes.push(([STREAM, &stream.name].concat(), read_stream(&file, &stream)?));
+    }
+    attributes.sort();
     Ok(attributes)
 }
 

@@ -14,6 +14,8 @@ impl Errno {
     pub(crate) const BADF: Self = Self(win::ERROR_INVALID_HANDLE);
     pub(crate) const DQUOT: Self = Self(win::ERROR_DISK_QUOTA_EXCEEDED);
     pub(crate) const EXIST: Self = Self(win::ERROR_ALREADY_EXISTS);
+    /// More than is kept.
+    pub(crate) const FBIG: Self = Self(win::ERROR_FILE_TOO_LARGE);
     pub(crate) const INTR: Self = Self(win::ERROR_RETRY);
     pub(crate) const INVAL: Self = Self(win::ERROR_INVALID_PARAMETER);
     pub(crate) const IO: Self = Self(win::ERROR_IO_DEVICE);

@@ -11,6 +11,7 @@ mod open;
 mod reparse;
 mod security;
 mod stat;
+mod streams;
 mod volume;
 
 pub(crate) mod io;
@@ -65,6 +66,7 @@ pub(crate) mod fs {
     pub(crate) use super::reparse::{readlinkat, reparse_data, set_reparse, symlinkat};
     pub(crate) use super::security::{close_to_others, described, inherits, set_described};
     pub(crate) use super::stat::{FileType, Stat, basic_of, fstat, set_basic, stat, statat};
+    pub(crate) use super::streams::{read_stream, remove_stream, streams, write_stream};
     pub(crate) use super::volume::{fstatvfs, syncfs};
 }
 

@@ -128,6 +128,16 @@ pub(super) fn query<T: Plain>(file: BorrowedHandle<'_>, class: wdk::FILE_INFORMA
     Ok(unsafe { told.assume_init() })
 }
 
+/// Fills `room` with the streams of a file, each a `FILE_STREAM_INFORMATION`; returns how many bytes were written.
+pub(super) fn query_streams(file: BorrowedHandle<'_>, room: &mut [u64]) -> Result<usize, Errno> {
+    let mut status = IO_STATUS_BLOCK::default();
+    let length = u32::try_from(size_of_val(room)).unwrap_or(u32::MAX);
+    let (handle, place) = (file.as_raw_handle(), room.as_mut_ptr().cast::<c_void>());
+    // SAFETY: the system writes at most the length that is given, which is the room's.
+    check(unsafe { wdk::NtQueryInformationFile(handle, &raw mut status, place, length, wdk::FileStreamInformation) })?;
+    Ok(status.Information.min(size_of_val(room)))
+}
+
 /// What one call tells of a file: attributes, times, size, identity, number of names.
 pub(super) fn by_handle(file: BorrowedHandle<'_>) -> Result<win::BY_HANDLE_FILE_INFORMATION, Errno> {
     let mut told = MaybeUninit::<win::BY_HANDLE_FILE_INFORMATION>::zeroed();

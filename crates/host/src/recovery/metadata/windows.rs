@@ -1,18 +1,19 @@
-//! Attribute bits, times and access rules.
+//! Attribute bits, times, access rules and streams.
 
 use std::io;
 
 use backup_core::manifest::FileRecord;
+use backup_core::ports::site_files::Attributes;
 use windows_sys::Wdk::Storage::FileSystem::FILE_BASIC_INFORMATION;
 use windows_sys::Win32::Storage::FileSystem as win;
 
 use super::super::place::Place;
-use crate::files::attributes::{BITS, CREATED, REPARSE, SECURITY, of_file, value};
+use crate::files::attributes::{BITS, CREATED, REPARSE, SECURITY, STREAM, of_file, value};
 use crate::files::stat::{modified, timestamps};
 use crate::os::fd::{AsFd, OwnedFd};
 use crate::os::fs::{
-    Mode, OFlags, basic_of, fstat, futimens, inherits, make_sparse, openat, set_basic, set_described, set_reparse,
-    symlinkat,
+    Mode, OFlags, basic_of, fstat, futimens, inherits, make_sparse, openat, remove_stream, set_basic, set_described,
+    set_reparse, symlinkat, write_stream,
 };
 use crate::os::io::Errno;
 
@@ -44,8 +45,8 @@ pub(in super::super) fn settle_file(file: &OwnedFd) -> io::Result<()> {
 /// Gives an open file or folder the access rules, attribute bits and times of `record`.
 ///
 /// The order must stand: rules may forbid what comes after them only to others, and a read-only bit forbids nothing through a handle
-/// that is open. A record of another system has neither; then those of the folder above hold. What only other systems keep, an error
-/// tells: it would be lost.
+/// that is open. Streams come before the times, which writing them changes. A record of another system has no rules and bits; then those
+/// of the folder above hold. What cannot be kept here, an error tells: it would be lost.
 pub(in super::super) fn set_on(file: &OwnedFd, record: &FileRecord) -> io::Result<()> {
     refuse_foreign(record)?;
     let stand = of_file(file)?;
@@ -54,7 +55,31 @@ pub(in super::super) fn set_on(file: &OwnedFd, record: &FileRecord) -> io::Resul
         Some(descriptor) => set_described(file, descriptor)?,
         None => inherits(file)?,
     }
+    set_streams(file, record, &stand)?;
     set_times(file, record)
+}
+
+/// Gives a file the streams of its record, and no others.
+fn set_streams(file: &OwnedFd, record: &FileRecord, stand: &Attributes) -> io::Result<()> {
+    let of = |attributes: &Attributes| -> Vec<(Vec<u8>, Vec<u8>)> {
+        let stream = |(name, value): &(Vec<u8>, Vec<u8>)| Some((name.strip_prefix(STREAM)?.to_vec(), value.clone()));
+        attributes.iter().filter_map(stream).collect()
+    };
+    let (wanted, stand) = (of(&record.attributes), of(stand));
+    let has_name = |streams: &[(Vec<u8>, Vec<u8>)], name: &[u8]| streams.iter().any(|(other, _)| other == name);
+    for (name, _) in stand.iter().filter(|(name, _)| !has_name(&wanted, name)) {
+        remove_stream(file, name)?;
+    }
+    for (name, value) in wanted.iter().filter(|stream| !stand.contains(stream)) {
+        write_stream(file, name, value).map_err(|error| lost(&[STREAM, name].concat(), error.into()))?;
+    }
+    Ok(())
+}
+
+/// A file system without streams, Wine's among them, has no place for one.
+fn lost(name: &[u8], error: io::Error) -> io::Error {
+    let reason = format!("Windows cannot keep the attribute `{}` here: {error}", String::from_utf8_lossy(name));
+    io::Error::new(io::ErrorKind::Unsupported, reason)
 }
 
 fn set_times(file: impl AsFd, record: &FileRecord) -> io::Result<()> {
@@ -110,12 +135,10 @@ fn bits(record: &FileRecord) -> Option<u32> {
 
 fn refuse_foreign(record: &FileRecord) -> io::Result<()> {
     let known = [BITS, CREATED, SECURITY, REPARSE];
-    match record.attributes.iter().find(|(name, _)| !known.contains(&name.as_slice())) {
+    let is_foreign = |name: &[u8]| !known.contains(&name) && !name.starts_with(STREAM);
+    match record.attributes.iter().find(|(name, _)| is_foreign(name)) {
         None => Ok(()),
-        Some((name, _)) => {
-            let reason = format!("Windows cannot keep the attribute `{}`", String::from_utf8_lossy(name));
-            Err(io::Error::new(io::ErrorKind::Unsupported, reason))
-        }
+        Some((name, _)) => Err(lost(name, io::Error::other("it is another system's"))),
     }
 }
 

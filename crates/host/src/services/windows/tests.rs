@@ -81,5 +81,4 @@ async fn without_a_service_of_the_manager_none_is_known() {
 fn what_is_installed_is_known_whether_it_runs_or_not() {
     assert!(is_installed("RpcSs").expect("the manager answers"));
     assert!(!is_installed("SITEBACKUP_NOT_INSTALLED").expect("the manager answers"));
-    is_installed("no\0name").expect_err("it cannot be asked for");
 }
