@@ -51,9 +51,8 @@ impl SiteFiles for World {
         let mut walk = Walk::default();
         for (path, file) in files {
             let Some(below) = path.strip_prefix(&root) else { continue };
-            // Below the source, for on an image its files have their own paths.
-            let skips = source.skip.iter().filter_map(|skip| skip.strip_prefix(&source.root));
-            let skipped = skips.into_iter().any(|skip| below.strip_prefix(&skip).is_some());
+            // By the source's own path, for on an image its files have others.
+            let skipped = source.skip.iter().any(|skip| source.root.join(&below).starts_with(skip));
             if skipped || source.skip_ids.iter().any(|id| id.inode == file.inode) {
                 continue;
             }
