@@ -111,7 +111,7 @@ impl TestSite {
             judge(&self.backup(0));
             let name = format!("round-{round}");
             let counters = self.recover_to(&name);
-            assert!(counters.agree(), "round {round}: {counters}");
+            assert!(counters.agree(), "round {round}: {counters}; {}", self.log_end(&name));
             assert!(counters.highest() > last, "round {round}: {counters} after {last}");
             last = counters.highest();
             self.forget(&name);
@@ -123,6 +123,14 @@ impl TestSite {
         let registry = to.join("registry/SMSbkSiteRegSMS.dat");
         let counters = read_counters(&below(&self.site.install_dir()), &below(&self.site.database()), &registry);
         counters.expect("the recovered numbers can be read")
+    }
+
+    /// How the recovered log ends: of one that is torn it tells whether numbers are missing, or something else stands in their place.
+    fn log_end(&self, name: &str) -> String {
+        let log = place_of(&self.site.install_dir().join("Logs/counter.log"));
+        let content = std::fs::read(self.scratch.path().join(name).join(log)).unwrap_or_default();
+        let end = &content[content.len().saturating_sub(200)..];
+        format!("the log has {} bytes and ends with `{}`", content.len(), end.escape_ascii())
     }
 
     /// Removes what `recover_to` made.
