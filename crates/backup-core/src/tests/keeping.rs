@@ -161,29 +161,17 @@ fn an_error_at_any_call_keeps_all_or_nothing_and_is_never_silent() {
 
 #[test]
 fn a_kill_at_any_call_leaves_nothing_that_is_forgotten() {
-    for at in 0.. {
-        for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
-            let world = World::new();
-            backup(&world);
-            let faults = Faults::new(Some(Fault { at, kind }));
-            let ports = faulty(&world.ports(), &faults);
-            let done = run(&faults, async move { keep_image(&ports, &plan(), &RunContext::default()).await });
-            if done.is_some() && !faults.killed() {
-                assert!(at > 40, "only {at} calls");
-                return;
-            }
-            let when = format!("{kind:?} at call {at}");
-            world.kill();
-            let repaired = block_on(repair(&world.ports())).expect("the dead hold no lock");
-            assert_eq!(repaired.findings, [], "{when}");
-            assert!(world.all_running(), "{when}: a service is down");
-            for copy in list(&world) {
-                assert_readable(&world, copy.run, &when);
-                delete(&world, copy.run).expect("deleted");
-            }
-            assert_nothing_is_left(&world, &when);
+    let keep = |_: &World, ports: Ports| async move {
+        drop(keep_image(&ports, &plan(), &RunContext::default()).await);
+    };
+    kill_at_every_call(40, keep, |world, when| {
+        assert!(world.all_running(), "{when}: a service is down");
+        for copy in list(world) {
+            assert_readable(world, copy.run, when);
+            delete(world, copy.run).expect("deleted");
         }
-    }
+        assert_nothing_is_left(world, when);
+    });
 }
 
 #[test]

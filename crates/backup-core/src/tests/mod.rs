@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::backup::{RunContext, run_backup};
 use crate::config::{AfterBackupConfig, MomentChoice};
-use crate::memory::{World, block_on};
+use crate::memory::{Fault, FaultKind, Faults, World, block_on, faulty, run};
 use crate::path::{RelPath, SitePath};
 use crate::plan::{BackupPlan, RegistryTask, ServiceStep};
 use crate::ports::Ports;
@@ -24,6 +24,7 @@ use crate::ports::destination::{SnapshotFiles, StoredSnapshot};
 use crate::ports::registry::RegistryKey;
 use crate::ports::shadow_copies::{ImageSource, SessionLimits};
 use crate::ports::site_files::FileSource;
+use crate::repair::repair;
 use crate::report::BackupReport;
 
 fn path(text: &str) -> SitePath {
@@ -69,6 +70,32 @@ fn plan() -> BackupPlan {
 
 fn backup(world: &World) -> BackupReport {
     block_on(run_backup(&world.ports(), &plan(), &RunContext::default()))
+}
+
+/// Kills what `act` does with the ports of a world with one snapshot, at every call and before or after its effect. Each time a repair finds
+/// nothing to say, and then `judge` looks; there are more than `least` calls.
+fn kill_at_every_call<F: Future<Output = ()> + 'static>(
+    least: usize,
+    act: impl Fn(&World, Ports) -> F,
+    judge: impl Fn(&World, &str),
+) {
+    for at in 0.. {
+        for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
+            let world = World::new();
+            backup(&world);
+            let faults = Faults::new(Some(Fault { at, kind }));
+            let done = run(&faults, act(&world, faulty(&world.ports(), &faults)));
+            if done.is_some() && !faults.killed() {
+                assert!(at > least, "only {at} calls");
+                return;
+            }
+            let when = format!("{kind:?} at call {at}");
+            world.kill();
+            let repaired = block_on(repair(&world.ports())).expect("the dead hold no lock");
+            assert_eq!(repaired.findings, [], "{when}");
+            judge(&world, &when);
+        }
+    }
 }
 
 fn snapshots(ports: &Ports) -> Vec<StoredSnapshot> {

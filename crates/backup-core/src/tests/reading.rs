@@ -6,9 +6,8 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::backup::{ImageReader, ReadableImage, join_session, read_image};
-use crate::memory::{Fault, FaultKind, Faults, faulty, run};
+use crate::memory::{Faults, faulty};
 use crate::ports::database::DatabaseForm;
-use crate::repair::repair;
 use crate::report::{Cause, Outcome};
 
 /// Notes the number that a file of the image holds while the site goes on.
@@ -74,23 +73,11 @@ fn nothing_is_read_where_the_moment_could_not_be_held() {
 
 #[test]
 fn a_kill_at_any_call_leaves_all_as_it_was() {
-    for at in 0.. {
-        for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
-            let world = World::new();
-            backup(&world);
-            let faults = Faults::new(Some(Fault { at, kind }));
-            let (ports, noting) = (faulty(&world.ports(), &faults), reader(&world));
-            let done = run(&faults, async move { read_image(&ports, &plan(), &RunContext::default(), &noting).await });
-            if done.is_some() && !faults.killed() {
-                assert!(at > 40, "only {at} calls");
-                return;
-            }
-            world.kill();
-            let repaired = block_on(repair(&world.ports())).expect("the dead hold no lock");
-            assert_eq!(repaired.findings, [], "{kind:?} at call {at}");
-            assert_as_before(&world, &format!("{kind:?} at call {at}"));
-        }
-    }
+    let read = |world: &World, ports: Ports| {
+        let noting = reader(world);
+        async move { drop(read_image(&ports, &plan(), &RunContext::default(), &noting).await) }
+    };
+    kill_at_every_call(40, read, assert_as_before);
 }
 
 #[test]
@@ -109,23 +96,10 @@ fn a_moment_of_somebody_else_leaves_nothing_whatever_stands_in_the_way_of_snapsh
 
 #[test]
 fn a_kill_at_any_call_of_somebody_elses_session_is_put_right() {
-    for at in 0.. {
-        for kind in [FaultKind::KillBefore, FaultKind::KillAfter] {
-            let world = World::new();
-            backup(&world);
-            let faults = Faults::new(Some(Fault { at, kind }));
-            let ports = faulty(&world.ports(), &faults);
-            let done = run(&faults, async move { join_session(&ports, &plan(), &RunContext::default()).await });
-            if done.is_some() && !faults.killed() {
-                assert!(at > 30, "only {at} calls");
-                return;
-            }
-            world.kill();
-            let repaired = block_on(repair(&world.ports())).expect("the dead hold no lock");
-            assert_eq!(repaired.findings, [], "{kind:?} at call {at}");
-            assert_as_before(&world, &format!("{kind:?} at call {at}"));
-        }
-    }
+    let join = |_: &World, ports: Ports| async move {
+        drop(join_session(&ports, &plan(), &RunContext::default()).await);
+    };
+    kill_at_every_call(30, join, assert_as_before);
 }
 
 #[test]
