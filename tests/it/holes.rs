@@ -123,8 +123,7 @@ impl Ground {
         let destination = LocalDestination::new(self.site_path("backup"), "P01".parse().expect("a site code"));
         let run = RunId(clock.new_id());
         let staging = destination.begin(run, None).await.expect("a staging folder");
-        let source =
-            FileSource { root: self.site_path("source"), exclude: Vec::new(), skip: Vec::new(), skip_ids: Vec::new() };
+        let source = FileSource { root: self.site_path("source"), exclude: Vec::new(), skip: Vec::new() };
         let request = ShadowCopyRequest {
             id: ShadowCopySetId(clock.new_id()),
             sources: vec![ImageSource { source, target: RelPath::parse("files").expect("plain") }],

@@ -95,8 +95,8 @@ pub(crate) fn sources(plan: &BackupPlan, database: Option<&DatabaseFacts>) -> Ve
     let without = |source: &FileSource| {
         let mut source = source.clone();
         if let Some(facts) = database {
-            source.skip.extend(facts.paths.iter().filter(|path| path.starts_with(&source.root)).cloned());
-            source.skip_ids.clone_from(&facts.ids);
+            // Not only what lies below the root: a file may have another name there.
+            source.skip.extend(facts.paths.iter().cloned());
         }
         source
     };

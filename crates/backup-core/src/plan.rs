@@ -231,10 +231,7 @@ fn image_source(config: &SiteConfig, root: SitePath, target: RelPath) -> ImageSo
     // A password is no part of it either.
     skip.extend(config.database.as_ref().and_then(|database| database.place.password_file().cloned()));
     skip.retain(|path| path.starts_with(&root));
-    ImageSource {
-        source: FileSource { root, exclude: config.files.exclude.clone(), skip, skip_ids: Vec::new() },
-        target,
-    }
+    ImageSource { source: FileSource { root, exclude: config.files.exclude.clone(), skip }, target }
 }
 
 /// Parts of a Configuration Manager site that its backup task leaves out.

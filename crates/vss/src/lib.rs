@@ -26,7 +26,7 @@
 //! let id = ports.clock.new_id();
 //! let _held = ports.destination.hold(Holder::Run(RunId(id))).await?;
 //! let root = SitePath::parse("/site/data")?;
-//! let source = FileSource { root, exclude: Vec::new(), skip: Vec::new(), skip_ids: Vec::new() };
+//! let source = FileSource { root, exclude: Vec::new(), skip: Vec::new() };
 //! let request = ShadowCopyRequest {
 //!     id: ShadowCopySetId(id),
 //!     sources: vec![ImageSource { source, target: RelPath::parse("SiteServer/data")? }],

@@ -15,6 +15,8 @@ use crate::site::{COUNTER_FILE, COUNTER_LOG, COUNTER_LOG_ROLLED, SITE_CODE, Samp
 
 /// The log is rolled over beyond this size.
 const LOG_LIMIT: u64 = 2 * 1024 * 1024;
+/// What a line of the log begins with, filled up with blanks: so long that the log is rolled over between any two backups or so.
+const LOG_TEXT: &str = "Wrote ";
 /// A file of the extra load is cut back to its first size after this much growth.
 const GROWTH_LIMIT: u64 = 64 * 1024;
 /// The table of status messages stops growing at this many of them.
@@ -129,7 +131,7 @@ impl RollingLog {
             self.file = append_to(&self.path)?;
             self.len = 0;
         }
-        let line = format!("number={number}~  $$<SMS_EXECUTIVE>\r\n");
+        let line = format!("{LOG_TEXT:2000}number={number}~  $$<SMS_EXECUTIVE>\r\n");
         self.len += line.len() as u64;
         self.file.write_all(line.as_bytes())
     }

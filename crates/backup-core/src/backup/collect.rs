@@ -142,7 +142,6 @@ impl Run<'_> {
             root: root.clone(),
             exclude: file.source.exclude.clone(),
             skip: file.source.skip.iter().filter_map(on_image).collect(),
-            skip_ids: file.source.skip_ids.clone(),
         };
         self.ports.files.walk(&source).await.map_err(|error| Stop::new(Cause::Files, &error))
     }

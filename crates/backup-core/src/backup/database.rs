@@ -77,7 +77,7 @@ impl Run<'_> {
         };
         let folder = self.plan.database.clone().unwrap_or_default();
         let name = original.name().and_then(|name| folder.try_join(name).ok()).ok_or_else(|| torn("it has no name"))?;
-        let source = FileSource { root: place.clone(), exclude: Vec::new(), skip: Vec::new(), skip_ids: Vec::new() };
+        let source = FileSource { root: place.clone(), exclude: Vec::new(), skip: Vec::new() };
         let walk = self.ports.files.walk(&source).await.map_err(|error| torn(&chain(&error)))?;
         if let Some(problem) = walk.problems.first() {
             return Err(torn(&problem.to_string()));
@@ -185,7 +185,7 @@ impl Run<'_> {
     /// The metadata of the database's file. A walk only looks at it: to open it is its adapter's alone.
     async fn stat_of(&self, facts: &DatabaseFacts) -> Option<FileStat> {
         let root = facts.file.clone()?;
-        let source = FileSource { root, exclude: Vec::new(), skip: Vec::new(), skip_ids: Vec::new() };
+        let source = FileSource { root, exclude: Vec::new(), skip: Vec::new() };
         let walk = self.ports.files.walk(&source).await.ok()?;
         walk.entries.into_iter().next().map(|entry| entry.stat)
     }

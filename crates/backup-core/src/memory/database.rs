@@ -153,7 +153,6 @@ impl SiteDatabase for World {
                 _ => file.iter().cloned().collect(),
             },
             file,
-            ids: Vec::new(),
             form: state.database_form,
             moment: state.database_moment,
             pinned_by: "a copy in memory".to_owned(),

@@ -29,6 +29,11 @@ fn tree<'a>(state: &'a WorldState, path: &SitePath) -> Option<(&'a BTreeMap<Site
     Some((state.images.get(&id)?, original))
 }
 
+fn find_file<'a>(state: &'a WorldState, path: &SitePath) -> Option<&'a MemoryFile> {
+    let (files, original) = tree(state, path)?;
+    files.get(&original).filter(|file| file.kind == FileKind::File)
+}
+
 fn find(state: &WorldState, path: &SitePath) -> Result<(MemoryFile, u64), SiteFilesError> {
     let missing = || SiteFilesError::Missing(path.clone());
     let (files, original) = tree(state, path).ok_or_else(missing)?;
@@ -49,11 +54,12 @@ impl SiteFiles for World {
         find(&state, &source.root)?;
         let (files, root) = tree(&state, &source.root).ok_or_else(|| SiteFilesError::Missing(source.root.clone()))?;
         let mut walk = Walk::default();
+        let left_out: Vec<u64> = source.skip.iter().filter_map(|skip| Some(find_file(&state, skip)?.inode)).collect();
         for (path, file) in files {
             let Some(below) = path.strip_prefix(&root) else { continue };
             // By the source's own path, for on an image its files have others.
             let skipped = source.skip.iter().any(|skip| source.root.join(&below).starts_with(skip));
-            if skipped || source.skip_ids.iter().any(|id| id.inode == file.inode) {
+            if skipped || left_out.contains(&file.inode) {
                 continue;
             }
             let links = files.values().filter(|other| other.inode == file.inode).count() as u64;

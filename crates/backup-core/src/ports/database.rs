@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::Source;
 use super::destination::{DestinationError, SnapshotFiles, StagedFile, Staging};
 use super::shadow_copies::WantedComponent;
-use super::site_files::FileId;
 use crate::manifest::{ContentHash, DatabasePart, FileRecord};
 use crate::path::{RelPath, SitePath};
 use crate::snapshot::RunId;
@@ -29,8 +28,6 @@ pub struct DatabaseFacts {
     pub file: Option<SitePath>,
     /// Every path that belongs to it, there or not: only its adapter opens these.
     pub paths: Vec<SitePath>,
-    /// The files there are now, under whatever name.
-    pub ids: Vec<FileId>,
     /// What is taken out of it.
     pub form: DatabaseForm,
     /// Which moment that holds.

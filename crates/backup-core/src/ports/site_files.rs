@@ -137,10 +137,9 @@ pub struct FileSource {
     pub root: SitePath,
     /// Patterns such as `**/*.tmp`, matched against the path below the root.
     pub exclude: Vec<String>,
-    /// Paths left out, with all below them.
+    /// Paths left out, with all below them; what is a file there while the walk goes on is left out under its other names too, for a
+    /// database's files are opened by its adapter alone.
     pub skip: Vec<SitePath>,
-    /// Files left out under whatever name: the database's, which only its adapter may open.
-    pub skip_ids: Vec<FileId>,
 }
 
 /// Why the site's files could not be used.

@@ -37,7 +37,7 @@ fn place(text: &str) -> RelPath {
 
 fn plan() -> BackupPlan {
     let source = |root: &str, target: &str| ImageSource {
-        source: FileSource { root: path(root), exclude: Vec::new(), skip: Vec::new(), skip_ids: Vec::new() },
+        source: FileSource { root: path(root), exclude: Vec::new(), skip: Vec::new() },
         target: place(target),
     };
     let service = |name: &str| ServiceStep::Service(name.to_owned());

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use crate::os::fs::{AtFlags, CWD, Mode, OFlags, RawDir, open, openat, stat, statat};
+use crate::os::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, open, openat, stat, statat};
 use crate::os::io::Errno;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::site_files::{
@@ -36,9 +36,10 @@ impl Filter {
         Self { own: Some(own), ..Self::default() }
     }
 
+    /// Which files the skipped ones are is asked anew for each walk: once one of them is gone, the next new file may get its identity.
     fn of_source(source: &FileSource) -> Result<Self, SiteFilesError> {
         let skip = source.skip.iter().filter_map(|skip| skip.strip_prefix(&source.root)).collect();
-        let skip_ids = source.skip_ids.iter().copied().collect();
+        let skip_ids = source.skip.iter().filter_map(file_at).collect();
         Ok(Self { globs: globs(&source.exclude)?, skip, skip_ids, own: None })
     }
 
@@ -54,6 +55,11 @@ impl Filter {
     fn leaves_out_id(&self, id: FileId) -> bool {
         !self.skip_ids.is_empty() && self.skip_ids.contains(&id)
     }
+}
+
+fn file_at(path: &SitePath) -> Option<FileId> {
+    let stat = statat(CWD, local(path).ok()?, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| id_of(&stat))
 }
 
 fn globs(patterns: &[String]) -> Result<Option<GlobSet>, SiteFilesError> {

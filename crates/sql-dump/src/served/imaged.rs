@@ -156,7 +156,6 @@ fn unasked(database: &str, error: &SqlServerError) -> DatabaseFacts {
         size: 0,
         file: None,
         paths: Vec::new(),
-        ids: Vec::new(),
         form: DatabaseForm::Files,
         moment: DatabaseMoment::Pinned,
         pinned_by: String::new(),

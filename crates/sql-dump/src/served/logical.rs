@@ -118,7 +118,6 @@ impl SiteDatabase for LogicalDatabase {
             size: seen.size,
             file: None,
             paths: Vec::new(),
-            ids: Vec::new(),
             form: DatabaseForm::Logical,
             moment: DatabaseMoment::Pinned,
             pinned_by: PINNED_BY.to_owned(),

@@ -127,7 +127,6 @@ pub(super) fn facts_of(instance: &Server, facts: Facts) -> DatabaseFacts {
         size: facts.size,
         file: None,
         paths: Vec::new(),
-        ids: Vec::new(),
         form: DatabaseForm::Native,
         moment: DatabaseMoment::End,
         pinned_by: "nothing: the moment of a SQL Server backup is its own end".to_owned(),

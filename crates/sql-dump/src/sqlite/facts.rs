@@ -44,7 +44,6 @@ pub(super) fn inspect(files: &Files, name: String) -> Result<DatabaseFacts, Data
         size: look.size,
         file: Some(files.site().clone()),
         paths: files.site_paths(),
-        ids: files.ids(),
         pinned_by: pinned_by.to_owned(),
         facts: look.facts,
         component: None,

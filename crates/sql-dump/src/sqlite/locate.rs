@@ -92,11 +92,6 @@ impl Files {
         std::iter::once(self.site.clone()).chain(beside).collect()
     }
 
-    /// Which files there are now.
-    pub(super) fn ids(&self) -> Vec<FileId> {
-        std::iter::once(self.main.clone()).chain(self.side_files()).filter_map(|path| file_id(&path)).collect()
-    }
-
     /// Which file bears the main name now.
     pub(super) fn id(&self) -> Option<FileId> {
         file_id(&self.main)

@@ -105,7 +105,8 @@ fn settled_program(files: &Files) -> Option<Program> {
 #[cfg(target_os = "linux")]
 pub(super) fn other_program(files: &Files) -> Option<Program> {
     use super::locate::file_id;
-    let ids = files.ids();
+    let ids: Vec<_> =
+        std::iter::once(files.main().to_owned()).chain(files.side_files()).filter_map(|path| file_id(&path)).collect();
     let own = std::process::id().to_string();
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let numbered = |name: &str| name != own && name.bytes().all(|byte| byte.is_ascii_digit());

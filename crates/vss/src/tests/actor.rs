@@ -117,7 +117,7 @@ pub(super) struct Site {
 }
 
 pub(super) fn source(root: &str) -> FileSource {
-    FileSource { root: at(root), exclude: Vec::new(), skip: Vec::new(), skip_ids: Vec::new() }
+    FileSource { root: at(root), exclude: Vec::new(), skip: Vec::new() }
 }
 
 /// A backup that was made.

@@ -193,7 +193,7 @@ async fn read_one(root: &SitePath, files: &Arc<dyn SiteFiles>) -> Result<FileRea
     let mut last = format!("no file lies below `{root}`");
     for depth in DEPTHS {
         let exclude = vec![depth.to_owned()];
-        let source = FileSource { root: root.clone(), exclude, skip: Vec::new(), skip_ids: Vec::new() };
+        let source = FileSource { root: root.clone(), exclude, skip: Vec::new() };
         let walk = files.walk(&source).await.map_err(failed(ACTION))?;
         if let Some(problem) = walk.problems.first() {
             last = problem.to_string();

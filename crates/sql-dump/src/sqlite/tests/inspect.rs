@@ -1,12 +1,11 @@
 //! Facts, and what is no database.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use backup_core::path::SitePath;
 use backup_core::ports::database::{DatabaseError, DatabaseFacts, SiteDatabase};
-use backup_core::ports::site_files::FileId;
 
 use super::super::SqliteDatabase;
 use super::child::Child;
@@ -28,11 +27,6 @@ fn the_facts_are_those_of_the_database() {
     assert_eq!(facts.file, Some(site_path(&scratch.file())));
     let paths = ["", "-wal", "-shm", "-journal"].map(|suffix| site_path(&scratch.beside(suffix)));
     assert_eq!(facts.paths, paths);
-    let id = |suffix| {
-        let stat = fs::metadata(scratch.beside(suffix)).expect("it is there");
-        FileId { device: stat.dev(), inode: stat.ino() }
-    };
-    assert_eq!(facts.ids, ["", "-wal", "-shm"].map(id));
     assert_eq!(fact(&facts, "journal-mode"), "wal");
     assert_eq!(fact(&facts, "page-size"), "8192");
     assert_eq!(fact(&facts, "encoding"), "UTF-8");

@@ -194,5 +194,5 @@ impl Site {
 fn source(root: &str) -> ImageSource {
     let root = SitePath::parse(root).expect("absolute");
     let target = RelPath::parse(root.name().expect("a folder")).expect("a name");
-    ImageSource { source: FileSource { root, exclude: Vec::new(), skip: Vec::new(), skip_ids: Vec::new() }, target }
+    ImageSource { source: FileSource { root, exclude: Vec::new(), skip: Vec::new() }, target }
 }
