@@ -54,6 +54,7 @@ conforms! {
     share_staging: staging on Local::on_share;
     watched_windows_services: services on windows_services::Services::watched;
     windows_services: services on windows_services::Services::plain;
+    vss_restores: restores on Local::with_vss_restores;
     vss_shadow_copies: shadow_copies on Local::with_vss;
 }
 

@@ -1,5 +1,6 @@
 //! Files, destination, recovery and shadow copies of this machine.
 
+mod troubled;
 #[cfg(unix)]
 pub(super) mod unix;
 #[cfg(windows)]
@@ -9,12 +10,12 @@ pub(super) mod windows;
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{Destination, StoredSnapshot};
 use backup_core::ports::recovery_target::RecoveryTarget;
-use backup_core::ports::restores::Restores;
+use backup_core::ports::restores::{RestoreWriter, Restores};
 use backup_core::ports::shadow_copies::ShadowCopies;
 use backup_core::ports::site_files::SiteFiles;
 use backup_core::snapshot::RunId;
@@ -26,7 +27,7 @@ use tempfile::TempDir;
 use tests::conformance::destination::DestinationBench;
 use tests::conformance::recovery_target::RecoveryBench;
 use tests::conformance::restores::RestoresBench;
-use tests::conformance::shadow_copies::ShadowCopiesBench;
+use tests::conformance::shadow_copies::{End, ShadowCopiesBench, Trouble};
 use tests::conformance::{Models, SITE, SiteBench};
 use vss::{InProcessCoordinator, InProcessRestores, PreCopy, Provider};
 
@@ -46,6 +47,11 @@ pub(super) struct Local {
     folder: PathBuf,
     _scratch: TempDir,
     provider: Arc<dyn Provider>,
+    /// The lock of a program that makes a set.
+    another_program: Mutex<Option<fs::File>>,
+    /// Who stands in for the system's shadow copies and its writers, where these take part.
+    #[cfg(windows)]
+    vss: Option<vss_stand_in::StandIn>,
     /// What the folder lies on, where that is a file system of its own; dropped after it.
     #[cfg(all(target_os = "linux", feature = "servers"))]
     _volume: Option<tests::volume::Volume>,
@@ -71,6 +77,9 @@ impl Local {
             folder,
             _scratch: scratch,
             provider: Arc::new(PreCopy),
+            another_program: Mutex::default(),
+            #[cfg(windows)]
+            vss: None,
             #[cfg(all(target_os = "linux", feature = "servers"))]
             _volume: None,
         };
@@ -201,14 +210,65 @@ impl RestoresBench for Local {
     fn outlives_panics(&self) -> bool {
         true
     }
+
+    fn of_system(&self, fails_at: Option<&'static str>) -> Option<Arc<dyn RestoreWriter>> {
+        #[cfg(windows)]
+        return self.vss.as_ref().map(|vss| vss.restore_writer(fails_at));
+        #[cfg(not(windows))]
+        fails_at.and(None)
+    }
+
+    fn heard_by_system(&self) -> Option<Vec<String>> {
+        #[cfg(windows)]
+        return self.vss.as_ref().map(|vss| vss.heard_of_restore());
+        #[cfg(not(windows))]
+        None
+    }
+}
+
+impl Local {
+    fn coordinator(&self, provider: Arc<dyn Provider>) -> InProcessCoordinator {
+        InProcessCoordinator::new(Arc::new(SystemClock), provider).one_on_machine(self.folder.join("session.lock"))
+    }
 }
 
 impl ShadowCopiesBench for Local {
     fn shadow_copies(&self) -> Arc<dyn ShadowCopies> {
-        Arc::new(InProcessCoordinator::new(Arc::new(SystemClock), Arc::clone(&self.provider)))
+        Arc::new(self.coordinator(Arc::clone(&self.provider)))
     }
 
     fn keeps_limits(&self) -> bool {
         true
+    }
+
+    fn outlives_panics(&self) -> bool {
+        true
+    }
+
+    fn in_trouble(&self, trouble: Trouble) -> Option<Arc<dyn ShadowCopies>> {
+        #[cfg(windows)]
+        if let Some(vss) = &self.vss {
+            return Some(Arc::new(self.coordinator(vss.in_trouble(trouble))));
+        }
+        match trouble {
+            Trouble::AnotherProgram => {
+                let lock = fs::File::create(self.folder.join("session.lock")).expect("made");
+                lock.lock().expect("nobody else has it");
+                *self.another_program.lock().expect("no panic") = Some(lock);
+                Some(self.shadow_copies())
+            }
+            Trouble::Writer(_) => None,
+            at_the_image => {
+                let provider = troubled::Troubled::new(Arc::clone(&self.provider), at_the_image);
+                Some(Arc::new(self.coordinator(Arc::new(provider))))
+            }
+        }
+    }
+
+    fn end_for_system(&self) -> Option<End> {
+        #[cfg(windows)]
+        return self.vss.as_ref().map(|vss| vss.end());
+        #[cfg(not(windows))]
+        None
     }
 }

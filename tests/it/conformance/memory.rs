@@ -12,7 +12,7 @@ use backup_core::ports::destination::{Destination, StoredSnapshot};
 use backup_core::ports::journal::RunJournal;
 use backup_core::ports::recovery_target::RecoveryTarget;
 use backup_core::ports::registry::{Registry, RegistryKey};
-use backup_core::ports::restores::Restores;
+use backup_core::ports::restores::{RestoreWriter, Restores};
 use backup_core::ports::services::{ServiceControl, ServiceState};
 use backup_core::ports::shadow_copies::ShadowCopies;
 use backup_core::ports::site_files::{FileKind, FileTime, SiteFiles};
@@ -29,7 +29,7 @@ use tests::conformance::registry::RegistryBench;
 use tests::conformance::restores::RestoresBench;
 use tests::conformance::served_database::ServedBench;
 use tests::conformance::services::ServicesBench;
-use tests::conformance::shadow_copies::ShadowCopiesBench;
+use tests::conformance::shadow_copies::{End, ShadowCopiesBench, Trouble};
 use tests::conformance::status_log::StatusLogBench;
 use tests::conformance::{Models, SiteBench};
 
@@ -206,6 +206,14 @@ impl RestoresBench for Memory {
     fn outlives_panics(&self) -> bool {
         false
     }
+
+    fn of_system(&self, _fails_at: Option<&'static str>) -> Option<Arc<dyn RestoreWriter>> {
+        None
+    }
+
+    fn heard_by_system(&self) -> Option<Vec<String>> {
+        None
+    }
 }
 
 impl ShadowCopiesBench for Memory {
@@ -215,6 +223,18 @@ impl ShadowCopiesBench for Memory {
 
     fn keeps_limits(&self) -> bool {
         false
+    }
+
+    fn outlives_panics(&self) -> bool {
+        false
+    }
+
+    fn in_trouble(&self, _trouble: Trouble) -> Option<Arc<dyn ShadowCopies>> {
+        None
+    }
+
+    fn end_for_system(&self) -> Option<End> {
+        None
     }
 }
 

@@ -24,12 +24,17 @@ pub trait RestoresBench: Send + Sync + 'static {
     fn keeps_limits(&self) -> bool;
     /// Whether a writer that panics is one that failed.
     fn outlives_panics(&self) -> bool;
+    /// Tells the system's own writers, one of which fails at a step where one is named; `None` where there are no such writers.
+    fn of_system(&self, fails_at: Option<&'static str>) -> Option<Arc<dyn RestoreWriter>>;
+    /// What the system's own writers have heard of the last restore, as the suite's writers note it; `None` where there are none.
+    fn heard_by_system(&self) -> Option<Vec<String>>;
 }
 
 /// Checks restores.
 pub async fn suite<B: RestoresBench>(make: impl Fn() -> B) {
     run_checks!(make: writers_are_called_in_their_order, they_hear_how_it_ended, a_veto_ends_it_and_who_was_called_hears_of_it,
-        a_wish_to_stop_ends_it, faults_at_the_end_are_told_and_all_hear_of_it, a_late_writer_ends_it, a_writer_that_panics_has_failed);
+        a_veto_of_the_system_ends_it, a_wish_to_stop_ends_it, faults_at_the_end_are_told_and_all_hear_of_it,
+        a_fault_of_the_system_at_the_end_is_told, a_late_writer_ends_it, a_writer_that_panics_has_failed);
 }
 
 /// What a writer does that does not do what it is asked for.
@@ -89,6 +94,15 @@ impl RestoreWriter for Scripted {
 const WRITERS: [(&str, WriterLevel); 3] =
     [("system", WriterLevel::System), ("site", WriterLevel::FrontEnd), ("database", WriterLevel::BackEnd)];
 
+/// A limit that a writer that hangs has reached soon, and the others keep.
+const SHORT: Duration = Duration::from_secs(1);
+
+fn assert_system_heard(bench: &dyn RestoresBench, steps: &[&str]) {
+    if let Some(heard) = bench.heard_by_system() {
+        assert_eq!(heard, steps);
+    }
+}
+
 /// One restore on a bench.
 struct Restore {
     restores: Arc<dyn Restores>,
@@ -98,15 +112,31 @@ struct Restore {
 
 impl Restore {
     fn new(bench: &dyn RestoresBench, wrong: Option<(&str, Wrong)>) -> Self {
+        Self::with(bench, wrong, bench.of_system(None))
+    }
+
+    fn with(
+        bench: &dyn RestoresBench,
+        wrong: Option<(&str, Wrong)>,
+        of_system: Option<Arc<dyn RestoreWriter>>,
+    ) -> Self {
         let (trace, cancel) = (Arc::<Mutex<Vec<String>>>::default(), Cancel::default());
         let writer = |(name, level)| {
             let wrong = wrong.map(|(at, wrong)| (at.to_owned(), wrong));
             Arc::new(Scripted { name, level, trace: Arc::clone(&trace), wrong, cancel: cancel.clone() }) as _
         };
-        let writers = WRITERS.into_iter().map(writer).collect();
-        let limit = if matches!(wrong, Some((_, Wrong::Hang))) { Duration::from_millis(300) } else { super::LIMIT };
+        let writers = WRITERS.into_iter().map(writer).chain(of_system).collect();
+        let limit = if matches!(wrong, Some((_, Wrong::Hang))) { SHORT } else { super::LIMIT };
         let request = RestoreRequest { writers, limit, cancel: cancel.clone(), events: Arc::new(Deaf) };
         Self { restores: bench.restores(), request, trace }
+    }
+
+    /// One in which a writer of the system fails: its own where it has such ones, else one of the suite.
+    fn failing_in_system(bench: &dyn RestoresBench, suites: &'static str, step: &'static str) -> Self {
+        match bench.of_system(Some(step)) {
+            None => Self::with(bench, Some((suites, Wrong::Veto)), None),
+            failing => Self::with(bench, None, failing),
+        }
     }
 
     async fn begin(&self) -> Result<Box<dyn RestoreSession>, ShadowCopyError> {
@@ -136,8 +166,12 @@ async fn writers_are_called_in_their_order(bench: impl RestoresBench) {
 async fn they_hear_how_it_ended(bench: impl RestoresBench) {
     for status in [RestoreStatus::Nothing, RestoreStatus::All, RestoreStatus::Failed] {
         let restore = Restore::new(&bench, None);
-        restore.begin().await.expect("nobody minds").end(status).await;
-        assert!(restore.lines().contains(&format!("site PostRestore {status:?}")), "{:?}", restore.lines());
+        assert!(restore.begin().await.expect("nobody minds").end(status).await.is_empty());
+        let told = format!("PostRestore {status:?}");
+        for (name, _) in WRITERS {
+            assert!(restore.lines().contains(&format!("{name} {told}")), "{:?}", restore.lines());
+        }
+        assert_system_heard(&bench, &["PreRestore", &told]);
     }
 }
 
@@ -160,6 +194,16 @@ async fn a_veto_ends_it_and_who_was_called_hears_of_it(bench: impl RestoresBench
     }
 }
 
+async fn a_veto_of_the_system_ends_it(bench: impl RestoresBench) {
+    let restore = Restore::failing_in_system(&bench, "system PreRestore", "PreRestore");
+    let error = restore.refused().await;
+    assert!(matches!(&error, ShadowCopyError::Writer { step: "PreRestore", .. }), "{error}");
+    let lines = restore.lines();
+    let nothing = ["system", "database", "site"].map(|name| format!("{name} PostRestore Nothing"));
+    assert_eq!(lines[lines.len() - 3..], nothing, "who was told to make way hears that nothing was written");
+    assert_system_heard(&bench, &["PreRestore", "PostRestore Nothing"]);
+}
+
 async fn a_wish_to_stop_ends_it(bench: impl RestoresBench) {
     for (call, calls) in [("site Identify", 0), ("site PreRestore", 2)] {
         let restore = Restore::new(&bench, Some((call, Wrong::WishToStop)));
@@ -173,6 +217,14 @@ async fn faults_at_the_end_are_told_and_all_hear_of_it(bench: impl RestoresBench
     let faults = restore.begin().await.expect("nobody minds").end(RestoreStatus::All).await;
     let [ShadowCopyError::Writer { writer, step: "PostRestore", .. }] = &faults[..] else { panic!("{faults:?}") };
     assert_eq!((writer.as_str(), restore.lines().len()), ("database", 6));
+}
+
+async fn a_fault_of_the_system_at_the_end_is_told(bench: impl RestoresBench) {
+    let restore = Restore::failing_in_system(&bench, "system PostRestore Failed", "PostRestore");
+    let faults = restore.begin().await.expect("nobody minds").end(RestoreStatus::Failed).await;
+    assert!(matches!(&faults[..], [ShadowCopyError::Writer { step: "PostRestore", .. }]), "{faults:?}");
+    assert_eq!(restore.lines().len(), 6, "the others hear of it");
+    assert_system_heard(&bench, &["PreRestore", "PostRestore Failed"]);
 }
 
 async fn a_late_writer_ends_it(bench: impl RestoresBench) {

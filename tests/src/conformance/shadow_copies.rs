@@ -1,29 +1,65 @@
 //! The contract of [`ShadowCopies`], and with it of how [`Writer`]s are called.
 
-use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use backup_core::cancel::Cancel;
-use backup_core::copy::Previous;
-use backup_core::event::{Event, EventSink};
 use backup_core::manifest::ContentHash;
 use backup_core::path::RelPath;
-use backup_core::ports::destination::Staging;
 use backup_core::ports::shadow_copies::{
-    BACKUP_DOCUMENT, Clones, Consistency, Image, ImageSource, PreparedSet, SessionLimits, ShadowCopies,
-    ShadowCopyError, ShadowCopyRequest, ShadowCopySet, ShadowCopySetId, Writer, WriterError, WriterLevel,
-    WriterMetadata, writer_document,
+    BACKUP_DOCUMENT, Clones, Consistency, Image, PreparedSet, ShadowCopies, ShadowCopyError, ShadowCopySetId, Writer,
+    writer_document,
 };
-use uuid::Uuid;
 
 use super::destination::DestinationBench;
-use super::{begin, blocking, content_of, hold, read_all, rel, run, run_checks, seal, site_files};
+use super::{blocking, content_of, read_all, rel, run, run_checks, seal};
+use going_wrong::{
+    a_commit_that_nobody_waits_for_is_carried_through, a_component_that_cannot_be_had_is_refused,
+    a_failed_set_leaves_room_for_the_next, a_fault_after_the_image_makes_it_weaker,
+    a_fault_of_the_system_at_the_end_is_told, a_late_writer_aborts, a_session_of_another_program_is_told_as_such,
+    a_veto_before_the_image_aborts_all, a_veto_of_the_system_aborts_all, a_wish_to_stop_aborts,
+    a_writer_that_panics_has_vetoed, an_image_that_fails_aborts, an_image_that_never_comes_aborts,
+    faults_at_the_end_are_told,
+};
+pub(super) use session::Deaf;
+use session::{ORDER, Session, WRITERS, backwards, class_of, make_room};
+
+mod going_wrong;
+mod session;
 
 const _: fn(&dyn ShadowCopies) = |_| ();
 const _: fn(&dyn PreparedSet) = |_| ();
 const _: fn(&dyn Writer) = |_| ();
+
+/// The logical path and the name of a component of SQL Server's writer, where a bench has that: it cannot be selected.
+pub const UNSELECTABLE: (&str, &str) = ("BENCH", "Unselectable");
+
+/// What goes wrong elsewhere than in a writer of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Another program is making a set.
+    AnotherProgram,
+    /// There is no room for the image when it is taken.
+    NoRoom,
+    /// The disks are too busy for it this time.
+    BusyDisks,
+    /// Taking the image never ends.
+    Never,
+    /// A writer of the system, named [`SYSTEM_WRITER`], fails at this step.
+    Writer(&'static str),
+}
+
+/// The writer of the system that fails.
+pub const SYSTEM_WRITER: &str = "SMS Writer";
+
+/// What writers of the system hear at the end of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// All that was selected of them has been backed up.
+    Succeeded,
+    /// None of it has.
+    Failed,
+    /// There is no backup.
+    Aborted,
+}
 
 /// Shadow copies to try, of the bench's site.
 pub trait ShadowCopiesBench: DestinationBench {
@@ -31,195 +67,31 @@ pub trait ShadowCopiesBench: DestinationBench {
     fn shadow_copies(&self) -> Arc<dyn ShadowCopies>;
     /// Whether limits are kept; where time does not pass nothing can be late.
     fn keeps_limits(&self) -> bool;
+    /// Whether a writer that panics is one that failed.
+    fn outlives_panics(&self) -> bool;
+    /// Shadow copies in trouble, which stays; `None` where it cannot come about.
+    fn in_trouble(&self, trouble: Trouble) -> Option<Arc<dyn ShadowCopies>>;
+    /// How the last session ended for writers of the system; `None` where there are no such writers.
+    ///
+    /// # Panics
+    /// When they have heard of no end, or when only some of what was selected was told to be backed up.
+    fn end_for_system(&self) -> Option<End>;
 }
 
 /// Checks shadow copies.
 pub async fn suite<B: ShadowCopiesBench>(make: impl Fn() -> B) {
-    run_checks!(make: writers_are_called_in_their_order, the_set_and_each_writer_have_a_document, the_image_is_of_the_moment_of_the_freeze, a_veto_before_the_image_aborts_all,
-        a_fault_after_the_image_makes_it_weaker, a_wish_to_stop_aborts, a_late_writer_aborts, an_abort_sets_the_site_going,
-        one_set_at_a_time, a_failed_set_leaves_room_for_the_next, without_writers_less_is_promised,
-        writers_hear_how_it_ended_once, faults_at_the_end_are_told, releasing_is_idempotent);
+    run_checks!(make: writers_are_called_in_their_order, the_set_and_each_writer_have_a_document, the_image_is_of_the_moment_of_the_freeze,
+        a_veto_before_the_image_aborts_all, a_veto_of_the_system_aborts_all, a_writer_that_panics_has_vetoed,
+        a_fault_after_the_image_makes_it_weaker, a_wish_to_stop_aborts, a_late_writer_aborts,
+        an_image_that_fails_aborts, an_image_that_never_comes_aborts, a_session_of_another_program_is_told_as_such,
+        a_component_that_cannot_be_had_is_refused, an_abort_sets_the_site_going,
+        a_commit_that_nobody_waits_for_is_carried_through, one_set_at_a_time, a_failed_set_leaves_room_for_the_next,
+        without_writers_less_is_promised, writers_hear_how_it_ended_once, a_set_that_is_released_has_not_succeeded,
+        faults_at_the_end_are_told, a_fault_of_the_system_at_the_end_is_told, releasing_is_idempotent);
 }
 
-/// What is done when a writer is called.
-type Act = Arc<dyn Fn(&str) -> Result<(), &'static str> + Send + Sync>;
-
-/// A writer that keeps a trace of its calls, `name Step`, and does what a check wants.
-struct Scripted {
-    name: &'static str,
-    level: WriterLevel,
-    trace: Arc<Mutex<Vec<String>>>,
-    act: Act,
-    hang_at: Option<&'static str>,
-}
-
-impl Debug for Scripted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name)
-    }
-}
-
-impl Scripted {
-    async fn step(&self, step: &str) -> Result<(), WriterError> {
-        let call = format!("{} {step}", self.name);
-        self.trace.lock().expect("no panic").push(call.clone());
-        if self.hang_at == Some(call.as_str()) {
-            std::future::pending::<()>().await;
-        }
-        (self.act)(&call).map_err(WriterError::new)
-    }
-}
-
-#[async_trait]
-impl Writer for Scripted {
-    async fn identify(&self) -> Result<WriterMetadata, WriterError> {
-        self.step("Identify").await?;
-        let id = class_of(self.level);
-        Ok(WriterMetadata { id, name: self.name.to_owned(), level: self.level, ..WriterMetadata::default() })
-    }
-
-    async fn prepare_backup(&self) -> Result<(), WriterError> {
-        self.step("PrepareBackup").await
-    }
-
-    async fn prepare_snapshot(&self) -> Result<(), WriterError> {
-        self.step("PrepareSnapshot").await
-    }
-
-    async fn freeze(&self) -> Result<(), WriterError> {
-        self.step("Freeze").await
-    }
-
-    async fn thaw(&self) -> Result<(), WriterError> {
-        self.step("Thaw").await
-    }
-
-    async fn post_snapshot(&self) -> Result<(), WriterError> {
-        self.step("PostSnapshot").await
-    }
-
-    async fn abort(&self) -> Result<(), WriterError> {
-        self.step("Abort").await
-    }
-
-    async fn backup_complete(&self, succeeded: bool) -> Result<(), WriterError> {
-        self.step(if succeeded { "BackupComplete" } else { "BackupFailed" }).await
-    }
-}
-
-/// Hears nothing.
-#[derive(Debug)]
-pub(super) struct Deaf;
-
-impl EventSink for Deaf {
-    fn event(&self, _event: &Event) {}
-}
-
-/// Given in an order that is not theirs.
-const WRITERS: [(&str, WriterLevel); 3] =
-    [("system", WriterLevel::System), ("site", WriterLevel::FrontEnd), ("database", WriterLevel::BackEnd)];
-const ORDER: [&str; 3] = ["site", "database", "system"];
-
-fn class_of(level: WriterLevel) -> Uuid {
-    Uuid::from_u128(level as u128 + 1)
-}
-
-/// Removes what a session has staged, for the next one.
-async fn make_room(bench: &dyn ShadowCopiesBench) {
-    let destination = bench.destination();
-    let _hold = hold(destination.as_ref()).await;
-    destination.remove(run(1)).await.expect("room for the next");
-}
-
-/// One session on a bench.
-struct Session {
-    shadow_copies: Arc<dyn ShadowCopies>,
-    staging: Arc<dyn Staging>,
-    request: ShadowCopyRequest,
-    trace: Arc<Mutex<Vec<String>>>,
-}
-
-impl Session {
-    async fn new(bench: &dyn ShadowCopiesBench, act: Act, hang_at: Option<&'static str>) -> Self {
-        let trace = Arc::<Mutex<Vec<String>>>::default();
-        let writer = |(name, level)| {
-            let (trace, act) = (Arc::clone(&trace), Arc::clone(&act));
-            Arc::new(Scripted { name, level, trace, act, hang_at }) as Arc<dyn Writer>
-        };
-        let staging = begin(bench.destination().as_ref(), run(1)).await;
-        let source = site_files::source(bench.root());
-        let request = ShadowCopyRequest {
-            id: ShadowCopySetId(run(1).0),
-            sources: vec![ImageSource { source, target: rel("SiteServer") }],
-            components: Vec::new(),
-            files: bench.files(),
-            staging: Arc::clone(&staging),
-            previous: Arc::new(Previous::default()),
-            writers: WRITERS.into_iter().map(writer).collect(),
-            limits: SessionLimits::default(),
-            cancel: Cancel::default(),
-            events: Arc::new(Deaf),
-        };
-        Self { shadow_copies: bench.shadow_copies(), staging, request, trace }
-    }
-
-    /// One in which the call fails.
-    async fn failing_at(bench: &dyn ShadowCopiesBench, call: &str) -> Self {
-        let call = call.to_owned();
-        Self::new(bench, Arc::new(move |now| if now == call { Err("no") } else { Ok(()) }), None).await
-    }
-
-    async fn quiet(bench: &dyn ShadowCopiesBench) -> Self {
-        Self::new(bench, Arc::new(|_| Ok(())), None).await
-    }
-
-    async fn prepare(&self) -> Result<Box<dyn PreparedSet>, ShadowCopyError> {
-        self.shadow_copies.prepare(self.request.clone()).await
-    }
-
-    async fn make(&self) -> Result<ShadowCopySet, ShadowCopyError> {
-        self.prepare().await?.commit().await
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.trace.lock().expect("no panic").clone()
-    }
-
-    fn position(&self, writer: &str, step: &str) -> Option<usize> {
-        self.lines().iter().position(|line| *line == format!("{writer} {step}"))
-    }
-
-    fn called(&self, step: &str) -> Vec<String> {
-        let lines = self.lines().into_iter();
-        lines.filter_map(|line| Some(line.strip_suffix(&format!(" {step}"))?.to_owned())).collect()
-    }
-
-    /// What must hold after every session, however it went.
-    fn assert_all_let_go(&self, when: &str) {
-        let lines = self.lines();
-        for writer in ORDER {
-            let at = |step: &str| self.position(writer, step);
-            if let Some(frozen) = at("Freeze") {
-                assert!(at("Thaw").is_some_and(|thawed| thawed > frozen), "{when}: {writer} is not thawed: {lines:?}");
-            }
-            let going = at("PostSnapshot").or(at("Abort"));
-            if let Some(rest) = at("PrepareSnapshot") {
-                assert!(going > at("Thaw").or(Some(rest)), "{when}: {writer} is not set going: {lines:?}");
-            }
-            assert!(at("Abort") >= at("PrepareBackup") || at("Abort").is_none(), "{when}: {lines:?}");
-            assert!(
-                at("Abort").is_none() || at("PrepareBackup").is_some(),
-                "{when}: {writer} was told of nothing: {lines:?}"
-            );
-        }
-        let last_thaw = lines.iter().rposition(|line| line.ends_with(" Thaw"));
-        let first_going = lines.iter().position(|line| line.ends_with(" PostSnapshot") || line.ends_with(" Abort"));
-        assert!(last_thaw.is_none() || first_going.is_none() || last_thaw < first_going, "{when}: {lines:?}");
-    }
-}
-
-fn backwards() -> Vec<&'static str> {
-    ORDER.into_iter().rev().collect()
+fn assert_system_heard(bench: &dyn ShadowCopiesBench, end: End) {
+    assert!(bench.end_for_system().is_none_or(|heard| heard == end), "the system's writers should hear {end:?}");
 }
 
 async fn writers_are_called_in_their_order(bench: impl ShadowCopiesBench) {
@@ -335,75 +207,11 @@ async fn the_image_is_of_the_moment_of_the_freeze(bench: impl ShadowCopiesBench)
     }
 }
 
-async fn a_veto_before_the_image_aborts_all(bench: impl ShadowCopiesBench) {
-    for step in ["Identify", "PrepareBackup", "PrepareSnapshot", "Freeze"] {
-        for writer in ORDER {
-            let call = format!("{writer} {step}");
-            make_room(&bench).await;
-            let session = Session::failing_at(&bench, &call).await;
-            let error = session.make().await.expect_err("one veto aborts all");
-            let vetoed = matches!(&error, ShadowCopyError::Writer { step: at, writer: named, source }
-                if *at == step && source.message == "no" && (step == "Identify" || named == writer));
-            assert!(vetoed, "{call}: {error}");
-            session.assert_all_let_go(&call);
-            assert_eq!(session.called("PostSnapshot"), [""; 0], "{call}: there is no image");
-        }
-    }
-}
-
-async fn a_fault_after_the_image_makes_it_weaker(bench: impl ShadowCopiesBench) {
-    for step in ["Thaw", "PostSnapshot"] {
-        for writer in ORDER {
-            let call = format!("{writer} {step}");
-            make_room(&bench).await;
-            let session = Session::failing_at(&bench, &call).await;
-            let set = session.make().await.expect("the moment was held");
-            assert!(set.weaker.iter().any(|text| text.contains(writer)), "{call}: {:?}", set.weaker);
-            session.assert_all_let_go(&call);
-            assert_eq!(session.called("PostSnapshot").len(), 3, "{call}: the others are set going");
-        }
-    }
-}
-
-async fn a_wish_to_stop_aborts(bench: impl ShadowCopiesBench) {
-    for at in ["site PrepareBackup", "site PrepareSnapshot", "system PrepareSnapshot", "site Freeze", "system Freeze"] {
-        make_room(&bench).await;
-        let cancel = Cancel::default();
-        let wish = cancel.clone();
-        let act = move |call: &str| {
-            if call == at {
-                wish.cancel();
-            }
-            Ok(())
-        };
-        let mut session = Session::new(&bench, Arc::new(act), None).await;
-        session.request.cancel = cancel;
-        let error = session.make().await.expect_err("somebody wished it");
-        assert!(matches!(error, ShadowCopyError::Cancelled), "{at}: {error}");
-        session.assert_all_let_go(at);
-    }
-}
-
-async fn a_late_writer_aborts(bench: impl ShadowCopiesBench) {
-    if !bench.keeps_limits() {
-        return;
-    }
-    for (call, step) in [("database PrepareSnapshot", "PrepareSnapshot"), ("database Freeze", "Freeze")] {
-        make_room(&bench).await;
-        let mut session = Session::new(&bench, Arc::new(|_| Ok(())), Some(call)).await;
-        let short = Duration::from_millis(400);
-        session.request.limits = SessionLimits { rest: short, freeze: short, ..SessionLimits::default() };
-        let error = session.make().await.expect_err("it hangs");
-        let late = matches!(&error, ShadowCopyError::Deadline { step: at, .. } if at.contains(step));
-        assert!(late, "{call}: {error}");
-        session.assert_all_let_go(call);
-    }
-}
-
 async fn an_abort_sets_the_site_going(bench: impl ShadowCopiesBench) {
     let session = Session::quiet(&bench).await;
     session.prepare().await.expect("nothing goes wrong").abort().await;
-    session.assert_all_let_go("aborted");
+    session.assert_failed("aborted").await;
+    assert_system_heard(&bench, End::Aborted);
     assert_eq!((session.called("Abort").len(), session.called("Freeze").len()), (3, 0));
 }
 
@@ -419,19 +227,6 @@ async fn one_set_at_a_time(bench: impl ShadowCopiesBench) {
     session.prepare().await.expect("there is room again").abort().await;
 }
 
-async fn a_failed_set_leaves_room_for_the_next(bench: impl ShadowCopiesBench) {
-    let failing = Session::failing_at(&bench, "database Freeze").await;
-    failing.make().await.expect_err("a veto");
-    let shadow_copies = Arc::clone(&failing.shadow_copies);
-    // With it goes the staging folder's last user.
-    drop(failing);
-    make_room(&bench).await;
-    let next = Session { shadow_copies, ..Session::quiet(&bench).await };
-    next.prepare().await.expect("there is room").abort().await;
-    let last = next.make().await.expect("and after an abort");
-    assert_eq!(last.consistency, Consistency::Application);
-}
-
 async fn without_writers_less_is_promised(bench: impl ShadowCopiesBench) {
     bench.put_file(&rel("f"), b"content");
     let mut session = Session::quiet(&bench).await;
@@ -442,26 +237,26 @@ async fn without_writers_less_is_promised(bench: impl ShadowCopiesBench) {
 }
 
 async fn writers_hear_how_it_ended_once(bench: impl ShadowCopiesBench) {
-    for (succeeded, heard) in [(true, "BackupComplete"), (false, "BackupFailed")] {
+    for (succeeded, heard, end) in [(true, "BackupComplete", End::Succeeded), (false, "BackupFailed", End::Failed)] {
         make_room(&bench).await;
         let session = Session::quiet(&bench).await;
         let set = session.make().await.expect("nothing goes wrong");
         assert!(session.shadow_copies.complete(set.id, succeeded).await.is_empty());
         drop(session.shadow_copies.complete(set.id, succeeded).await);
+        assert_system_heard(&bench, end);
         let mut writers = session.called(heard);
         writers.sort();
         assert_eq!(writers, ["database", "site", "system"], "each of them once");
     }
 }
 
-async fn faults_at_the_end_are_told(bench: impl ShadowCopiesBench) {
-    let session = Session::failing_at(&bench, "site BackupComplete").await;
+async fn a_set_that_is_released_has_not_succeeded(bench: impl ShadowCopiesBench) {
+    let session = Session::quiet(&bench).await;
     let set = session.make().await.expect("nothing goes wrong");
-    let faults = session.shadow_copies.complete(set.id, true).await;
-    let told = matches!(&faults[..], [ShadowCopyError::Writer { step: "BackupComplete", .. }]);
-    assert!(told, "{faults:?}");
-    assert_eq!(session.called("BackupComplete").len(), 3, "and the others hear of it");
-    session.shadow_copies.release(set.id).await.expect("it changes nothing");
+    session.shadow_copies.release(set.id).await.expect("released");
+    assert!(session.shadow_copies.complete(set.id, true).await.is_empty());
+    assert_eq!(session.called("BackupComplete"), [""; 0], "what nobody vouched for in time has not succeeded");
+    assert_system_heard(&bench, End::Aborted);
 }
 
 async fn releasing_is_idempotent(bench: impl ShadowCopiesBench) {

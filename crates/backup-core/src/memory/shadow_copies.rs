@@ -20,19 +20,20 @@ use crate::ports::shadow_copies::{
 };
 use crate::ports::site_files::{FileKind, FileTime};
 
-type Writers = Vec<Arc<dyn Writer>>;
+/// Writers that still have to hear how the backup ended.
+type Held = Mutex<HashMap<ShadowCopySetId, Vec<Arc<dyn Writer>>>>;
 
 /// Shadow copies of a [`World`].
 #[derive(Debug)]
 pub(super) struct MemoryShadowCopies {
     world: World,
-    writers: Mutex<HashMap<ShadowCopySetId, Writers>>,
+    writers: Arc<Held>,
     making: Arc<AtomicBool>,
 }
 
 impl MemoryShadowCopies {
     pub(super) fn new(world: World) -> Self {
-        Self { world, writers: Mutex::default(), making: Arc::default() }
+        Self { world, writers: Arc::default(), making: Arc::default() }
     }
 }
 
@@ -111,7 +112,6 @@ impl ShadowCopies for MemoryShadowCopies {
             writers.push(Named { id, name, level, writer: Arc::clone(writer), told: false });
         }
         writers.sort_by_key(|named| named.level);
-        self.writers.lock().expect("no panic").insert(request.id, request.writers.clone());
         let result = match each(&mut writers, "PrepareBackup").await {
             Ok(()) => {
                 request.events.event(&Event::Phase(Phase::Stopping));
@@ -123,7 +123,8 @@ impl ShadowCopies for MemoryShadowCopies {
             abort_all(&writers).await;
             return Err(error);
         }
-        Ok(Box::new(MemoryPrepared { world: self.world.clone(), request, writers, _slot: slot }))
+        let (world, held) = (self.world.clone(), Arc::clone(&self.writers));
+        Ok(Box::new(MemoryPrepared { world, request, writers, held, _slot: slot }))
     }
 
     async fn complete(&self, set: ShadowCopySetId, succeeded: bool) -> Vec<ShadowCopyError> {
@@ -140,6 +141,7 @@ impl ShadowCopies for MemoryShadowCopies {
 
     async fn release(&self, set: ShadowCopySetId) -> Result<(), ShadowCopyError> {
         self.world.step().images.remove(&set.0);
+        self.writers.lock().expect("no panic").remove(&set);
         Ok(())
     }
 }
@@ -148,6 +150,7 @@ struct MemoryPrepared {
     world: World,
     request: ShadowCopyRequest,
     writers: Vec<Named>,
+    held: Arc<Held>,
     _slot: Slot,
 }
 
@@ -205,6 +208,7 @@ impl PreparedSet for MemoryPrepared {
                 weaker.push(format!("{}: {error}", named.name));
             }
         }
+        self.held.lock().expect("no panic").insert(self.request.id, self.request.writers.clone());
         let mut consistency = Consistency::Application;
         if self.writers.is_empty() {
             consistency = Consistency::Crash;
