@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::guard::{Lost, guarded};
-use crate::provider::{ImageRequest, Preparation, Provider, Taken};
+use crate::provider::{Committed, ImageRequest, Preparation, Provider, Taken};
 
 /// The provider's name.
 const NAME: &str = "session";
@@ -236,12 +236,12 @@ impl Preparation for LedPreparation {
         self.lead.ordered(Order::Freeze).await
     }
 
-    async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
+    async fn commit(self: Box<Self>) -> Result<Box<dyn Committed>, ShadowCopyError> {
         self.lead.reach(Stage::Frozen);
         self.lead.ordered(Order::Thaw).await?;
         let (image, consistency) = (Image::Borrowed(self.roots), Consistency::Application);
         let (weaker, remarks, components, documents) = Default::default();
-        Ok(Taken { consistency, weaker, remarks, image, components, documents })
+        Ok(Box::new(Taken { consistency, weaker, remarks, image, components, documents }))
     }
 }
 

@@ -64,7 +64,8 @@ mod windows;
 pub use coordinator::{InProcessCoordinator, InProcessRestores};
 pub use follower::{Follower, FollowingSite, Lead};
 pub use provider::{
-    Best, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose, releasing, system_restore_writer,
+    Best, Committed, ImageRequest, PreCopy, Preparation, Provider, Taken, Unmet, choose, releasing,
+    system_restore_writer,
 };
 #[cfg(target_os = "linux")]
 pub use provider::{Btrfs, Reflink};

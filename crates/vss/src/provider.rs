@@ -130,5 +130,23 @@ pub trait Preparation: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`ShadowCopyError`]; the writers are thawed and the session is aborted then.
-    async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError>;
+    async fn commit(self: Box<Self>) -> Result<Box<dyn Committed>, ShadowCopyError>;
+}
+
+/// An image that was taken; dropped when the session fails, after which the set is [released](Provider::release).
+#[async_trait]
+pub trait Committed: Debug + Send + Sync {
+    /// Finds out what was taken, and whether it is good. The writers are thawed, so that nobody is held up, and the site is still at rest.
+    ///
+    /// # Errors
+    /// [`ShadowCopyError`] when the image is not good; the session is aborted then.
+    async fn look(self: Box<Self>) -> Result<Taken, ShadowCopyError>;
+}
+
+/// Of which nothing is left to find out.
+#[async_trait]
+impl Committed for Taken {
+    async fn look(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
+        Ok(*self)
+    }
 }

@@ -39,7 +39,7 @@ use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId, Wanted
 use backup_core::ports::site_files::SiteFiles;
 use uuid::Uuid;
 
-use crate::provider::{ImageRequest, Preparation, Provider, Taken};
+use crate::provider::{Committed, ImageRequest, Preparation, Provider, Taken};
 pub use calls::VssCall;
 pub use hresult::HResult;
 use requestor::{Asked, Pledge, Requestor};
@@ -160,9 +160,26 @@ impl Preparation for Prepared {
         Ok(())
     }
 
-    async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
+    async fn commit(self: Box<Self>) -> Result<Box<dyn Committed>, ShadowCopyError> {
         let Self { pledge, roots, cancel } = *self;
-        let (taken, pledge) = Requestor::take(pledge, roots, cancel).await?;
+        let pledge = Requestor::take(pledge, cancel.clone()).await?;
+        Ok(Box::new(Imaged { pledge, roots, cancel }))
+    }
+}
+
+/// A set that was taken, of whose writers nobody has heard how they fared.
+#[derive(Debug)]
+struct Imaged {
+    pledge: Pledge,
+    roots: Vec<SitePath>,
+    cancel: Cancel,
+}
+
+#[async_trait]
+impl Committed for Imaged {
+    async fn look(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
+        let Self { pledge, roots, cancel } = *self;
+        let (taken, pledge) = Requestor::look(pledge, roots, cancel).await?;
         pledge.redeem();
         Ok(taken)
     }

@@ -11,7 +11,7 @@ use super::calls::Allowance;
 use super::making::{Making, lost_provider};
 use crate::documents;
 use crate::guard::{Lost, guarded};
-use crate::provider::{Preparation, Taken};
+use crate::provider::{Committed, Preparation, Taken};
 use crate::session::Step;
 
 /// What a writer's Thaw gets at least, also when the window is over.
@@ -44,11 +44,11 @@ impl Making {
         let frozen_at = self.clock.now();
         let window = Window { start: Instant::now(), limit: self.limits.freeze };
         self.calls.tell(&Event::Phase(Phase::Frozen));
-        let taken = self.freeze_and_take(window, preparation).await;
+        let committed = self.freeze_and_take(window, preparation).await;
         let thaw_faults = self.carry_out(Step::Thaw, false, |_, waiting| window.share(waiting)).await;
         let freeze_window = window.start.elapsed();
         self.calls.tell(&Event::Thawed(freeze_window));
-        let mut taken = match self.judge(taken, freeze_window) {
+        let mut taken = match self.judge(provider, committed, freeze_window).await {
             Ok(taken) => taken,
             Err(error) => {
                 self.abort().await;
@@ -80,7 +80,7 @@ impl Making {
         &mut self,
         window: Window,
         preparation: Box<dyn Preparation>,
-    ) -> Result<Taken, ShadowCopyError> {
+    ) -> Result<Box<dyn Committed>, ShadowCopyError> {
         let provider = preparation.provider();
         self.advance(Step::Freeze, |_| window.allowance()).await?;
         self.calls.go_on()?;
@@ -93,13 +93,21 @@ impl Making {
         })
     }
 
-    /// Whether the image counts.
-    fn judge(&self, taken: Result<Taken, ShadowCopyError>, freeze_window: Duration) -> Result<Taken, ShadowCopyError> {
-        let taken = taken?;
+    /// What was taken, if it counts.
+    async fn judge(
+        &self,
+        provider: &'static str,
+        committed: Result<Box<dyn Committed>, ShadowCopyError>,
+        freeze_window: Duration,
+    ) -> Result<Taken, ShadowCopyError> {
+        let committed = committed?;
         if freeze_window > self.limits.freeze {
             let step = "the freeze window".to_owned();
             return Err(ShadowCopyError::Deadline { step, limit: self.limits.freeze });
         }
+        self.calls.go_on()?;
+        let looked = guarded(Some(self.limits.callback), async move { committed.look().await }).await;
+        let taken = looked.unwrap_or_else(|lost| Err(lost_provider(provider, "look at the image", lost)))?;
         self.calls.go_on()?;
         Ok(taken)
     }

@@ -9,7 +9,7 @@ use backup_core::path::SitePath;
 use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId, WantedComponent};
 use backup_core::ports::site_files::SiteFiles;
 
-use super::{ImageRequest, PreCopy, Preparation, Provider, Taken};
+use super::{Committed, ImageRequest, PreCopy, Preparation, Provider};
 
 /// The first of several providers of images that system and sources allow, else copies; then it says why.
 ///
@@ -117,9 +117,9 @@ impl Preparation for Copies {
         self.made.settle().await
     }
 
-    async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
-        let mut taken = self.made.commit().await?;
+    async fn commit(self: Box<Self>) -> Result<Box<dyn Committed>, ShadowCopyError> {
+        let mut taken = self.made.commit().await?.look().await?;
         taken.remarks.push(self.why);
-        Ok(taken)
+        Ok(Box::new(taken))
     }
 }

@@ -23,7 +23,7 @@ use backup_core::ports::shadow_copies::{
 use backup_core::ports::site_files::{SiteFiles, SiteFilesError};
 
 use super::local::{blocking, local, told};
-use super::{ImageRequest, Preparation, Provider, Taken};
+use super::{Committed, ImageRequest, Preparation, Provider, Taken};
 
 /// The provider's name.
 const NAME: &str = "btrfs";
@@ -213,16 +213,16 @@ impl Preparation for Snapshots {
         self.request.files.sync(&roots).await.map_err(|error| failed("sync the sources", error))
     }
 
-    async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
+    async fn commit(self: Box<Self>) -> Result<Box<dyn Committed>, ShadowCopyError> {
         let Images { snapshots, roots } = self.images;
         blocking(move || snapshots.iter().try_for_each(Snapshot::take)).await?;
-        Ok(Taken {
+        Ok(Box::new(Taken {
             consistency: Consistency::Application,
             weaker: Vec::new(),
             remarks: Vec::new(),
             image: Image::Borrowed(roots),
             components: Vec::new(),
             documents: Vec::new(),
-        })
+        }))
     }
 }

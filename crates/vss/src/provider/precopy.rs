@@ -24,7 +24,7 @@ use backup_core::ports::site_files::{FileProblem, FileSource, SiteFilesError, Wa
 use tokio::time::Instant;
 
 use super::unfrozen::unfrozen;
-use super::{ImageRequest, Preparation, Provider, Taken};
+use super::{Committed, ImageRequest, Preparation, Provider, Taken};
 use branch::Branch;
 use stage::{Load, Rule};
 
@@ -221,7 +221,7 @@ impl Preparation for Copying {
         self.sync().await
     }
 
-    async fn commit(mut self: Box<Self>) -> Result<Taken, ShadowCopyError> {
+    async fn commit(mut self: Box<Self>) -> Result<Box<dyn Committed>, ShadowCopyError> {
         self.sync().await?;
         let (work, mut problems) = self.look().await?;
         if self.load(&work).files > 0 {
@@ -231,6 +231,6 @@ impl Preparation for Copying {
         }
         problems.extend(self.apply(work, Rule::Window).await?);
         let new = self.look_again().await?;
-        Ok(self.taken(problems, new))
+        Ok(Box::new(self.taken(problems, new)))
     }
 }

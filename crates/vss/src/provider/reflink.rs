@@ -28,7 +28,7 @@ use super::precopy::branch::same;
 use super::precopy::stage::is_settled;
 use super::precopy::{LONG_REST, TICK};
 use super::unfrozen::unfrozen;
-use super::{ImageRequest, Preparation, Provider, Taken};
+use super::{Committed, ImageRequest, Preparation, Provider, Taken};
 
 /// The provider's name.
 const NAME: &str = "reflink";
@@ -238,7 +238,7 @@ impl Preparation for Cloning {
         self.sync().await
     }
 
-    async fn commit(mut self: Box<Self>) -> Result<Taken, ShadowCopyError> {
+    async fn commit(mut self: Box<Self>) -> Result<Box<dyn Committed>, ShadowCopyError> {
         self.sync().await?;
         let mut walks = Vec::new();
         let mut stale = Vec::new();
@@ -267,7 +267,7 @@ impl Preparation for Cloning {
             let problem = |(path, message): (RelPath, String)| FileProblem { path: root.join(&path), message };
             walk.problems.extend(lost.into_iter().map(problem));
         }
-        Ok(self.taken(walks, changed))
+        Ok(Box::new(self.taken(walks, changed)))
     }
 }
 

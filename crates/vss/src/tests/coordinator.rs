@@ -65,6 +65,7 @@ async fn a_session_calls_everybody_in_order() {
         line("provider commit"),
         back("Thaw"),
         line("Thawed"),
+        line("provider look"),
         line("Starting"),
         back("PostSnapshot"),
     ];
@@ -107,7 +108,7 @@ async fn whatever_goes_wrong_everybody_is_thawed_and_set_going() {
     let steps = ["Identify", "PrepareBackup", "PrepareSnapshot", "Freeze"];
     let mut calls: Vec<String> =
         WRITERS.iter().flat_map(|(writer, _)| steps.map(|step| format!("{writer} {step}"))).collect();
-    calls.extend(["provider prepare", "provider settle", "provider commit"].map(str::to_owned));
+    calls.extend(["provider prepare", "provider settle", "provider commit", "provider look"].map(str::to_owned));
     for call in calls {
         for wrong in [Wrong::Veto, Wrong::Hang, Wrong::Panic, Wrong::Cancel] {
             if (call.as_str(), wrong) == ("provider prepare", Wrong::Hang) {
@@ -169,7 +170,7 @@ async fn a_writer_that_cannot_start_again_is_told_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wish_to_stop_inside_the_window_aborts() {
-    for call in ["sys Freeze", "provider commit", "site Thaw"] {
+    for call in ["sys Freeze", "provider commit", "site Thaw", "provider look"] {
         let bench = Bench::new(Script::default().at(call, Wrong::Cancel));
         let error = session(&bench).await.expect_err("somebody wished it");
         assert!(matches!(error, ShadowCopyError::Cancelled), "{call}: {error}");

@@ -19,7 +19,7 @@ use backup_core::snapshot::RunId;
 use uuid::Uuid;
 
 use crate::coordinator::InProcessCoordinator;
-use crate::provider::{ImageRequest, Preparation, Provider, Taken};
+use crate::provider::{Committed, ImageRequest, Preparation, Provider, Taken};
 
 /// All that happened, in its order.
 #[derive(Debug, Clone, Default)]
@@ -199,8 +199,16 @@ impl Preparation for ScriptedProvider {
         self.step("settle").await
     }
 
-    async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
+    async fn commit(self: Box<Self>) -> Result<Box<dyn Committed>, ShadowCopyError> {
         self.step("commit").await?;
+        Ok(self)
+    }
+}
+
+#[async_trait]
+impl Committed for ScriptedProvider {
+    async fn look(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
+        self.step("look").await?;
         let image = Image::Borrowed(Vec::new());
         let (weaker, remarks, components, documents) = Default::default();
         Ok(Taken { consistency: Consistency::Application, weaker, remarks, image, components, documents })

@@ -280,11 +280,17 @@ impl Backup {
         }
     }
 
-    /// Takes the shadow copy: VSS freezes and thaws its writers around it. `roots` are the sources.
-    pub(super) fn take(&mut self, roots: &[SitePath], patience: &Patience<'_>) -> Result<Taken, ShadowCopyError> {
+    /// Takes the shadow copy: VSS freezes and thaws its writers around it.
+    pub(super) fn take(&mut self, patience: &Patience<'_>) -> Result<(), ShadowCopyError> {
         const ACTION: &str = "take the shadow copy";
         self.session.begin(Step::PrepareSnapshot)?;
         finish(&self.components.do_snapshot_set().map_err(refused(ACTION))?, ACTION, patience)?;
+        [Step::Freeze, Step::Commit, Step::Thaw].into_iter().try_for_each(|step| self.session.begin(step))
+    }
+
+    /// Hears how the writers fared, and finds what was taken of `roots`, the sources, and of the components.
+    pub(super) fn look(&mut self, roots: &[SitePath], patience: &Patience<'_>) -> Result<Taken, ShadowCopyError> {
+        self.session.within(Step::Thaw, "GatherWriterStatus")?;
         self.judge(patience)?;
         let devices = self.devices()?;
         let image = Image::Borrowed(roots.iter().map(|root| on_image(&devices, root)).collect::<Result<_, _>>()?);
@@ -294,9 +300,7 @@ impl Backup {
         let imaged = |asked: &Asked| asked.files.iter().map(imaged).collect();
         let components = self.asked.iter().map(imaged).collect::<Result<_, ShadowCopyError>>()?;
         let documents = self.documents()?;
-        for step in [Step::Freeze, Step::Commit, Step::Thaw, Step::PostSnapshot] {
-            self.session.begin(step)?;
-        }
+        self.session.begin(Step::PostSnapshot)?;
         let (weaker, remarks) = (self.weaker.clone(), Vec::new());
         Ok(Taken { consistency: Consistency::Application, weaker, remarks, image, components, documents })
     }
@@ -337,7 +341,7 @@ impl Backup {
 
     /// Deletes the shadow copies. What is not asked for goes with the backup all the same.
     pub(super) fn delete(mut self) -> Result<(), ShadowCopyError> {
-        let is_taken = matches!(self.session.step(), Some(Step::PostSnapshot | Step::BackupComplete));
+        let is_taken = matches!(self.session.step(), Some(Step::Thaw | Step::PostSnapshot | Step::BackupComplete));
         self.abort();
         match self.set.filter(|_| is_taken) {
             None => Ok(()),

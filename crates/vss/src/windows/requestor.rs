@@ -33,8 +33,10 @@ enum Command {
     Prepare { pledge: Pledge, asked: Asked, cancel: Cancel, answer: Answer<(String, Pledge)> },
     /// Initialize, GatherWriterMetadata, AbortBackup: whether the components are there.
     Inspect { asked: Asked, answer: Answer<String> },
-    /// DoSnapshotSet, and where the image is.
-    Take { pledge: Pledge, roots: Vec<SitePath>, cancel: Cancel, answer: Answer<(Taken, Pledge)> },
+    /// DoSnapshotSet.
+    Take { pledge: Pledge, cancel: Cancel, answer: Answer<Pledge> },
+    /// GatherWriterStatus, GetSnapshotProperties, SaveAsXML: whether the image is good, and where it is.
+    Look { pledge: Pledge, roots: Vec<SitePath>, cancel: Cancel, answer: Answer<(Taken, Pledge)> },
     /// SetBackupSucceeded, BackupComplete.
     Complete { set: ShadowCopySetId, succeeded: bool, answer: Answer<Vec<ShadowCopyError>> },
     /// DeleteSnapshots; before BackupComplete AbortBackup.
@@ -135,14 +137,20 @@ impl Requestor {
         ask(&thread, Command::Inspect { asked, answer }, answered).await
     }
 
-    pub(super) async fn take(
+    pub(super) async fn take(pledge: Pledge, cancel: Cancel) -> Result<Pledge, ShadowCopyError> {
+        let thread = pledge.thread.clone().ok_or(ShadowCopyError::BadState("DoSnapshotSet"))?;
+        let (answer, answered) = oneshot::channel();
+        ask(&thread, Command::Take { pledge, cancel, answer }, answered).await
+    }
+
+    pub(super) async fn look(
         pledge: Pledge,
         roots: Vec<SitePath>,
         cancel: Cancel,
     ) -> Result<(Taken, Pledge), ShadowCopyError> {
-        let thread = pledge.thread.clone().ok_or(ShadowCopyError::BadState("DoSnapshotSet"))?;
+        let thread = pledge.thread.clone().ok_or(ShadowCopyError::BadState("GatherWriterStatus"))?;
         let (answer, answered) = oneshot::channel();
-        ask(&thread, Command::Take { pledge, roots, cancel, answer }, answered).await
+        ask(&thread, Command::Look { pledge, roots, cancel, answer }, answered).await
     }
 
     pub(super) async fn complete(
@@ -221,11 +229,17 @@ impl Worker {
                 };
                 let _heard = answer.send(prepared.map(|summary| (summary, pledge)));
             }
-            Command::Take { pledge, roots, cancel, answer } => {
+            Command::Take { pledge, cancel, answer } => {
                 let stop = || cancel.is_cancelled() || answer.is_closed();
                 let patience = Patience { limit: self.options.limit, stop: &stop };
-                let taken = self.take(pledge.set, &roots, &patience);
-                let _heard = answer.send(taken.map(|taken| (taken, pledge)));
+                let taken = self.further(pledge.set, "DoSnapshotSet", |backup| backup.take(&patience));
+                let _heard = answer.send(taken.map(|()| pledge));
+            }
+            Command::Look { pledge, roots, cancel, answer } => {
+                let stop = || cancel.is_cancelled() || answer.is_closed();
+                let patience = Patience { limit: self.options.limit, stop: &stop };
+                let looked = self.further(pledge.set, "GatherWriterStatus", |backup| backup.look(&roots, &patience));
+                let _heard = answer.send(looked.map(|taken| (taken, pledge)));
             }
             Command::Complete { set, succeeded, answer } => {
                 let stop = || answer.is_closed();
@@ -270,16 +284,17 @@ impl Worker {
         Ok(summary)
     }
 
-    fn take(
+    /// Takes a backup a step further, or gives it up.
+    fn further<T>(
         &mut self,
         set: ShadowCopySetId,
-        roots: &[SitePath],
-        patience: &Patience<'_>,
-    ) -> Result<Taken, ShadowCopyError> {
-        let mut backup = self.backups.remove(&set).ok_or(ShadowCopyError::BadState("DoSnapshotSet"))?;
-        let taken = backup.take(roots, patience)?;
+        call: &'static str,
+        step: impl FnOnce(&mut Backup) -> Result<T, ShadowCopyError>,
+    ) -> Result<T, ShadowCopyError> {
+        let mut backup = self.backups.remove(&set).ok_or(ShadowCopyError::BadState(call))?;
+        let done = step(&mut backup)?;
         self.backups.insert(set, backup);
-        Ok(taken)
+        Ok(done)
     }
 
     /// Loading what is loaded costs nothing, and a library that was missing may have come.

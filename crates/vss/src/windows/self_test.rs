@@ -163,7 +163,8 @@ impl SelfTest {
     ) -> Result<(), ShadowCopyError> {
         let asked = Asked { roots: places.clone(), components: Vec::new() };
         let (_summary, pledge) = requestor.prepare(SET, asked, cancel.clone()).await?;
-        let (taken, pledge) = Requestor::take(pledge, places, cancel).await?;
+        let pledge = Requestor::take(pledge, cancel.clone()).await?;
+        let (taken, pledge) = Requestor::look(pledge, places, cancel).await?;
         self.weaker = taken.weaker;
         let Image::Borrowed(roots) = taken.image else { unreachable!("VSS leaves all files to be read") };
         let read = self.read(&roots, files).await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backup_core::ports::shadow_copies::{ShadowCopyError, ShadowCopySetId};
 use tests::conformance::shadow_copies::Trouble;
-use vss::{ImageRequest, Preparation, Provider, Taken};
+use vss::{Committed, ImageRequest, Preparation, Provider};
 
 /// Another provider, up to the moment at which it is to take the image.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Preparation for TroubledPreparation {
         self.preparation.settle().await
     }
 
-    async fn commit(self: Box<Self>) -> Result<Taken, ShadowCopyError> {
+    async fn commit(self: Box<Self>) -> Result<Box<dyn Committed>, ShadowCopyError> {
         let (kind, is_retryable) = match self.trouble {
             Trouble::NoRoom => (io::ErrorKind::StorageFull, false),
             Trouble::BusyDisks => (io::ErrorKind::TimedOut, true),

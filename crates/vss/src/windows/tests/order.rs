@@ -39,11 +39,11 @@ const TAKEN: &[&str] = &[
     "site Freeze",
     "DoSnapshotSet",
     "DoSnapshotSet ended",
+    "site Thaw",
     "GatherWriterStatus",
     "GatherWriterStatus ended",
     "GetSnapshotProperties 22222221",
     "SaveAsXML",
-    "site Thaw",
     "site PostSnapshot",
 ];
 
@@ -165,14 +165,16 @@ fn a_wrong_order_is_an_error_before_any_call() {
     check(backup.start_set(mounts()));
     check(backup.select(&selection));
     check(backup.prepare(&patience));
-    check(backup.take(&roots, &patience).map(drop));
+    check(backup.take(&patience));
+    check(backup.look(&roots, &patience).map(drop));
     check(backup.complete(true, &patience).map(drop));
     backup.gather(&patience).expect("its turn");
     stand_in.take_lines();
     check(backup.gather(&patience));
     check(backup.select(&selection));
     check(backup.prepare(&patience));
-    check(backup.take(&roots, &patience).map(drop));
+    check(backup.take(&patience));
+    check(backup.look(&roots, &patience).map(drop));
     backup.start_set(mounts()).expect("its turn");
     stand_in.take_lines();
     check(backup.start_set(mounts()));
@@ -182,14 +184,21 @@ fn a_wrong_order_is_an_error_before_any_call() {
     check(backup.start_set(mounts()));
     check(backup.select(&selection));
     check(backup.complete(true, &patience).map(drop));
-    backup.take(&roots, &patience).expect("its turn");
+    check(backup.look(&roots, &patience).map(drop));
+    backup.take(&patience).expect("its turn");
     stand_in.take_lines();
-    check(backup.take(&roots, &patience).map(drop));
+    check(backup.take(&patience));
+    check(backup.complete(true, &patience).map(drop));
+    backup.look(&roots, &patience).expect("its turn");
+    stand_in.take_lines();
+    check(backup.take(&patience));
+    check(backup.look(&roots, &patience).map(drop));
     check(backup.prepare(&patience));
     backup.complete(true, &patience).expect("its turn");
     stand_in.take_lines();
     check(backup.complete(true, &patience).map(drop));
-    check(backup.take(&roots, &patience).map(drop));
+    check(backup.take(&patience));
+    check(backup.look(&roots, &patience).map(drop));
     drop(backup);
     assert_eq!(stand_in.take_lines(), ["Release, 0 left"], "a complete backup is not aborted");
 }
