@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tests::program::Program;
+use tests::program::{Program, Ran};
 use tests::{JournalMode, SampleSiteOptions};
 
 use crate::site::{TestSite, workload_program};
@@ -123,6 +123,17 @@ fn a_site_is_backed_up_through_vss() {
     assert!(at("PreRestore ended") < at("SetFileRestoreStatus 03ba67dd 2 - Site 2"));
     assert!(at("SetFileRestoreStatus 03ba67dd 2 - Site 2") < at("PostRestore ended"));
     assert_eq!(lines.last().map(String::as_str), Some("Release, 0 left"), "{lines:?}");
+
+    // Whom to tell is not known without the document: nothing is written then, but to another place.
+    fs::remove_file(test.site.destination().join("P01Backup/BCDocument.xml")).expect("removed");
+    let refused = test.run(&["recover", "--overwrite-newer"]);
+    let told = |ran: &Ran| ran.stderr.contains("BCDocument.xml` is damaged: it is missing");
+    assert!(refused.code != 0 && told(&refused), "{refused:#?}");
+    assert!(refused.stdout.contains("nothing was written"), "{refused:#?}");
+    let elsewhere = tempfile::tempdir().expect("a scratch folder");
+    let to = elsewhere.path().join("site").display().to_string();
+    let recovered = test.run(&["recover", "--to", &to]);
+    assert!(recovered.code == 0 && !told(&recovered), "{recovered:#?}");
     test.workload.start_all().expect("the services start");
 
     // `auto` takes it too, and copies where the volume is refused.

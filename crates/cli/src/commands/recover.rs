@@ -208,8 +208,12 @@ async fn carry_out(
     if args.dry_run {
         return preview(ports, files, request).await;
     }
-    let of_system = RelPath::parse(SYSTEM_DOCUMENT).expect("a plain name");
-    let system = bare::content(files.as_ref(), &of_system, LARGEST_DOCUMENT).ok().and_then(vss::system_restore_writer);
+    let manifest = Manifest::parse(&files.manifest().await?).map_err(SnapshotError::from)?;
+    let document = {
+        let (files, path) = (Arc::clone(&files), RelPath::parse(SYSTEM_DOCUMENT).expect("a plain name"));
+        move || bare::content(files.as_ref(), &path, LARGEST_DOCUMENT).map_err(Into::into)
+    };
+    let system = vss::system_restore_writer(&manifest.provider, document);
     let restore_writers = ports.restore_writers.iter().cloned().chain(system).collect();
     judge(&RecoveryPorts { restore_writers, ..ports.clone() }, files, request).await
 }

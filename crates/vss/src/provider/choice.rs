@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use backup_core::config::{DatabaseConfig, DatabaseMethod, ProviderChoice, TaskConfig};
+use backup_core::ports::Source;
 use backup_core::ports::restores::RestoreWriter;
 
 use super::{Best, PreCopy, Provider};
@@ -100,12 +101,18 @@ pub fn choose(task: &TaskConfig, database: Option<&DatabaseConfig>) -> Result<Ar
     images.into_iter().find(|image| image.name() == name).ok_or(unmet)
 }
 
-/// Who tells the system's own writers of a restore, of what their document in a snapshot says; none where the system has no such service.
-pub fn system_restore_writer(document: Vec<u8>) -> Option<Arc<dyn RestoreWriter>> {
+/// Who tells the system's own writers of a restore, of what their document in a snapshot says, whose image `provider` made; none where that was not
+/// the system's service, or the system has none.
+///
+/// The document is read when the writers are told, and not before: a recovery elsewhere has nobody to tell. One that cannot be read is a veto.
+pub fn system_restore_writer(
+    provider: &str,
+    document: impl Fn() -> Result<Vec<u8>, Source> + Send + Sync + 'static,
+) -> Option<Arc<dyn RestoreWriter>> {
     #[cfg(windows)]
-    let writer = Some(Arc::new(SystemRestoreWriter::new(document)) as _);
+    let writer = (provider == "vss").then(|| Arc::new(SystemRestoreWriter::new(document)) as _);
     #[cfg(not(windows))]
-    let writer = Some(document).and(None);
+    let writer = Some((provider, document)).and(None);
     writer
 }
 

@@ -3,13 +3,15 @@
 //! What the backup selected of them is in the document that VSS wrote then. Those whose writer is on this system are selected again; a machine
 //! that has none of them, or no VSS, has nobody to tell.
 
+use std::fmt::{self, Debug};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backup_core::ports::Source;
 use backup_core::ports::restores::{RestoreStatus, RestoreWriter};
 use backup_core::ports::shadow_copies::{ShadowCopyError, WriterError, WriterLevel, WriterMetadata};
 use tokio::sync::oneshot;
@@ -30,20 +32,22 @@ const LIMIT: Duration = Duration::from_secs(600);
 type Told = Result<(), ShadowCopyError>;
 type End = (RestoreStatus, oneshot::Sender<Told>);
 
+/// Reads what VSS wrote of a backup. Blocks.
+type Document = dyn Fn() -> Result<Vec<u8>, Source> + Send + Sync;
+
 /// Tells the writers of VSS of a restore.
 ///
 /// COM's objects live on a thread of their own, from PreRestore to PostRestore. A process that dies between them leaves the writers as they are.
-#[derive(Debug)]
 pub struct SystemRestoreWriter {
-    document: Vec<u8>,
+    document: Arc<Document>,
     library: Option<PathBuf>,
     thread: Mutex<Option<Sender<End>>>,
 }
 
 impl SystemRestoreWriter {
-    /// Of what this document of VSS says, a snapshot's `BCDocument.xml`.
-    pub fn new(document: Vec<u8>) -> Self {
-        Self { document, library: None, thread: Mutex::default() }
+    /// Of what this document of VSS says, a snapshot's `BCDocument.xml`, which is read at PreRestore. One that cannot be read is a veto.
+    pub fn new(document: impl Fn() -> Result<Vec<u8>, Source> + Send + Sync + 'static) -> Self {
+        Self { document: Arc::new(document), library: None, thread: Mutex::default() }
     }
 
     /// The same with whatever the library at this whole path stands for: for tests.
@@ -52,14 +56,20 @@ impl SystemRestoreWriter {
     }
 
     fn start(&self) -> Result<oneshot::Receiver<Told>, ShadowCopyError> {
-        let (document, library) = (self.document.clone(), self.library.clone());
+        let (document, library) = (Arc::clone(&self.document), self.library.clone());
         let (answer, answered) = oneshot::channel();
         let (sender, ends) = channel();
-        let work = move || restore(&document, library, answer, ends);
+        let work = move || restore(document.as_ref(), library, answer, &ends);
         let spawned = thread::Builder::new().name("vss-restore".to_owned()).spawn(work);
         spawned.map_err(failed("start its thread"))?;
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         Ok(answered)
+    }
+}
+
+impl Debug for SystemRestoreWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemRestoreWriter").field("library", &self.library).finish_non_exhaustive()
     }
 }
 
@@ -83,51 +93,42 @@ impl RestoreWriter for SystemRestoreWriter {
     async fn post_restore(&self, status: RestoreStatus) -> Result<(), WriterError> {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (answer, answered) = oneshot::channel();
-        match thread.map(|thread| thread.send((status, answer))) {
-            Some(Ok(())) => heard(answered).await,
-            // It ended when it had told nobody.
-            _ => Ok(()),
-        }
+        // A thread that was never started has told nobody; one that has ended does not take the answer's sender, which tells that.
+        let Some(thread) = thread else { return Ok(()) };
+        drop(thread.send((status, answer)));
+        heard(answered).await
     }
 }
 
-/// The thread's work: PreRestore, then what comes when the restore has ended.
-fn restore(document: &[u8], library: Option<PathBuf>, answer: oneshot::Sender<Told>, ends: Receiver<End>) {
+/// The thread's work: PreRestore, and PostRestore when the restore has ended. Each is answered, also where nobody is to be told.
+fn restore(document: &Document, library: Option<PathBuf>, answer: oneshot::Sender<Told>, ends: &Receiver<End>) {
     let calls = Calls::new(None);
     // Left after all of COM's objects are gone.
-    let _apartment = match Apartment::enter(&calls) {
-        Ok(apartment) => apartment,
-        Err(error) => {
-            drop(ends);
-            return drop(answer.send(Err(failed("set up COM")(error))));
-        }
-    };
-    let begun = {
+    let apartment = Apartment::enter(&calls);
+    let (restore, told) = {
         let stop = || answer.is_closed();
         let patience = Patience { limit: LIMIT, stop: &stop };
-        Restore::of(document, library, &calls, &patience).map(|restore| {
-            restore.map(|mut restore| {
+        let begun = match apartment.as_ref() {
+            Err(error) => Err(failed("set up COM")(*error)),
+            Ok(_) => Restore::of(document, library, &calls, &patience),
+        };
+        match begun {
+            Err(error) => (None, Err(error)),
+            Ok(None) => (None, Ok(())),
+            Ok(Some(mut restore)) => {
                 let told = restore.pre_restore(&patience);
-                (restore, told)
-            })
-        })
-    };
-    let (mut restore, told) = match begun {
-        Ok(Some(begun)) => begun,
-        nobody => {
-            // Who hears the answer must find that nothing more is heard here.
-            drop(ends);
-            return drop(answer.send(nobody.map(drop)));
+                (Some(restore), told)
+            }
         }
     };
     let _heard = answer.send(told);
+    // Who would end it has gone.
     let Ok((status, answer)) = ends.recv() else { return };
     calls.go_on();
-    let ended = {
+    let ended = restore.map_or(Ok(()), |restore| {
         let stop = || answer.is_closed();
         restore.post_restore(status, &Patience { limit: LIMIT, stop: &stop })
-    };
-    drop(restore);
+    });
     let _heard = answer.send(ended);
 }
 
@@ -141,14 +142,16 @@ struct Restore {
 impl Restore {
     /// Up to the selection; `None` when this system has nobody to tell.
     fn of(
-        document: &[u8],
+        document: &Document,
         library: Option<PathBuf>,
         calls: &Calls,
         patience: &Patience<'_>,
     ) -> Result<Option<Self>, ShadowCopyError> {
         const BEGIN: &str = "begin a restore";
         const ASK: &str = "ask the writers what they own";
-        let backed_up = BackupDocument::parse(document).map_err(failed("read what was backed up"))?;
+        const READ: &str = "read what was backed up";
+        let document = document().map_err(failed(READ))?;
+        let backed_up = BackupDocument::parse(&document).map_err(failed(READ))?;
         if backed_up.writers.iter().all(|writer| writer.components.is_empty()) {
             return Ok(None);
         }
@@ -160,7 +163,7 @@ impl Restore {
             }
             created => created.map_err(refused(BEGIN))?,
         };
-        components.initialize_for_restore(&String::from_utf8_lossy(document)).map_err(refused(BEGIN))?;
+        components.initialize_for_restore(&String::from_utf8_lossy(&document)).map_err(refused(BEGIN))?;
         let mut session = Session::new(0);
         session.begin(Step::Identify)?;
         finish(&components.gather_writer_metadata().map_err(refused(ASK))?, ASK, patience)?;
@@ -180,7 +183,7 @@ impl Restore {
         self.judge(patience)
     }
 
-    fn post_restore(&mut self, status: RestoreStatus, patience: &Patience<'_>) -> Result<(), ShadowCopyError> {
+    fn post_restore(mut self, status: RestoreStatus, patience: &Patience<'_>) -> Result<(), ShadowCopyError> {
         const ACTION: &str = "tell the writers how the restore ended";
         for component in &self.selected {
             self.session.within(Step::PreRestore, "SetFileRestoreStatus")?;

@@ -86,7 +86,7 @@ impl StandIn {
              <COMPONENT logicalPath=\"SMS\" componentName=\"CM_P01\" componentType=\"database\"/>\
              </WRITER_COMPONENTS></BACKUP_COMPONENTS>"
         );
-        Arc::new(SystemRestoreWriter::new(document.into_bytes()).with_library(self.library.clone()))
+        Arc::new(SystemRestoreWriter::new(move || Ok(document.clone().into_bytes())).with_library(self.library.clone()))
     }
 
     /// What the library has heard since it was last asked for a backup or a restore.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backup_core::cancel::Cancel;
 use backup_core::copy::chain;
+use backup_core::ports::Source;
 use backup_core::ports::restores::{RestoreRequest, RestoreSession, RestoreStatus, RestoreWriter, Restores};
 use backup_core::ports::shadow_copies::{SMS_WRITER, ShadowCopyError, WriterError, WriterLevel, WriterMetadata};
 
@@ -65,7 +66,12 @@ struct Restore {
 impl Restore {
     fn new(name: &str, script: &str, document: &str) -> Self {
         let stand_in = StandIn::new(name, script);
-        let system = SystemRestoreWriter::new(document.as_bytes().to_vec()).with_library(stand_in.library.clone());
+        let document = document.as_bytes().to_vec();
+        Self::reading(stand_in, move || Ok(document.clone()))
+    }
+
+    fn reading(stand_in: StandIn, document: impl Fn() -> Result<Vec<u8>, Source> + Send + Sync + 'static) -> Self {
+        let system = SystemRestoreWriter::new(document).with_library(stand_in.library.clone());
         let writers: Vec<Arc<dyn RestoreWriter>> = vec![Arc::new(system), Arc::new(Site(stand_in.log.clone()))];
         let (limit, cancel) = (Duration::from_secs(60), Cancel::default());
         Self { stand_in, request: RestoreRequest { writers, limit, cancel, events: Arc::new(Script::default()) } }
@@ -194,4 +200,32 @@ async fn a_document_that_is_none_ends_it() {
     let (error, lines) = restore.refused().await;
     assert!(error.contains("read what was backed up"), "{error}");
     assert_eq!(lines, ["site PreRestore", "site PostRestore Nothing"]);
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_read_ends_it() {
+    let stand_in = StandIn::new("restore-unreadable", "");
+    let (error, lines) = Restore::reading(stand_in, || Err("the disk is torn".into())).refused().await;
+    assert!(error.ends_with("failed to read what was backed up: the disk is torn"), "{error}");
+    assert_eq!(lines, ["site PreRestore", "site PostRestore Nothing"]);
+}
+
+/// A thread that is gone has told nobody, and that is not the end of a restore.
+#[tokio::test]
+async fn a_thread_that_dies_is_told_at_both_ends() {
+    let restore = Restore::reading(StandIn::new("restore-dies", ""), || panic!("a bug"));
+    let error = chain(&restore.begin().await.map(drop).expect_err("nobody was told"));
+    assert!(error.ends_with("provider `vss` failed to answer a command: its thread has ended"), "{error}");
+    let writer = SystemRestoreWriter::new(|| panic!("a bug"));
+    for ended in [writer.pre_restore().await, writer.post_restore(RestoreStatus::All).await] {
+        let error = chain(&ended.expect_err("nobody was told"));
+        assert!(error.ends_with("its thread has ended"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_is_read_by_nobody_before_it_is_used() {
+    let writer = SystemRestoreWriter::new(|| panic!("nobody writes in place"));
+    writer.identify().await.expect("it says who it is");
+    writer.post_restore(RestoreStatus::Nothing).await.expect("nobody was told to make way");
 }
