@@ -43,8 +43,11 @@ pub(crate) async fn repair_locked(
     if !report.unfinished.is_empty() {
         thaw(ports, &mut report).await;
     }
+    let mut imaged = Vec::new();
     for run in report.unfinished.clone() {
-        release(ports, &records, run, &mut report).await;
+        if !release(ports, &records, run, &mut report).await {
+            imaged.push(run);
+        }
     }
     match refused {
         None => put_destination_right(ports, &mut report).await,
@@ -58,9 +61,15 @@ pub(crate) async fn repair_locked(
     report.findings.extend(half_recovered.map(|recovery| recovery.finding(Gravity::Warning)));
     if is_settled {
         for run in report.unfinished.clone() {
-            let published = report.published == Some(run);
-            let at = ports.clock.now();
-            ports.journal.append(&JournalRecord::RunEnded { run, at, published }).await?;
+            let record = match imaged.contains(&run) {
+                // The next repair tries again, and starts nothing that was stopped since.
+                true => JournalRecord::ServicesStarted { run },
+                false => {
+                    let published = report.published == Some(run);
+                    JournalRecord::RunEnded { run, at: ports.clock.now(), published }
+                }
+            };
+            ports.journal.append(&record).await?;
         }
     }
     Ok(report)
@@ -106,22 +115,22 @@ async fn start(ports: &Ports, name: &str, report: &mut RepairReport) {
     }
 }
 
-/// Lets go of what a run held, unless it was to be kept and all of it was there.
-async fn release(ports: &Ports, records: &[JournalRecord], run: RunId, report: &mut RepairReport) {
+/// Lets go of what a run held, unless it was to be kept and all of it was there. `false` when an image is left of which only this run's records tell.
+async fn release(ports: &Ports, records: &[JournalRecord], run: RunId, report: &mut RepairReport) -> bool {
     let is_begun = begun_shadow_copies(records).iter().any(|copy| copy.run == run);
     let is_whole = records.contains(&JournalRecord::Sealed { run });
     let released = match (is_begun, is_whole) {
-        (true, true) => return,
+        (true, true) => return true,
         (true, false) => kept::remove(ports, run).await.map_err(|error| chain(&error)),
         (false, _) => {
             let released = ports.shadow_copies.release(ShadowCopySetId(run.0)).await;
             released.map_err(|error| chain(&error))
         }
     };
-    if let Err(error) = released {
-        let message = format!("an image of a run that did not end is left: {error}");
-        report.findings.push(Finding::new(Gravity::Warning, Cause::ShadowCopy, message));
-    }
+    let Err(error) = released else { return true };
+    let message = format!("an image of a run that did not end is left: {error}");
+    report.findings.push(Finding::new(Gravity::Warning, Cause::ShadowCopy, message));
+    is_begun
 }
 
 /// Other applications may have been frozen when a run died.

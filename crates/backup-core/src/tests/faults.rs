@@ -4,6 +4,8 @@ use super::retries::Reluctant;
 use super::*;
 use crate::memory::{Fault, FaultKind, Faults, faulty, run};
 use crate::ports::database::{DatabaseForm, DatabaseMoment};
+use crate::ports::journal::unfinished_runs;
+use crate::ports::services::ServiceState;
 use crate::repair::repair;
 use crate::report::Outcome;
 
@@ -147,6 +149,38 @@ fn a_kill_at_any_call_of_a_repair_loses_nothing() {
         assert_rules(Site::File, &world, &format!("kill at call {at} of a repair"));
         if whole.is_some() {
             return;
+        }
+    }
+}
+
+/// What a repair could not do stays in the journal, the image that it could not let go of too.
+#[test]
+fn an_error_at_any_call_of_a_repair_is_left_to_the_next() {
+    let calls = calls_of_a_run(Site::File);
+    let committed = calls.iter().position(|call| *call == "PreparedSet::commit").expect("an image is taken");
+    for kind in [FaultKind::ErrorBefore, FaultKind::ErrorAfter] {
+        for at in 0.. {
+            let world = backed_up_world(Site::File);
+            faulty_backup(Site::File, &world, &Faults::new(Some(Fault { at: committed, kind: FaultKind::KillAfter })));
+            world.kill();
+            assert!(world.has_images());
+            let faults = Faults::new(Some(Fault { at, kind }));
+            let ports = faulty(&world.ports(), &faults);
+            drop(run(&faults, async move { repair(&ports).await }).expect("an error is no kill"));
+            let Some(call) = faults.calls().get(at).copied() else { break };
+            let when = format!("{kind:?} at call {at} of a repair, {call}");
+            // It runs from here on as far as a repair is concerned, whoever stops it.
+            let running = world.all_running();
+            world.lock().services.insert("SMS_EXECUTIVE".to_owned(), ServiceState::Stopped);
+            let repaired = block_on(repair(&world.ports())).expect("nobody holds the journal");
+            assert_eq!(repaired.findings, [], "{when}");
+            assert!(!world.has_images(), "{when}: the image is forgotten");
+            assert!(unfinished_runs(&world.lock().journal).is_empty(), "{when}: nothing is left to do");
+            if call == "ShadowCopies::release" {
+                assert!(running && repaired.started.is_empty(), "{when}: started again: {:?}", repaired.started);
+            }
+            world.lock().services.insert("SMS_EXECUTIVE".to_owned(), ServiceState::Running);
+            assert_rules(Site::File, &world, &when);
         }
     }
 }
