@@ -9,26 +9,28 @@ use crate::ports::services::ServiceState;
 use crate::repair::repair;
 use crate::report::Outcome;
 
-/// A site whose database is a file, one that holds its services until a server's backup has ended, and one whose moment is held at the second try.
+/// A site whose database is a file, one that holds its services until a server's backup has ended, one whose server's own files are on the image,
+/// and one whose moment is held at the second try.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Site {
     File,
     Held,
+    Files,
     Retried,
 }
 
-const SITES: [Site; 3] = [Site::File, Site::Held, Site::Retried];
+const SITES: [Site; 4] = [Site::File, Site::Held, Site::Files, Site::Retried];
 
 fn ports_of(site: Site, world: &World) -> Ports {
     match site {
-        Site::File | Site::Held => world.ports(),
+        Site::File | Site::Held | Site::Files => world.ports(),
         Site::Retried => Ports { writers: vec![Reluctant::writer(1, true)], ..world.ports() },
     }
 }
 
 fn plan_of(site: Site) -> BackupPlan {
     match site {
-        Site::File | Site::Retried => plan(),
+        Site::File | Site::Files | Site::Retried => plan(),
         Site::Held => {
             BackupPlan { database_moment: MomentChoice::HoldServices(std::time::Duration::from_secs(600)), ..plan() }
         }
@@ -42,9 +44,13 @@ fn backup_of(site: Site, world: &World) -> BackupReport {
 /// A world with one good snapshot and a folder of somebody else's.
 fn backed_up_world(site: Site) -> World {
     let world = World::new();
-    if site == Site::Held {
-        let mut state = world.lock();
-        (state.database_form, state.database_moment) = (DatabaseForm::Native, DatabaseMoment::End);
+    match site {
+        Site::File | Site::Retried => {}
+        Site::Files => world.lock().database_form = DatabaseForm::Files,
+        Site::Held => {
+            let mut state = world.lock();
+            (state.database_form, state.database_moment) = (DatabaseForm::Native, DatabaseMoment::End);
+        }
     }
     assert_eq!(backup_of(site, &world).outcome, Outcome::Done);
     world.put_foreign("OTHBackup");
