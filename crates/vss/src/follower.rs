@@ -20,7 +20,7 @@ use backup_core::report::{BackupReport, Cause, Gravity, Outcome};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::guard::{Lost, guarded};
+use crate::guard::guarded;
 use crate::provider::{Committed, ImageRequest, Preparation, Provider, Taken};
 
 /// The provider's name.
@@ -61,27 +61,30 @@ enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Failure {
     message: String,
-    passes: bool,
+    is_retryable: bool,
+    /// The site is not known to work again.
+    is_down: bool,
 }
 
 impl From<Failure> for WriterError {
     fn from(failure: Failure) -> Self {
-        WriterError { is_retryable: failure.passes, ..WriterError::new(failure.message) }
+        WriterError { is_retryable: failure.is_retryable, ..WriterError::new(failure.message) }
     }
 }
 
 impl Failure {
     fn of(report: &BackupReport) -> Option<Self> {
-        let passes = match report.outcome {
+        let is_retryable = match report.outcome {
             Outcome::Done => return None,
             Outcome::Incomplete => false,
             Outcome::Failed(cause) => {
                 matches!(cause, Cause::Busy | Cause::ShadowCopy | Cause::ServiceStop | Cause::Interrupted)
             }
         };
-        let errors = report.findings.iter().filter(|finding| finding.gravity == Gravity::Error);
-        let messages: Vec<&str> = errors.map(|finding| finding.message.as_str()).collect();
-        Some(Self { message: messages.join("; "), passes })
+        let errors: Vec<_> = report.findings.iter().filter(|finding| finding.gravity == Gravity::Error).collect();
+        let messages: Vec<&str> = errors.iter().map(|finding| finding.message.as_str()).collect();
+        let is_down = errors.iter().any(|finding| finding.cause == Cause::ServiceStart);
+        Some(Self { message: messages.join("; "), is_retryable, is_down })
     }
 }
 
@@ -277,10 +280,11 @@ impl Follower {
     }
 
     async fn follow(&self, order: Order, from: Stage, stage: Stage) -> Result<(), WriterError> {
-        match self.session() {
-            Some(lead) => lead.follow(order, from, stage).await,
-            None => Err(WriterError::new("PrepareBackup did not come")),
-        }
+        self.prepared()?.follow(order, from, stage).await
+    }
+
+    fn prepared(&self) -> Result<Arc<Lead>, WriterError> {
+        self.session().ok_or_else(|| WriterError::new("PrepareBackup did not come"))
     }
 }
 
@@ -301,9 +305,8 @@ impl Writer for Follower {
             });
             let failure = match ran.await {
                 Ok(Ok(report)) => Failure::of(&report),
-                Ok(Err(error)) => Some(Failure { message: chain(&error), passes: false }),
-                Err(Lost::Died(message)) => Some(Failure { message, passes: false }),
-                Err(lost @ Lost::Deadline(_)) => Some(Failure { message: format!("{lost:?}"), passes: false }),
+                Ok(Err(error)) => Some(Failure { message: chain(&error), is_retryable: false, is_down: false }),
+                Err(lost) => Some(Failure { message: lost.to_string(), is_retryable: false, is_down: true }),
             };
             run.reach(Stage::Ended(failure));
         });
@@ -323,7 +326,7 @@ impl Writer for Follower {
     }
 
     async fn post_snapshot(&self) -> Result<(), WriterError> {
-        let Some(lead) = self.session() else { return Ok(()) };
+        let lead = self.prepared()?;
         if !matches!(*lead.stage.borrow(), Stage::Thawed | Stage::Ended(_)) {
             return Err(lead.out_of_turn());
         }
@@ -333,12 +336,14 @@ impl Writer for Follower {
         }
     }
 
+    /// What ended the run before was told then, and an abort ends every other one; but that the site does not work again must be known.
     async fn abort(&self) -> Result<(), WriterError> {
-        if let Some(lead) = self.session() {
-            lead.abort();
-            lead.end().await;
+        let Some(lead) = self.session() else { return Ok(()) };
+        lead.abort();
+        match lead.end().await.filter(|failure| failure.is_down) {
+            Some(failure) => Err(failure.into()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The run has ended before.

@@ -1,6 +1,7 @@
 //! Runs foreign code so that neither a panic nor a hang of it reaches the session.
 
 use std::any::Any;
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -14,6 +15,15 @@ pub(crate) enum Lost {
     Deadline(Duration),
     /// It panicked with this message, or the runtime is shutting down.
     Died(String),
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deadline(limit) => write!(f, "took longer than {limit:?}"),
+            Self::Died(message) => f.write_str(message),
+        }
+    }
 }
 
 /// A task that ends with whoever waits for it.

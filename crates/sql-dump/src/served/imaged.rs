@@ -177,7 +177,7 @@ impl SiteDatabase for ImagedDatabase {
 
     async fn prepare(&self, _folder: DatabaseFolder) -> Result<Box<dyn DatabaseCopy>, DatabaseError> {
         let (this, name) = (self.clone(), self.own()?.1.to_owned());
-        let before = blocking("inspect", &name, move || Ok(this.ask()?.ok().map(|told| told.files))).await?;
+        let before = blocking("inspect", &name, move || this.ask()).await?.map(|told| told.files);
         Ok(Box::new(OnImage { database: self.clone(), before, is_pinned: false }))
     }
 
@@ -217,8 +217,8 @@ impl SiteDatabase for ImagedDatabase {
 #[derive(Debug)]
 struct OnImage {
     database: ImagedDatabase,
-    /// The files by the server before the window, where it could be asked.
-    before: Option<Vec<String>>,
+    /// The files by the server before the window.
+    before: Result<Vec<String>, SqlServerError>,
     is_pinned: bool,
 }
 
@@ -236,14 +236,21 @@ impl DatabaseCopy for OnImage {
         if !self.is_pinned {
             return Err(DatabaseError::Missing(format!("{name} (pinned)")));
         }
-        let mut weaker = Vec::new();
-        if let Some(before) = self.before {
-            let database = self.database;
-            let after = blocking("inspect", &name, move || database.ask()).await?;
-            match after.map(|told| told.files) {
-                Ok(after) if after == before => {}
-                Ok(_) => weaker.push(format!("files were added to database {name} or removed while it was imaged: what the snapshot holds of it may be torn")),
-                Err(error) => weaker.push(format!("it is not known whether files were added to database {name} while it was imaged: {}", chain(&error))),
+        let (mut remarks, mut weaker) = (Vec::new(), Vec::new());
+        let unknown = |error| {
+            let why = chain(&error);
+            format!("it is not known whether files were added to database {name} or removed while it was imaged: {why}")
+        };
+        match self.before {
+            // As of all that the server could have told: its own writer knows its files.
+            Err(error) => remarks.push(unknown(error)),
+            Ok(before) => {
+                let database = self.database;
+                match blocking("inspect", &name, move || database.ask()).await?.map(|told| told.files) {
+                    Ok(after) if after == before => {}
+                    Ok(_) => weaker.push(format!("files were added to database {name} or removed while it was imaged: what the snapshot holds of it may be torn")),
+                    Err(error) => weaker.push(unknown(error)),
+                }
             }
         }
         Ok(DatabaseDump {
@@ -251,7 +258,7 @@ impl DatabaseCopy for OnImage {
             files: Vec::new(),
             setup_option: SetupOption::Files,
             facts: Vec::new(),
-            remarks: Vec::new(),
+            remarks,
             weaker,
         })
     }

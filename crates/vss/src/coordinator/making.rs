@@ -165,8 +165,7 @@ impl Making {
         match guarded(Some(self.limits.callback), async move { writer.abort().await }).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(chain(&error)),
-            Err(Lost::Deadline(limit)) => Err(format!("took longer than {limit:?}")),
-            Err(Lost::Died(message)) => Err(message),
+            Err(lost) => Err(lost.to_string()),
         }
     }
 

@@ -173,7 +173,7 @@ async fn one_session_at_a_time() {
 
 #[tokio::test]
 async fn events_out_of_turn_are_refused() {
-    for (events, call) in [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3), (3, 2), (2, 4), (1, 4)] {
+    for (events, call) in [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3), (3, 2), (2, 4), (1, 4), (0, 4)] {
         let bench = Bench::new();
         bench.begin(events).await.expect("nothing is in the way");
         let called = match call {
@@ -199,12 +199,12 @@ async fn what_is_in_the_way_is_told_before_the_site_is_touched() {
     let bench = Bench::new();
     let ports = bench.world.ports();
     let lock = ports.journal.lock().await.expect("nobody has it");
-    let (message, passes) = refusal(&bench, 1).await;
-    assert!(message.contains("another run is in progress") && passes, "{message}");
+    let (message, is_retryable) = refusal(&bench, 1).await;
+    assert!(message.contains("another run is in progress") && is_retryable, "{message}");
     drop(lock);
     let hold = ports.destination.hold(Holder::Run(RunId(ports.clock.new_id()))).await.expect("nobody has it");
-    let (message, passes) = refusal(&bench, 1).await;
-    assert!(passes, "{message}");
+    let (message, is_retryable) = refusal(&bench, 1).await;
+    assert!(is_retryable, "{message}");
     drop(hold);
     *bench.site.wrong.lock().expect("no panic") = Some("smsbkup.ctl:1:1: nonsense");
     assert_eq!(refusal(&bench, 1).await, ("smsbkup.ctl:1:1: nonsense".to_owned(), false));
@@ -228,10 +228,23 @@ async fn a_full_destination_is_in_nobodys_way() {
 async fn a_service_that_does_not_stop_fails_the_session() {
     let bench = Bench::new();
     bench.world.lock().stubborn.insert((SERVICE.to_owned(), "stop"));
-    let (message, passes) = refusal(&bench, 2).await;
-    assert!(message.contains(SERVICE) && passes, "{message}");
+    let (message, is_retryable) = refusal(&bench, 2).await;
+    assert!(message.contains(SERVICE) && is_retryable, "{message}");
     bench.world.lock().stubborn.clear();
     bench.assert_free("when it stops again").await;
+}
+
+#[tokio::test]
+async fn an_abort_tells_that_the_site_does_not_work_again() {
+    let bench = Bench::new();
+    bench.begin(2).await.expect("nothing is in the way");
+    bench.world.lock().stubborn.insert((SERVICE.to_owned(), "start"));
+    let error = bench.follower.abort().await.expect_err("a service is down");
+    assert!(error.message.contains(SERVICE), "{error}");
+    bench.world.lock().stubborn.clear();
+    bench.begin(1).await.expect("the next run starts it");
+    bench.follower.abort().await.expect("all is well");
+    bench.assert_free("when it starts again").await;
 }
 
 #[tokio::test]

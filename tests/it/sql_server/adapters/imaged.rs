@@ -150,3 +150,26 @@ async fn a_file_that_is_added_meanwhile_makes_the_snapshot_weaker() {
         assert!(dump.weaker.iter().all(|told| told.contains("files were added to database CM_P01 or removed")));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_tells_no_files_before_or_after_is_told_of() {
+    for (silent, remarks, weaker) in [(0, 1, 0), (1, 0, 1)] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let script = script().when(move |sql| {
+            let is_it = sql.starts_with("SELECT physical_name");
+            is_it.then(|| match asked.fetch_add(1, Ordering::SeqCst) == silent {
+                true => vec![error(229, "The SELECT permission was denied"), done()],
+                false => files(&FILES),
+            })
+        });
+        let bench = Bench::new(Driver::FreeTds, script);
+        let destination = bench.destination();
+        let staging = destination.begin(run(), None).await.expect("begun");
+        let dump = take(&database(&bench, "SQL01"), &staging).await.expect("its writer knows them");
+        assert_eq!((dump.remarks.len(), dump.weaker.len()), (remarks, weaker), "{dump:?}");
+        let told = dump.remarks.iter().chain(&dump.weaker);
+        assert!(
+            told.clone().all(|told| told.contains("it is not known whether files were added") && told.contains("229"))
+        );
+    }
+}

@@ -40,12 +40,11 @@ impl From<WriterError> for Refusal {
 
 impl From<Lost> for Refusal {
     fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::Deadline(limit) => {
-                Self { result: HResult::WRITER_TIMEOUT, message: format!("took longer than {limit:?}") }
-            }
-            Lost::Died(message) => Self::fatal(message),
-        }
+        let result = match lost {
+            Lost::Deadline(_) => HResult::WRITER_TIMEOUT,
+            Lost::Died(_) => HResult::WRITER_NONRETRYABLE,
+        };
+        Self { result, message: lost.to_string() }
     }
 }
 
@@ -220,9 +219,22 @@ impl Part {
     /// The session is lost. The port is told to abort, whether or not VSS does so, and VSS does not wait for it.
     pub(super) fn fail(&self, refusal: Refusal) -> Refusal {
         *self.taking() = Taking::Failed(refusal.clone());
-        let (writer, limit) = (Arc::clone(&self.writer), self.limits.callback);
-        drop(self.runtime.spawn(guarded(Some(limit), async move { writer.abort().await })));
+        drop(self.runtime.spawn(self.aborting()));
         refusal
+    }
+
+    /// Has the port abort. There is nobody to answer, so that a failure is told.
+    fn aborting(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (writer, events, limit) = (Arc::clone(&self.writer), Arc::clone(&self.events), self.limits.callback);
+        async move {
+            let aborted = guarded(Some(limit), async move { writer.abort().await }).await;
+            let failed = match aborted {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => chain(&error),
+                Err(lost) => lost.to_string(),
+            };
+            events.event(&Event::Note(format!("Abort: {failed}")));
+        }
     }
 
     /// Ends whatever goes on: the session fails, and the site is set going.
@@ -232,10 +244,6 @@ impl Part {
         if matches!(taking, Taking::Nothing | Taking::Over) {
             return;
         }
-        let writer = Arc::clone(&self.writer);
-        let aborted = guarded(Some(self.limits.callback), async move { writer.abort().await }).await;
-        if let Err(refusal) = aborted.map_err(Refusal::from).and_then(|result| result.map_err(Refusal::from)) {
-            self.tell(format!("Abort: {}", refusal.message));
-        }
+        self.aborting().await;
     }
 }
