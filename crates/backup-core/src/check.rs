@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::change_tracking::{self, judge_age};
 use crate::config::MomentChoice;
 use crate::copy::chain;
 use crate::kept::old_shadow_copies;
@@ -419,12 +420,14 @@ impl Check {
         snapshots: &[StoredSnapshot],
         retention: Option<std::time::Duration>,
     ) {
-        let (Some(last), Some(retention)) = (snapshots.last(), retention) else { return };
-        let age = ports.clock.now().duration_since(last.manifest.moment).unsigned_abs();
-        if plan.in_hierarchy && age > retention {
-            let days = age.as_secs() / 86_400;
-            let message = format!("the last snapshot is {days} days old, older than change tracking keeps its data");
-            self.findings.push(Finding::new(Gravity::Warning, Cause::Configuration, message));
-        }
+        let good = snapshots.iter().rev().find(|snapshot| snapshot.manifest.weaker.is_empty());
+        let Some(good) = good.filter(|_| plan.in_hierarchy) else { return };
+        let retention = change_tracking::retention(retention, &good.manifest);
+        let clock = &ports.clock;
+        let finding = judge_age(good.manifest.moment, retention, clock.now(), &clock.local_zone());
+        // A run puts it right: what is too old stands in no run's way, and that it soon will be is nothing to tell of one.
+        let past = finding.filter(|finding| finding.gravity == Gravity::Error);
+        let as_warning = |finding| Finding { gravity: Gravity::Warning, cause: Cause::Configuration, ..finding };
+        self.findings.extend(past.map(as_warning));
     }
 }

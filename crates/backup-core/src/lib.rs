@@ -28,6 +28,7 @@
 
 pub mod backup;
 pub mod cancel;
+pub mod change_tracking;
 pub mod check;
 pub mod config;
 pub mod copy;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::change_tracking::DEFAULT_RETENTION;
 use crate::manifest::DatabasePart;
 use crate::report::{Cause, Finding, Gravity};
 use crate::secret::Secret;
@@ -24,8 +25,6 @@ use crate::site::{SiteCode, SiteKind};
 pub use cd_latest::CdLatest;
 pub use draft::Section;
 
-/// How long the product has SQL Server keep change tracking data, unless somebody changed it.
-pub const DEFAULT_RETENTION: Duration = Duration::from_secs(5 * 86_400);
 /// The port of SQL Server's Service Broker, unless somebody changed it.
 pub const DEFAULT_SSB_PORT: u16 = 4022;
 /// What the name of the script must end with.
@@ -101,18 +100,6 @@ pub struct SnapshotFacts {
 }
 
 impl SnapshotFacts {
-    /// How long change tracking data is kept, as the facts of a snapshot's database tell.
-    pub fn retention_in(part: &DatabasePart) -> Option<Duration> {
-        let period: u64 = part.fact("change-tracking-retention").parse().ok()?;
-        let seconds = match part.fact("change-tracking-units") {
-            "DAYS" => 86_400,
-            "HOURS" => 3600,
-            "MINUTES" => 60,
-            _ => return None,
-        };
-        period.checked_mul(seconds).map(Duration::from_secs)
-    }
-
     /// How old the snapshot is; zero where its moment has not come yet.
     pub fn age(&self) -> Duration {
         Duration::try_from(self.now.duration_since(self.moment)).unwrap_or_default()

@@ -1,5 +1,6 @@
 //! The nine rules, on the in-memory ports.
 
+mod ageing;
 mod dependents;
 mod documents;
 mod faults;

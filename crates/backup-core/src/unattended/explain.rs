@@ -1,6 +1,7 @@
 //! What a script will do to the site's data, and what is left to people.
 
-use super::{DEFAULT_RETENTION, DatabaseRecovery, ServerRecovery, UnattendedRecovery, values};
+use super::{DatabaseRecovery, ServerRecovery, UnattendedRecovery, values};
+use crate::change_tracking::DEFAULT_RETENTION;
 use crate::manifest::DatabasePart;
 use crate::ports::database::DatabaseForm;
 use crate::report::{Cause, Finding, Gravity};

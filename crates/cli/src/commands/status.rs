@@ -5,6 +5,7 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backup_core::change_tracking::{self, judge_age, usable_until};
 use backup_core::config::SiteConfig;
 use backup_core::kept::old_shadow_copies;
 use backup_core::ports::Ports;
@@ -15,8 +16,8 @@ use backup_core::report::{Cause, Finding, Gravity};
 use backup_core::schedule::Window;
 use backup_core::snapshot::RunId;
 use backup_core::status::{self, Severity, StatusMessage};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
 use super::{Session, check};
 use crate::args::StatusArgs;
@@ -55,7 +56,7 @@ struct Facts {
     zone: TimeZone,
     snapshots: Vec<StoredSnapshot>,
     damaged: Vec<DamagedSnapshot>,
-    /// In a hierarchy: how long change tracking data is kept.
+    /// In a hierarchy that has a good snapshot: how long change tracking data is kept.
     retention: Option<Duration>,
     last_run: Option<LastRun>,
     enabled: bool,
@@ -110,11 +111,15 @@ async fn gather(ports: &Ports, config: &SiteConfig) -> Result<Facts, CommandErro
         _ => Vec::new(),
     };
     let records = ports.journal.read().await?;
-    let retention = if config.kind.in_hierarchy() { check::retention(ports, config).await } else { None };
+    let snapshots = ports.destination.list().await?;
+    let retention = match good(&snapshots).filter(|_| config.kind.in_hierarchy()) {
+        Some(good) => Some(change_tracking::retention(check::retention(ports, config).await, &good.manifest)),
+        None => None,
+    };
     Ok(Facts {
         site: config.code.to_string(),
         now,
-        snapshots: ports.destination.list().await?,
+        snapshots,
         damaged: ports.destination.damaged().await?,
         retention,
         last_run,
@@ -129,6 +134,11 @@ async fn gather(ports: &Ports, config: &SiteConfig) -> Result<Facts, CommandErro
         kept: old_shadow_copies(ports).await,
         zone,
     })
+}
+
+/// The last good one.
+fn good(snapshots: &[StoredSnapshot]) -> Option<&StoredSnapshot> {
+    snapshots.iter().rev().find(|snapshot| snapshot.manifest.weaker.is_empty())
 }
 
 fn last_run(messages: &[StatusMessage]) -> Option<LastRun> {
@@ -152,7 +162,7 @@ fn last_run(messages: &[StatusMessage]) -> Option<LastRun> {
 
 impl Facts {
     fn good(&self) -> Option<&StoredSnapshot> {
-        self.snapshots.iter().rev().find(|snapshot| snapshot.manifest.weaker.is_empty())
+        good(&self.snapshots)
     }
 
     fn age(&self) -> Option<Duration> {
@@ -161,8 +171,7 @@ impl Facts {
     }
 
     fn usable_until(&self) -> Option<Timestamp> {
-        let retention = SignedDuration::try_from(self.retention?).ok()?;
-        self.good()?.manifest.moment.checked_add(retention).ok()
+        Some(usable_until(self.good()?.manifest.moment, self.retention?))
     }
 
     fn findings(&self, max_age: Option<Duration>) -> Vec<Finding> {
@@ -201,12 +210,7 @@ impl Facts {
         if let Some(max_age) = max_age.filter(|max_age| age > *max_age) {
             return stale(format!("the last good snapshot is {shown} old, more than {}", human::duration(max_age)));
         }
-        if self.usable_until().is_some_and(|until| until < self.now) {
-            return stale(format!(
-                "the last good snapshot is {shown} old: change tracking no longer reaches back to it, other sites cannot catch up"
-            ));
-        }
-        None
+        judge_age(self.good()?.manifest.moment, self.retention?, self.now, &self.zone)
     }
 
     fn judge_last_run(&self) -> Option<Finding> {

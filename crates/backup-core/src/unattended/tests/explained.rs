@@ -1,6 +1,7 @@
 //! What is said of scripts: consequences, warnings, what is done by hand.
 
 use super::*;
+use crate::change_tracking::retention_in;
 
 fn recovery(kind: &SiteKind, database: DatabaseRecovery, days: i64, reference: Option<&str>) -> UnattendedRecovery {
     let answers = Answers { database: Some(database), reference_site: reference.map(str::to_owned), ..answers(kind) };
@@ -113,13 +114,13 @@ fn the_time_of_change_tracking_is_the_sites_own_or_the_products() {
     let fact = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let kept = |period: &str, units: &str| {
         let facts = vec![fact("change-tracking-retention", period), fact("change-tracking-units", units)];
-        SnapshotFacts::retention_in(&DatabasePart { facts, ..files() })
+        retention_in(&DatabasePart { facts, ..files() })
     };
     assert_eq!(kept("5", "DAYS"), days(5));
     assert_eq!(kept("48", "HOURS"), days(2));
     assert_eq!(kept("1440", "MINUTES"), days(1));
     assert_eq!(kept("5", "FORTNIGHTS"), None);
-    assert_eq!(SnapshotFacts::retention_in(&files()), None);
+    assert_eq!(retention_in(&files()), None);
 }
 
 fn steps(kind: SiteKind, database: Option<DatabasePart>, change: impl Fn(&mut Answers)) -> (String, String) {

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use backup_core::change_tracking::{DEFAULT_RETENTION, retention_in};
 use backup_core::config::SiteConfig;
 use backup_core::copy::chain;
 use backup_core::manifest::{Manifest, Part};
@@ -17,9 +18,7 @@ use backup_core::report::{Cause, Finding, Gravity, has_errors};
 use backup_core::secret::Secret;
 use backup_core::site::SiteKind;
 use backup_core::snapshot::short;
-use backup_core::unattended::{
-    Answers, CdLatest, DEFAULT_RETENTION, EXTENSION, Refused, Section, SnapshotFacts, UnattendedRecovery,
-};
+use backup_core::unattended::{Answers, CdLatest, EXTENSION, Refused, Section, SnapshotFacts, UnattendedRecovery};
 use backup_core::verify::read_snapshot;
 use host::destination::LocalSnapshot;
 use host::machine::SystemClock;
@@ -114,7 +113,7 @@ pub(in crate::commands) async fn judge(
         now,
         retention: config
             .and_then(|config| config.change_tracking_retention)
-            .or_else(|| manifest.database.as_ref().and_then(SnapshotFacts::retention_in)),
+            .or_else(|| manifest.database.as_ref().and_then(retention_in)),
         database: manifest.database.clone(),
         cd_latest: CdLatest::judge(&manifest, &records, &files.walk().await?, version),
     };

@@ -149,7 +149,7 @@ fn status_of_a_site_that_is_left_alone() {
     let child = config(SiteKind::Primary { parent: Some("CAS".parse().expect("a site code")) });
     insta::assert_snapshot!(Printer::shown("status", &status_of(&world, &child, None)), @"
     $ sitebackup status
-    error: the last good snapshot is 6 days old: change tracking no longer reaches back to it, other sites cannot catch up
+    error: the last good snapshot was usable until 2026-03-06 03:00:[s] +00:00: change tracking no longer reaches back to it, and other sites cannot catch up
     hint: `sitebackup backup` makes one
     warning: 5 windows passed without a run, the first from 2026-03-02 02:00:[s] +00:00
     hint: does the scheduler run `sitebackup backup`? docs/scheduling.md has examples
@@ -160,6 +160,23 @@ fn status_of_a_site_that_is_left_alone() {
       next window         open until 2026-03-07 05:00:[s] +00:00
     [stale]
     ");
+}
+
+#[test]
+fn status_before_change_tracking_no_longer_reaches_back() {
+    let _filters = without_seconds();
+    let world = backed_up();
+    pass(&world, 4 * DAY + DAY / 2);
+    let child = config(SiteKind::Primary { parent: Some("CAS".parse().expect("a site code")) });
+    let judged = |world: &World, config| status_of(world, config, None);
+    let shown = Printer::shown("status", &judged(&world, &child));
+    insta::assert_snapshot!(shown.lines().take(3).collect::<Vec<_>>().join("\n"), @"
+    $ sitebackup status
+    warning: the last good snapshot is usable until 2026-03-06 03:00:[s] +00:00: after that change tracking does not reach back to it, and other sites cannot catch up
+    hint: `sitebackup backup` makes one
+    ");
+    assert_eq!(judged(&world, &child).exit.name(), "incomplete");
+    assert!(!Printer::shown("status", &judged(&world, &alone())).contains("usable"));
 }
 
 #[test]
