@@ -46,6 +46,7 @@ pub mod recover;
 pub mod rehearse;
 pub mod repair;
 pub mod report;
+pub mod retention;
 mod run_log;
 pub mod schedule;
 pub mod secret;
