@@ -22,6 +22,9 @@ const OWNERS: &[(&str, &str)] = &[
     ("indicatif", "cli"),
     ("toml", "host"),
     ("rustix", "host"),
+    ("chacha20poly1305", "archive"),
+    ("crypto_box", "archive"),
+    ("argon2", "archive"),
 ];
 
 /// Outside systems that several crates know, each in modules of its own: Windows' calls on files and processes, on the registry, and on

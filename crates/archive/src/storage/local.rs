@@ -284,6 +284,8 @@ fn plain_folder(path: &Path) -> io::Result<bool> {
 /// Makes a folder that its owner alone reads, unless it is there.
 fn make_folder(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
+    // One at a time: each is synced into the one above it.
+    builder.recursive(false);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     match builder.create(path) {

@@ -7,7 +7,7 @@ use std::{env, io, thread};
 
 use tempfile::TempDir;
 
-use super::super::local::{self, LocalStorage};
+use super::super::local::LocalStorage;
 use super::super::{Storage, StorageError};
 use super::{WRONG_NAMES, conforms};
 
@@ -200,6 +200,7 @@ fn a_rename_replaces_nothing_either() {
 #[cfg(target_os = "linux")]
 #[test]
 fn what_file_systems_say_is_understood() {
+    use super::super::local;
     use std::io::Write;
     let full = File::options().write(true).open("/dev/full").and_then(|mut full| full.write_all(b"x"));
     let full = local::refused("put", "a", full.expect_err("it is always full"));

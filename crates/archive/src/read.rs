@@ -1,0 +1,129 @@
+//! Chunks out of packs: each frame is opened once where the reading goes along it, within bounded memory.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::content::{Content, Part};
+use crate::crypto::{Id, ObjectKey, ReadKey};
+use crate::error::ArchiveError;
+use crate::index::{Index, Patch, Place};
+use crate::pack::{EXTENT, PAGE, PAGES};
+use crate::storage::Storage;
+
+/// Bytes of opened frames that are kept.
+const KEPT: usize = 24 << 20;
+
+/// A frame, and which.
+type Opened = ((u32, u32), Arc<Vec<u8>>);
+
+/// All chunks that can be read.
+#[derive(Debug)]
+pub(crate) struct Chunks {
+    storage: Arc<dyn Storage>,
+    pub(crate) index: Index,
+    key: ReadKey,
+    pack_keys: Mutex<HashMap<u32, ObjectKey>>,
+    /// The last one used comes last.
+    frames: Mutex<Vec<Opened>>,
+}
+
+/// The bytes of a chunk, in the frame that holds them.
+#[derive(Debug)]
+pub(crate) struct ChunkBytes {
+    frame: Arc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl std::ops::Deref for ChunkBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.frame[self.range.clone()]
+    }
+}
+
+// What the locks guard is whole whatever panicked beside it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Chunks {
+    pub(crate) fn new(storage: Arc<dyn Storage>, index: Index, key: ReadKey) -> Self {
+        Self { storage, index, key, pack_keys: Mutex::default(), frames: Mutex::default() }
+    }
+
+    /// The bytes of a chunk; `what` needs it.
+    pub(crate) fn get(&self, id: &Id, what: &str) -> Result<ChunkBytes, ArchiveError> {
+        let lost = || ArchiveError::Lost { what: what.to_owned(), id: id.to_string() };
+        let (place, patch) = self.index.find(id).ok_or_else(lost)?;
+        let Some(Patch { base, pages }) = patch else { return self.bytes(place) };
+        let given = self.bytes(place)?;
+        let (base, _) = self.index.find(&base).ok_or_else(lost)?;
+        let mut extent = self.bytes(base)?.to_vec();
+        let mut given = given.chunks_exact(PAGE);
+        for page in (0..PAGES).filter(|page| pages & 1 << page != 0) {
+            extent[page * PAGE..][..PAGE].copy_from_slice(given.next().expect("the index counted them"));
+        }
+        Ok(ChunkBytes { frame: Arc::new(extent), range: 0..EXTENT })
+    }
+
+    fn bytes(&self, place: Place) -> Result<ChunkBytes, ArchiveError> {
+        let frame = self.frame(place.pack, place.frame)?;
+        let start = place.at as usize;
+        Ok(ChunkBytes { frame, range: start..start + place.len as usize })
+    }
+
+    pub(crate) fn frame(&self, pack: u32, number: u32) -> Result<Arc<Vec<u8>>, ArchiveError> {
+        let which = (pack, number);
+        if let Some(frame) = self.kept(which) {
+            return Ok(frame);
+        }
+        let index = &self.index.packs[pack as usize];
+        let number = number as usize;
+        let stored =
+            self.storage.get_range(&index.name, index.offset_of(number), index.frames[number].stored as usize)?;
+        let key = self.pack_key(pack)?;
+        let frame = Arc::new(index.open_frame(number, stored, &key)?);
+        self.keep(which, Arc::clone(&frame));
+        Ok(frame)
+    }
+
+    fn kept(&self, which: (u32, u32)) -> Option<Arc<Vec<u8>>> {
+        let mut frames = lock(&self.frames);
+        let at = frames.iter().rposition(|(kept, _)| *kept == which)?;
+        let opened = frames.remove(at);
+        let frame = Arc::clone(&opened.1);
+        frames.push(opened);
+        Some(frame)
+    }
+
+    fn keep(&self, which: (u32, u32), frame: Arc<Vec<u8>>) {
+        let mut frames = lock(&self.frames);
+        frames.push((which, frame));
+        let mut bytes: usize = frames.iter().map(|(_, frame)| frame.len()).sum();
+        while bytes > KEPT && frames.len() > 1 {
+            bytes -= frames.remove(0).1.len();
+        }
+    }
+
+    fn pack_key(&self, pack: u32) -> Result<ObjectKey, ArchiveError> {
+        if let Some(key) = lock(&self.pack_keys).get(&pack) {
+            return Ok(key.clone());
+        }
+        let index = &self.index.packs[pack as usize];
+        let key = self.key.unseal(&index.sealed).map_err(|error| ArchiveError::damaged(&index.name, error))?;
+        lock(&self.pack_keys).insert(pack, key.clone());
+        Ok(key)
+    }
+
+    /// Calls `see` for each chunk, hole and list of a content.
+    pub(crate) fn walk(
+        &self,
+        content: &Content,
+        what: &str,
+        mut see: impl FnMut(Part) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        content.walk(what, &mut |id| Ok(self.get(id, what)?.to_vec()), &mut see)
+    }
+}

@@ -1,0 +1,182 @@
+//! A repository: made once, opened with a key.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::{ReadKey, WriteKey};
+use crate::error::ArchiveError;
+use crate::index::Index;
+use crate::keys::Key;
+use crate::read::Chunks;
+use crate::snapshot::Snapshot;
+use crate::storage::{Storage, StorageError};
+
+/// The object that makes a place a repository.
+const CONFIG: &str = "config";
+const FORMAT: &str = "sitebackup-archive";
+/// The version of the format that is written, and the latest that is read.
+pub const FORMAT_VERSION: u64 = 1;
+/// No honest object of JSON, and no snapshot, is larger.
+pub(crate) const MOST_JSON: usize = 16 << 20;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Config {
+    format: String,
+    version: u64,
+    id: String,
+}
+
+/// A snapshot with its id: 64 hexadecimal digits, of which as many as tell it apart name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The id.
+    pub id: String,
+    /// What it is.
+    pub snapshot: Snapshot,
+}
+
+/// Snapshots that can be read, oldest moment first, and those that cannot.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Those that can.
+    pub snapshots: Vec<Listed>,
+    /// Why the others cannot.
+    pub damaged: Vec<ArchiveError>,
+}
+
+/// An archive repository.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) read: Option<ReadKey>,
+    pub(crate) write: WriteKey,
+    id: String,
+}
+
+impl Repository {
+    /// Whether `storage` can take a new repository.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Occupied`] when there is one, or a part of one.
+    pub fn is_free(storage: &dyn Storage) -> Result<(), ArchiveError> {
+        for folder in [CONFIG, "keys", "packs", "snapshots"] {
+            if let Some(first) = storage.list(folder)?.into_iter().next() {
+                return Err(ArchiveError::Occupied(first.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a repository whose keys stand in `keys/` already: its last step, after which there is one.
+    ///
+    /// # Errors
+    /// [`StorageError::Exists`] when there is one.
+    pub fn create(storage: Arc<dyn Storage>, key: &ReadKey) -> Result<Self, ArchiveError> {
+        let config = Config { format: FORMAT.to_owned(), version: FORMAT_VERSION, id: key.write_key().repository() };
+        storage.put_new(CONFIG, &serde_json::to_vec(&config).expect("plain text"))?;
+        Self::open(storage, Key::Read(key.clone()))
+    }
+
+    /// Opens a repository.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NoRepository`], [`ArchiveError::Newer`], [`ArchiveError::OtherKey`].
+    pub fn open(storage: Arc<dyn Storage>, key: Key) -> Result<Self, ArchiveError> {
+        let id = Self::id_of(&*storage)?;
+        let (read, write) = match key {
+            Key::Read(key) => (Some(key.clone()), key.write_key()),
+            Key::Write(key) => (None, key),
+        };
+        if write.repository() != id {
+            return Err(ArchiveError::OtherKey(id));
+        }
+        Ok(Self { storage, read, write, id })
+    }
+
+    /// The id of the repository that lies in `storage`.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NoRepository`], [`ArchiveError::Newer`].
+    pub fn id_of(storage: &dyn Storage) -> Result<String, ArchiveError> {
+        let config = match get_json(storage, CONFIG) {
+            Err(ArchiveError::Storage(StorageError::Missing(_))) => return Err(ArchiveError::NoRepository),
+            read => read?,
+        };
+        let Config { format, version, id } =
+            serde_json::from_slice(&config).map_err(|error| ArchiveError::damaged(CONFIG, error))?;
+        match version {
+            _ if format != FORMAT => Err(ArchiveError::damaged(CONFIG, "it is no repository of this program")),
+            FORMAT_VERSION => Ok(id),
+            version => Err(ArchiveError::Newer { name: CONFIG.to_owned(), version, ours: FORMAT_VERSION }),
+        }
+    }
+
+    /// The repository's own name: 32 hexadecimal digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// All snapshots.
+    ///
+    /// # Errors
+    /// When storage cannot be listed, and [`ArchiveError::WriteOnly`].
+    pub fn snapshots(&self) -> Result<Listing, ArchiveError> {
+        let key = self.read_key()?;
+        let mut listing = Listing::default();
+        for stored in self.storage.list("snapshots")? {
+            let read = get_json(&*self.storage, &stored.name);
+            match read.and_then(|object| Snapshot::open(&stored.name, &object, key)) {
+                Ok(snapshot) => {
+                    let id = stored.name.rsplit('/').next().unwrap_or_default().to_owned();
+                    listing.snapshots.push(Listed { id, snapshot });
+                }
+                // Forgotten since it was listed.
+                Err(ArchiveError::Storage(StorageError::Missing(_))) => {}
+                Err(error) => listing.damaged.push(error),
+            }
+        }
+        listing.snapshots.sort_by(|a, b| (a.snapshot.about.moment, &a.id).cmp(&(b.snapshot.about.moment, &b.id)));
+        Ok(listing)
+    }
+
+    /// The one snapshot whose id begins with `id`, or the newest for `latest`.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NoSnapshot`] when none does, or several do.
+    pub fn find(&self, id: &str) -> Result<Listed, ArchiveError> {
+        let Listing { mut snapshots, damaged } = self.snapshots()?;
+        if id == "latest" {
+            let none = || ArchiveError::NoSnapshot("there is no snapshot yet".to_owned());
+            return snapshots.pop().ok_or_else(none);
+        }
+        snapshots.retain(|listed| listed.id.starts_with(id));
+        match (snapshots.len(), snapshots.pop()) {
+            (1, Some(listed)) => Ok(listed),
+            (0, _) => Err(damaged
+                .into_iter()
+                .find(|error| error.to_string().contains(id) && !id.is_empty())
+                .unwrap_or_else(|| ArchiveError::NoSnapshot(format!("no snapshot has an id that begins with `{id}`")))),
+            (count, _) => {
+                Err(ArchiveError::NoSnapshot(format!("{count} snapshots have an id that begins with `{id}`")))
+            }
+        }
+    }
+
+    pub(crate) fn read_key(&self) -> Result<&ReadKey, ArchiveError> {
+        self.read.as_ref().ok_or(ArchiveError::WriteOnly)
+    }
+
+    /// All chunks, for reading.
+    pub(crate) fn chunks(&self) -> Result<Chunks, ArchiveError> {
+        let key = self.read_key()?.clone();
+        let index = Index::load(&*self.storage, &self.write, &HashSet::new(), |_| ())?;
+        Ok(Chunks::new(Arc::clone(&self.storage), index, key))
+    }
+}
+
+/// Reads a small object whole.
+pub(crate) fn get_json(storage: &dyn Storage, name: &str) -> Result<Vec<u8>, ArchiveError> {
+    Ok(storage.get(name, MOST_JSON)?)
+}

@@ -1,0 +1,171 @@
+//! What is flipped, cut, missing, swapped or brought back is named, and what it does not touch comes back.
+
+use std::sync::Arc;
+
+use backup_core::cancel::Cancel;
+
+use super::tree::Tree;
+use super::{HOLDER, noise, read_back, repository, restored, store};
+use crate::crypto::ReadKey;
+use crate::storage::Storage;
+use crate::storage::memory::MemoryStorage;
+use crate::{ArchiveError, Key, ReadData, Repository};
+
+/// Two snapshots of two sites' worth of files that share nothing, each in packs of its own.
+struct Two {
+    storage: Arc<MemoryStorage>,
+    key: ReadKey,
+    trees: [Tree; 2],
+    ids: [String; 2],
+    /// Packs of the first snapshot and of the second one.
+    packs: [Vec<String>; 2],
+}
+
+impl Two {
+    fn new() -> Self {
+        let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
+        let repository = repository(storage.clone(), &key);
+        let tree = |seed: u64| {
+            let mut tree = Tree::default();
+            for file in 0..4 {
+                tree.put(&format!("{seed}/{file}"), noise(seed * 100 + file, 200_000), 5);
+            }
+            tree
+        };
+        let trees = [tree(1), tree(2)];
+        let packs = || storage.list("packs").expect("listed").into_iter().map(|stored| stored.name).collect::<Vec<_>>();
+        let first = store(&repository, &trees[0], 10).expect("stored").id;
+        let of_first = packs();
+        let second = store(&repository, &trees[1], 20).expect("stored").id;
+        let of_second = packs().into_iter().filter(|name| !of_first.contains(name)).collect();
+        Self { storage, key, trees, ids: [first, second], packs: [of_first, of_second] }
+    }
+
+    fn repository(&self) -> Repository {
+        repository(self.storage.clone(), &self.key)
+    }
+
+    /// The second snapshot is damaged and named, the first one is whole and comes back.
+    fn second_is_broken(&self, what: &str) {
+        let repository = self.repository();
+        let verified =
+            repository.verify(ReadData::Part { part: 1, of: 1 }, &Cancel::default()).expect("looked through");
+        assert!(!verified.problems.is_empty(), "{what}: nothing was found");
+        let whole: Vec<&String> = verified.whole.iter().map(|listed| &listed.id).collect();
+        assert_eq!(whole, [&self.ids[0]], "{what}");
+        assert!(read_back(&repository, &self.ids[0]) == self.trees[0], "{what}");
+        let second = repository.find(&self.ids[1]);
+        let read = second.and_then(|listed| repository.open_snapshot(&listed));
+        let read = read.map_err(|error| error.to_string()).and_then(|snapshot| restored(&snapshot));
+        assert!(read.is_err(), "{what}: came back all the same");
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_a_pack_is_found() {
+    let two = Two::new();
+    for pack in &two.packs[1] {
+        let len = two.storage.len(pack).expect("it is there");
+        let places = [0, 5, 6, 7, 8, 40, 87, 88, 89, 1000, len / 2, len - 500, len - 5, len - 4, len - 1];
+        for at in places.into_iter().filter(|at| *at < len) {
+            let flip = |bytes: &mut Vec<u8>| bytes[usize::try_from(at).expect("small")] ^= 0x10;
+            two.storage.damage(pack, flip);
+            two.second_is_broken(&format!("byte {at} of {len} in {pack}"));
+            two.storage.damage(pack, flip);
+        }
+    }
+    assert!(read_back(&two.repository(), &two.ids[1]) == two.trees[1]);
+}
+
+#[test]
+fn a_pack_that_is_cut_missing_or_another_is_found() {
+    let two = Two::new();
+    for pack in &two.packs[1] {
+        let whole = two.storage.get(pack, usize::MAX).expect("read");
+        let first = two.storage.get(&two.packs[0][0], usize::MAX).expect("read");
+        for len in [0, 3, 4, 87, 88, 100, whole.len() / 2, whole.len() - 1] {
+            two.storage.damage(pack, |bytes| bytes.truncate(len));
+            two.second_is_broken(&format!("{pack} cut to {len}"));
+            two.storage.damage(pack, |bytes| bytes.clone_from(&whole));
+        }
+        two.storage.damage(pack, |bytes| bytes.clone_from(&first));
+        two.second_is_broken("another pack under its name");
+        two.storage.delete(pack).expect("deleted");
+        two.second_is_broken("missing");
+        two.storage.put_new(pack, &whole).expect("put back");
+    }
+    assert!(read_back(&two.repository(), &two.ids[1]) == two.trees[1]);
+}
+
+#[test]
+fn a_damaged_snapshot_is_named_and_nothing_is_pruned_on_its_account() {
+    let two = Two::new();
+    let name = format!("snapshots/{}", two.ids[1]);
+    let whole = two.storage.get(&name, usize::MAX).expect("read");
+    for at in [0, 6, 8, 87, 88, whole.len() - 1] {
+        two.storage.damage(&name, |bytes| bytes[at] ^= 1);
+        let listing = two.repository().snapshots().expect("listed");
+        assert_eq!((listing.snapshots.len(), listing.damaged.len()), (1, 1), "byte {at}");
+        assert!(listing.damaged[0].to_string().contains(&two.ids[1]) || at == 6, "{}", listing.damaged[0]);
+        two.repository().prune(HOLDER, false, &Cancel::default()).expect_err("nobody knows what it needs");
+        two.storage.damage(&name, |bytes| bytes.clone_from(&whole));
+    }
+    assert!(two.repository().leases().expect("listed").is_empty(), "a prune that gave up holds nothing");
+    assert!(read_back(&two.repository(), &two.ids[1]) == two.trees[1]);
+}
+
+#[test]
+fn what_a_pack_lost_is_stored_anew() {
+    let two = Two::new();
+    let pack = &two.packs[1][0];
+    two.storage.damage(pack, |bytes| {
+        let last = bytes.len() - 1;
+        bytes.truncate(last);
+    });
+    let again = store(&two.repository(), &two.trees[1], 30).expect("stored");
+    assert_eq!(again.damaged.len(), 1);
+    assert!(read_back(&two.repository(), &again.id) == two.trees[1]);
+}
+
+#[test]
+fn what_was_forgotten_and_brought_back_does_no_harm() {
+    let two = Two::new();
+    let old: Vec<(String, Vec<u8>)> = ["packs", "snapshots"]
+        .iter()
+        .flat_map(|folder| two.storage.list(folder).expect("listed"))
+        .map(|stored| (stored.name.clone(), two.storage.get(&stored.name, usize::MAX).expect("read")))
+        .collect();
+    two.repository().forget(&two.ids[0]).expect("forgotten");
+    two.repository().prune(HOLDER, false, &Cancel::default()).expect("pruned");
+    assert!(two.repository().find(&two.ids[0]).is_err());
+    for (name, content) in &old {
+        match two.storage.list(name.split('/').next().expect("a folder")).expect("listed") {
+            there if there.iter().any(|stored| stored.name == *name) => {}
+            _ => two.storage.put_new(name, content).expect("brought back"),
+        }
+    }
+    assert!(read_back(&two.repository(), &two.ids[0]) == two.trees[0]);
+    assert!(read_back(&two.repository(), &two.ids[1]) == two.trees[1]);
+}
+
+#[test]
+fn a_repository_of_another_kind_or_of_tomorrow_is_refused() {
+    let two = Two::new();
+    let open = || Repository::open(two.storage.clone(), Key::Read(two.key.clone()));
+    let config = two.storage.get("config", usize::MAX).expect("read");
+    let newer = String::from_utf8(config.clone()).expect("text").replace("\"version\":1", "\"version\":2");
+    two.storage.damage("config", |bytes| *bytes = newer.into_bytes());
+    assert!(matches!(open(), Err(ArchiveError::Newer { version: 2, ours: 1, .. })));
+    two.storage.damage("config", |bytes| *bytes = b"{}".to_vec());
+    assert!(matches!(open(), Err(ArchiveError::Damaged { .. })));
+    two.storage.delete("config").expect("deleted");
+    assert!(matches!(open(), Err(ArchiveError::NoRepository)));
+    assert!(matches!(Repository::is_free(&*two.storage), Err(ArchiveError::Occupied(_))));
+}
+
+#[test]
+fn another_key_opens_nothing() {
+    let two = Two::new();
+    let other = Repository::open(two.storage.clone(), Key::Read(ReadKey::generate()));
+    assert!(matches!(other, Err(ArchiveError::OtherKey(_))));
+}

@@ -1,0 +1,196 @@
+//! An error, a kill or a full disk at every call on storage; two who store beside one who prunes.
+
+use std::sync::Arc;
+use std::thread;
+
+use backup_core::cancel::Cancel;
+
+use super::tree::Tree;
+use super::{HOLDER, a_tree, noise, pages, read_back, repository, store};
+use crate::crypto::ReadKey;
+use crate::storage::faults::{Fault, FaultKind, FaultyStorage};
+use crate::storage::memory::MemoryStorage;
+use crate::storage::{Storage, StorageError};
+use crate::{ArchiveError, Key, Purpose, ReadData, Repository};
+
+const KINDS: [FaultKind; 5] =
+    [FaultKind::ErrorBefore, FaultKind::ErrorAfter, FaultKind::KillBefore, FaultKind::KillAfter, FaultKind::Full];
+
+fn verified(repository: &Repository) -> usize {
+    let verified = repository.verify(ReadData::Part { part: 1, of: 1 }, &Cancel::default()).expect("looked through");
+    assert!(verified.problems.is_empty(), "{:?}", verified.problems);
+    verified.whole.len()
+}
+
+/// A tree that shares nothing with any other.
+fn lone_tree() -> Tree {
+    let mut tree = Tree::default();
+    tree.put("alone", noise(7, 100_000), 1);
+    tree
+}
+
+fn small_tree(day: u64) -> Tree {
+    let mut tree = Tree::default();
+    tree.put("same", noise(1, 70_000), 1);
+    let time = i64::try_from(day).expect("small");
+    tree.put("new", noise(100 + day, 300_000), time);
+    tree.put("CM_P01.mdf", pages(16, &[u32::try_from(day).expect("small")]), time);
+    tree
+}
+
+/// Runs `act` with each fault at each call on a copy of `before`, and `judge` on what is left.
+fn at_every_call<T: std::fmt::Debug>(
+    (before, key): (&MemoryStorage, &ReadKey),
+    act: impl Fn(&Repository) -> Result<T, ArchiveError>,
+    judge: impl Fn(&Repository, Fault, Result<T, ArchiveError>),
+) {
+    for kind in KINDS {
+        for at in 0.. {
+            let (copy, fault) = (Arc::new(before.copy()), Fault { at, kind });
+            let faulty = Arc::new(FaultyStorage::new(Arc::clone(&copy), Some(fault)));
+            let result = Repository::open(faulty.clone(), Key::Read(key.clone())).and_then(|opened| act(&opened));
+            let calls = faulty.calls().len();
+            judge(&repository(copy, key), fault, result);
+            if calls <= at {
+                assert!(at > 5, "there are calls");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_store_that_fails_anywhere_leaves_what_is_there_and_can_be_repeated() {
+    let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
+    let first = store(&repository(storage.clone(), &key), &small_tree(1), 10).expect("stored").id;
+    let act = |repository: &Repository| store(repository, &small_tree(2), 20);
+    at_every_call((&storage, &key), act, |repository, fault, result| {
+        assert!(read_back(repository, &first) == small_tree(1), "{fault:?}");
+        let listed = verified(repository);
+        assert!(listed == 2 || result.is_err(), "{fault:?}: what is not there was called stored");
+        let again = store(repository, &small_tree(2), 30).expect("nothing fails any more");
+        assert!(read_back(repository, &again.id) == small_tree(2), "{fault:?}");
+    });
+}
+
+#[test]
+fn a_prune_that_fails_anywhere_loses_nothing_and_can_be_repeated() {
+    let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
+    let made = repository(storage.clone(), &key);
+    let first = store(&made, &small_tree(1), 10).expect("stored").id;
+    let second = store(&made, &small_tree(2), 20).expect("stored").id;
+    // In packs of its own.
+    let lone = store(&made, &lone_tree(), 30).expect("stored").id;
+    [first, lone].iter().for_each(|id| made.forget(id).expect("forgotten"));
+    let would = made.prune(HOLDER, true, &Cancel::default()).expect("looked");
+    assert!(would.dead_packs > 0 && would.repacked > 0, "both are tried: {would:?}");
+    let act = |repository: &Repository| repository.prune(HOLDER, false, &Cancel::default());
+    at_every_call((&storage, &key), act, |repository, fault, _| {
+        assert_eq!(verified(repository), 1, "{fault:?}");
+        for (id, _) in repository.leases().expect("listed") {
+            repository.break_lease(&id).expect("broken");
+        }
+        act(repository).expect("nothing fails any more");
+        assert!(read_back(repository, &second) == small_tree(2), "{fault:?}");
+        assert!(repository.marks().expect("listed").is_empty(), "{fault:?}");
+    });
+}
+
+#[test]
+fn a_prune_waits_for_who_may_rely_on_what_it_deletes() {
+    let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
+    let repository = repository(storage.clone(), &key);
+    let first = store(&repository, &lone_tree(), 10).expect("stored").id;
+    let dead: Vec<String> = storage.list("packs").expect("listed").into_iter().map(|pack| pack.name).collect();
+    store(&repository, &small_tree(2), 20).expect("stored");
+    repository.forget(&first).expect("forgotten");
+    storage.put_new("leases/0f", br#"{"purpose":"store","holder":"elsewhere"}"#).expect("put");
+    let pruned = repository.prune(HOLDER, false, &Cancel::default()).expect("pruned");
+    assert_eq!(pruned.waits_for.len(), 1);
+    assert_eq!(pruned.waits_for[0].1.holder, "elsewhere");
+    let there = |name: &String| storage.len(name).is_ok();
+    assert!(dead.iter().all(there), "what somebody may rely on was deleted");
+    // Who begins now does not rely on it.
+    let third = store(&repository, &lone_tree(), 30).expect("stored");
+    assert!(third.snapshot.added > 50_000, "what will go counted as stored");
+    repository.break_lease("0f").expect("broken");
+    let pruned = repository.prune(HOLDER, false, &Cancel::default()).expect("pruned");
+    assert!(pruned.waits_for.is_empty() && pruned.deleted_bytes > 0);
+    assert!(dead.iter().all(|name| !there(name)), "what nobody relies on any more stays");
+    assert!(read_back(&repository, &third.id) == lone_tree());
+    assert_eq!(verified(&repository), 2);
+}
+
+#[test]
+fn only_one_prunes() {
+    let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
+    let repository = repository(storage.clone(), &key);
+    storage.put_new("leases/0f", br#"{"purpose":"prune","holder":"elsewhere"}"#).expect("put");
+    let busy = repository.prune(HOLDER, false, &Cancel::default()).expect_err("somebody prunes");
+    assert_eq!(busy.to_string(), "a prune is at work already, or ended without removing its lease 0f (elsewhere)");
+    let left: Vec<Purpose> = repository.leases().expect("listed").into_iter().map(|(_, facts)| facts.purpose).collect();
+    assert_eq!(left, [Purpose::Prune], "the one that gave way holds nothing");
+}
+
+#[test]
+fn a_pinned_snapshot_is_not_forgotten() {
+    let repository = repository(Arc::new(MemoryStorage::default()), &ReadKey::generate());
+    let id = store(&repository, &small_tree(1), 10).expect("stored").id;
+    repository.pin(&id).expect("pinned");
+    repository.pin(&id).expect("pinned already");
+    assert!(matches!(repository.forget(&id), Err(ArchiveError::Pinned(_))));
+    repository.unpin(&id).expect("unpinned");
+    repository.forget(&id).expect("forgotten");
+    assert!(repository.snapshots().expect("listed").snapshots.is_empty());
+}
+
+#[test]
+fn a_name_is_given_once() {
+    let storage = MemoryStorage::default();
+    storage.put_new("config", b"first").expect("put");
+    assert!(matches!(storage.put_new("config", b"second"), Err(StorageError::Exists(_))));
+}
+
+/// Two who store different and changing trees, and one who forgets and prunes all the while.
+#[test]
+fn storing_and_pruning_go_on_side_by_side() {
+    let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
+    repository(storage.clone(), &key);
+    let opened = || repository(storage.clone(), &key);
+    let writer = |shift: u64| {
+        let repository = opened();
+        move || {
+            let days = (0..12).map(|day| {
+                // Days come back, so that what was forgotten is wanted again.
+                let tree = small_tree((day + shift) % 4);
+                let second = i64::try_from(day * 10 + shift).expect("small");
+                (store(&repository, &tree, second).expect("stored").id, tree)
+            });
+            days.collect::<Vec<_>>()
+        }
+    };
+    let kept: Vec<(String, Tree)> = thread::scope(|scope| {
+        let writers = [scope.spawn(writer(0)), scope.spawn(writer(2))];
+        let pruner = opened();
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            let listing = pruner.snapshots().expect("listed");
+            // Of every four the first one is kept for good.
+            for listed in listing.snapshots.iter().filter(|listed| !listed.id.starts_with(['0', '1', '2', '3'])) {
+                pruner.forget(&listed.id).expect("forgotten");
+            }
+            match pruner.prune(HOLDER, false, &Cancel::default()) {
+                Ok(_) | Err(ArchiveError::Storage(StorageError::Missing(_))) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        writers.into_iter().flat_map(|writer| writer.join().expect("it stored")).collect()
+    });
+    let repository = opened();
+    let listed = repository.snapshots().expect("listed").snapshots;
+    assert_eq!(verified(&repository), listed.len());
+    for (id, tree) in kept.iter().filter(|(id, _)| listed.iter().any(|listed| listed.id == *id)) {
+        assert!(&read_back(&repository, id) == tree);
+    }
+    // The trees that come back cost nothing that was there.
+    store(&repository, &a_tree(), 1000).expect("stored");
+}
