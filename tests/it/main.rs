@@ -2,6 +2,8 @@
 
 #[cfg(windows)]
 mod after_backup;
+#[cfg(all(target_os = "linux", feature = "servers"))]
+mod archive;
 #[cfg(unix)]
 mod bad_input;
 mod conformance;

@@ -1,6 +1,7 @@
 //! The chores of this repository: `cargo xtask demo | test | windows | bench | tidy | codegen`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
+mod archive_reader;
 mod bench;
 // The servers that it starts are those of Unix.
 #[cfg(unix)]

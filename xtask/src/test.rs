@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::Chore;
+use crate::archive_reader;
 use crate::mssql_odbc;
 use crate::packages;
 use crate::shell;
@@ -36,6 +37,7 @@ pub(crate) fn run(args: &[String]) -> Chore {
     packages::ensure("A suite", packages::FILE_SYSTEMS, yes)?;
     packages::ensure("A suite", packages::ODBC, yes)?;
     mssql_odbc::ensure(&shell::target()?, yes)?;
+    archive_reader::ensure(&shell::target()?, yes)?;
     packages::ensure("The Windows build", packages::WINDOWS, yes)?;
     let began = Instant::now();
     shell::build(false)?;

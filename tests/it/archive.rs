@@ -1,0 +1,275 @@
+//! An archive is read by a script that knows docs/format.md and nothing of the program.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use archive::crypto::ReadKey;
+use archive::keys::{self, Key};
+use archive::storage::local::LocalStorage;
+use archive::{About, Folder, Repository, StoreContext, StoredFolder};
+use backup_core::cancel::Cancel;
+use backup_core::path::SitePath;
+use host::files::LocalSiteFiles;
+use jiff::Timestamp;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, utimensat};
+use tempfile::TempDir;
+
+const PASSPHRASE: &str = "the passphrase of a test";
+const PAGE: usize = 8 << 10;
+/// Pages of the database file: more than 1,000 extents, so that its lists are in a list.
+const PAGES: u32 = 8 * 1_100;
+/// The pages that day 2 writes, each in another extent.
+const WRITTEN: [u32; 3] = [3, 64, 127];
+
+/// A folder, and a repository that keeps it.
+struct Archive {
+    scratch: TempDir,
+    repository: Repository,
+}
+
+impl Archive {
+    fn new() -> Self {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let storage = LocalStorage::create(scratch.path().join("repository")).expect("storage");
+        let key = ReadKey::generate();
+        keys::add_passphrase_key(&storage, &Key::Read(key.clone()), PASSPHRASE, "a test").expect("a key file");
+        let repository = Repository::create(Arc::new(storage), &key).expect("made");
+        fs::create_dir(scratch.path().join("folder")).expect("a folder");
+        Self { scratch, repository }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.scratch.path().join("folder")
+    }
+
+    async fn store(&self, moment: &str) -> StoredFolder {
+        let root = SitePath::parse(self.folder().as_os_str().as_bytes()).expect("an absolute path");
+        let folder = Folder { files: Arc::new(LocalSiteFiles::new()), root, sealed: Vec::new() };
+        let moment = moment.parse().expect("a moment");
+        let about = About { site: "P01".to_owned(), run: None, folder: "folder".to_owned(), moment, good: true };
+        let context =
+            StoreContext { now: Timestamp::now(), holder: "test".to_owned(), cancel: Cancel::default(), threads: 0 };
+        self.repository.store(folder, about, context).await.expect("stored")
+    }
+
+    fn reader(&self, passphrase: &str, args: &[&OsStr]) -> Output {
+        let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("it/archive_reader.py");
+        let mut command = Command::new(python());
+        command.arg(reader).arg(self.scratch.path().join("repository"));
+        command.env("SITEBACKUP_PASSPHRASE", passphrase).args(args).output().expect("the reader starts")
+    }
+
+    /// What the reader restores of a snapshot.
+    fn restored(&self, snapshot: &str) -> BTreeMap<PathBuf, Facts> {
+        let target = self.scratch.path().join("target");
+        let output = self.reader(PASSPHRASE, &[snapshot.as_ref(), target.as_ref()]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let facts = facts(&target);
+        fs::remove_dir_all(&target).expect("it goes");
+        facts
+    }
+
+    /// What the reader says when it refuses to restore the newest snapshot.
+    fn refused(&self, passphrase: &str) -> String {
+        let target = self.scratch.path().join("refused");
+        let output = self.reader(passphrase, &["latest".as_ref(), target.as_ref()]);
+        assert!(!output.status.success(), "it must refuse");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+}
+
+/// Where `cargo xtask test` installs what the reader imports.
+fn python() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder");
+    let place = target.join("archive-reader");
+    let python = place.join("bin/python3");
+    let place = place.display();
+    assert!(
+        python.exists(),
+        "the reader's packages are missing: python3 -m venv {place} && {place}/bin/pip install PyNaCl blake3 zstandard"
+    );
+    python
+}
+
+/// All of an entry that a restore has to bring back.
+#[derive(Debug, PartialEq, Eq)]
+struct Facts {
+    mode: u32,
+    owner: (u32, u32),
+    modified: (i64, i64),
+    content: String,
+    attribute: Option<Vec<u8>>,
+    /// The first path of the same file.
+    first: PathBuf,
+}
+
+fn facts(root: &Path) -> BTreeMap<PathBuf, Facts> {
+    let mut paths = vec![root.to_owned()];
+    let mut n = 0;
+    while let Some(path) = paths.get(n).cloned() {
+        n += 1;
+        if path.symlink_metadata().expect("it is there").is_dir() {
+            paths.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+        }
+    }
+    paths.sort();
+    let mut firsts = HashMap::new();
+    let mut all = BTreeMap::new();
+    for path in paths {
+        let relative = path.strip_prefix(root).expect("below it").to_owned();
+        let metadata = path.symlink_metadata().expect("it is there");
+        let content = match metadata.file_type() {
+            kind if kind.is_symlink() => format!("to {:?}", fs::read_link(&path).expect("a link")),
+            kind if kind.is_dir() => "folder".to_owned(),
+            _ => format!("{} {}", metadata.len(), blake3::hash(&fs::read(&path).expect("a file"))),
+        };
+        let mut value = [0; 64];
+        let attribute = rustix::fs::lgetxattr(&path, "user.test", &mut value).ok().map(|len| value[..len].to_vec());
+        let first = firsts.entry(metadata.ino()).or_insert_with(|| relative.clone()).clone();
+        let (owner, modified) = ((metadata.uid(), metadata.gid()), (metadata.mtime(), metadata.mtime_nsec()));
+        all.insert(relative, Facts { mode: metadata.mode(), owner, modified, content, attribute, first });
+    }
+    all
+}
+
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// A page of a data file of SQL Server: a header with its number, then noise, or what compresses well.
+fn page(number: u32, day: u64) -> Vec<u8> {
+    let mut page = if number < 1_024 { noise(day << 32 | u64::from(number), PAGE) } else { vec![number as u8; PAGE] };
+    page[..96].fill(0);
+    page[0] = 1;
+    page[32..36].copy_from_slice(&number.to_le_bytes());
+    page[36..38].copy_from_slice(&1_u16.to_le_bytes());
+    page
+}
+
+fn set_modified(path: &Path, seconds: i64, nanoseconds: i64) {
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+    let times = Timestamps { last_access: time, last_modification: time };
+    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).expect("a time");
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+}
+
+/// A file of `len` bytes with 5,000 bytes of noise at each of `places`, and holes between them.
+fn write_sparse(path: &Path, len: u64, places: &[u64]) {
+    let file = File::create(path).expect("a file");
+    file.set_len(len).expect("a length");
+    for place in places {
+        file.write_all_at(&noise(*place, 5_000), *place).expect("written");
+    }
+}
+
+fn build(folder: &Path) {
+    let long = "n".repeat(255);
+    let names = ["Gr\u{f6}\u{df}e-\u{6e2c}\u{8bd5}-\u{1f600}", "caf\u{e9}", "cafe\u{301}", "two\nlines", " ", "-rf"];
+    let more = ["\"quoted\\", "{\"hex\":\"00\"}", "dot.", "a", "a.b", "a b", &long];
+    for name in names.iter().chain(&more) {
+        fs::write(folder.join(name), name).expect("written");
+    }
+    fs::write(folder.join(OsStr::from_bytes(b"no-\xff\xfe-text")), "bytes").expect("written");
+    let below = folder.join(OsStr::from_bytes(b"folder-\xfd"));
+    fs::create_dir_all(below.join("a/b/c")).expect("folders");
+    fs::write(below.join("a/b/c/deep"), noise(1, 300_000)).expect("written");
+    fs::write(folder.join("empty"), "").expect("written");
+    fs::write(folder.join("noise"), noise(2, 3_000_001)).expect("written");
+    write_sparse(&folder.join("sparse"), 9_000_000, &[0, 4_000_000]);
+    write_sparse(&folder.join("hole"), 1 << 20, &[]);
+    write_sparse(&folder.join("many-holes"), 64 << 20, &Vec::from_iter((0..60).map(|n| n << 20)));
+    for (name, target) in [("to-a", &b"a"[..]), ("to-nothing", b"/no/such/\xff"), ("to-folder", b"folder-\xfd/a")] {
+        symlink(OsStr::from_bytes(target), folder.join(name)).expect("a link");
+    }
+    fs::hard_link(folder.join("noise"), below.join("a/noise")).expect("a further name");
+    fs::hard_link(folder.join("noise"), folder.join("a-name-before")).expect("a further name");
+    let pages: Vec<u8> = (0..PAGES).flat_map(|number| page(number, 1)).collect();
+    fs::write(folder.join("database.mdf"), pages).expect("written");
+    // Root alone gives files away, and not every file system keeps an attribute: else they are as before on both sides.
+    chown(folder.join("caf\u{e9}"), Some(1234), Some(2345)).ok();
+    rustix::fs::setxattr(folder.join("a"), "user.test", b"value\0\xff", XattrFlags::empty()).ok();
+    for (name, mode) in [("a", 0o400), ("caf\u{e9}", 0o4711), ("empty", 0o666), ("noise", 0o640)] {
+        set_mode(&folder.join(name), mode);
+    }
+    for (name, mode) in [("locked", 0o555), ("shared", 0o1777)] {
+        fs::create_dir(folder.join(name)).expect("a folder");
+        set_mode(&folder.join(name), mode);
+    }
+    for (name, seconds, nanoseconds) in
+        [("a", -1, 999_999_999), ("empty", 0, 1), ("noise", 4_102_444_800, 5), ("to-a", 1_000_000_000, 123_456_789)]
+    {
+        set_modified(&folder.join(name), seconds, nanoseconds);
+    }
+    set_modified(&below.join("a/b"), 1_111_111_111, 111_111_111);
+    set_modified(folder, 1_222_222_222, 222_222_222);
+}
+
+#[tokio::test]
+async fn a_script_restores_what_was_archived() {
+    let archive = Archive::new();
+    let folder = archive.folder();
+    build(&folder);
+    let first_day = facts(&folder);
+    let first = archive.store("2026-03-01T01:00:00Z").await;
+
+    let database = File::options().write(true).open(folder.join("database.mdf")).expect("it opens");
+    for number in WRITTEN {
+        database.write_all_at(&page(number, 2), u64::from(number) * PAGE as u64).expect("written");
+    }
+    fs::remove_file(folder.join("a-name-before")).expect("removed");
+    fs::write(folder.join("new"), "of day 2").expect("written");
+    let second_day = facts(&folder);
+    let second = archive.store("2026-03-02T01:00:00Z").await;
+    // Whole extents would be 192 KiB of noise: what was stored are patches.
+    assert!((1..150 << 10).contains(&second.snapshot.added), "{:?}", second.snapshot);
+
+    let listed = archive.reader(PASSPHRASE, &[]);
+    let listed = String::from_utf8(listed.stdout).expect("text");
+    let ids: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(ids, [&first.id, &second.id], "{listed}");
+    assert_eq!(archive.restored(&first.id[..12]), first_day);
+    assert_eq!(archive.restored("latest"), second_day);
+}
+
+#[tokio::test]
+async fn the_script_refuses_what_is_damaged_newer_or_of_another_key() {
+    let archive = Archive::new();
+    fs::write(archive.folder().join("file"), noise(3, 100_000)).expect("written");
+    archive.store("2026-03-01T01:00:00Z").await;
+    assert!(archive.refused("another passphrase").contains("no key file opens"));
+
+    let repository = archive.scratch.path().join("repository");
+    let (config, plain) = (repository.join("config"), fs::read(repository.join("config")).expect("it is there"));
+    let text = String::from_utf8(plain.clone()).expect("text");
+    replace(&config, text.replace("\"version\":1", "\"version\":2").as_bytes());
+    assert!(archive.refused(PASSPHRASE).contains("config is of a newer version"));
+    replace(&config, text.replace("\"version\":1", "\"version\":1,\"more\":1").as_bytes());
+    assert!(archive.refused(PASSPHRASE).contains("config has a field that is not known"));
+    replace(&config, &plain);
+
+    let folders = fs::read_dir(repository.join("packs")).expect("packs").map(|entry| entry.expect("one").path());
+    let packs = folders.flat_map(|folder| fs::read_dir(folder).expect("a folder"));
+    let pack = packs.map(|entry| entry.expect("a pack").path()).next().expect("there is one");
+    let mut bytes = fs::read(&pack).expect("it is there");
+    bytes[100] ^= 1;
+    replace(&pack, &bytes);
+    let said = archive.refused(PASSPHRASE);
+    assert!(said.contains("is damaged") && said.contains(&*pack.to_string_lossy()), "{said}");
+}
+
+/// Objects may be write-protected, so the file is made anew.
+fn replace(path: &Path, bytes: &[u8]) {
+    fs::remove_file(path).expect("removed");
+    fs::write(path, bytes).expect("written");
+}
