@@ -47,6 +47,12 @@ pub enum Cause {
     Interrupted,
     /// AfterBackup; never changes a result by itself.
     AfterBackup,
+    /// The archive repository cannot be used.
+    Archive,
+    /// A part of the archive is damaged or lost.
+    ArchiveDamaged,
+    /// No key of the archive repository opens.
+    Key,
     /// The site's or the schedule's configuration.
     Configuration,
 }

@@ -1,5 +1,6 @@
 //! The command line. The doc comments are the help.
 
+mod archive;
 mod database;
 mod registry;
 mod shadow_copy;
@@ -14,6 +15,11 @@ use backup_core::ports::registry::RegistryKey;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use jiff::civil::{Time, Weekday};
 
+pub(crate) use archive::{
+    AccessArgs, ArchiveArgs, ArchiveCommand, ArchiveDiffArgs, ArchiveFileArgs, ArchiveFilesArgs, ArchiveForgetArgs,
+    ArchiveInitArgs, ArchivePruneArgs, ArchiveRestoreArgs, ArchiveSnapshotArgs, ArchiveStoreArgs, ArchiveVerifyArgs,
+    KeysAddArgs, KeysCommand, KeysIdentityArgs, KeysPassphraseArgs, KeysRemoveArgs,
+};
 pub(crate) use database::{
     DatabaseCommand, DatabaseDumpArgs, DatabaseInspectArgs, DatabaseRestoreArgs, DatabaseVerifyArgs, ReachArgs,
 };
@@ -131,6 +137,11 @@ pub(crate) enum Command {
     /// Inspect, dump, restore and verify databases without a site
     #[command(subcommand)]
     Database(DatabaseCommand),
+    /// Archive a finished folder in a deduplicated, encrypted repository, and get it back
+    ///
+    /// `sitebackup archive FOLDER` is all that AfterBackup needs. docs/archive.md has the first steps.
+    #[command(arg_required_else_help = true)]
+    Archive(Box<ArchiveArgs>),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -183,6 +194,7 @@ impl Command {
             Self::Database(DatabaseCommand::Dump(_)) => "database dump",
             Self::Database(DatabaseCommand::Restore(_)) => "database restore",
             Self::Database(DatabaseCommand::Verify(_)) => "database verify",
+            Self::Archive(args) => args.name(),
             Self::Completions { .. } => "completions",
             Self::Man => "man",
             Self::Watchdog => "watchdog",

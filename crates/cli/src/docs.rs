@@ -72,16 +72,33 @@ fn push_command(page: &mut String, parent: &str, command: &Command) {
     }
     let name = format!("{parent} {}", command.get_name());
     if command.has_subcommands() {
+        // What has arguments of its own is a command, too, and its options are those of all below it.
+        if command.get_arguments().any(|arg| is_own(arg) || is_shared(arg)) {
+            push_section(page, &name, command, |arg| is_own(arg) || is_shared(arg));
+        }
         command.get_subcommands().for_each(|command| push_command(page, &name, command));
         return;
     }
+    push_section(page, &name, command, is_own);
+}
+
+/// Options of `archive` and all below it, which stand there once.
+const SHARED: [&str; 3] = ["repository", "passphrase_file", "identity_file"];
+
+fn is_shared(arg: &Arg) -> bool {
+    SHARED.contains(&arg.get_id().as_str())
+}
+
+fn is_own(arg: &Arg) -> bool {
+    !arg.is_global_set() && !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "help" | "version")
+}
+
+fn push_section(page: &mut String, name: &str, command: &Command, is_listed: impl Fn(&Arg) -> bool) {
     _ = writeln!(page, "## {name}\n");
     push_about(page, command);
-    let usage = command.clone().bin_name(&name).render_usage().to_string();
+    let usage = command.clone().bin_name(name).render_usage().to_string();
     _ = writeln!(page, "```text\n{}\n```\n", usage.trim_start_matches("Usage: "));
-    let own =
-        |arg: &&Arg| !arg.is_global_set() && !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "help" | "version");
-    let arguments: Vec<&Arg> = command.get_arguments().filter(own).collect();
+    let arguments: Vec<&Arg> = command.get_arguments().filter(|arg| is_listed(arg)).collect();
     let mut heading = None;
     for arg in &arguments {
         if arg.get_help_heading() != heading {
@@ -144,7 +161,7 @@ fn push_json(page: &mut String) {
          field of the same name with `_hex`, which holds its bytes.\n",
         json::VERSION
     );
-    for (command, fields) in json::FIELDS {
+    for (command, fields) in json::fields() {
         _ = writeln!(page, "### {command}\n\n| field of `result` | meaning |\n|---|---|");
         for (field, meaning) in *fields {
             _ = writeln!(page, "| `{field}` | {meaning} |");

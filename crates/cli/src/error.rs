@@ -82,7 +82,7 @@ impl CommandError {
 }
 
 /// All causes, to find the one that a code stands for.
-const CAUSES: [Cause; 18] = [
+const CAUSES: [Cause; 21] = [
     Cause::Busy,
     Cause::Destination,
     Cause::Full,
@@ -99,6 +99,9 @@ const CAUSES: [Cause; 18] = [
     Cause::Recovery,
     Cause::HalfRecovered,
     Cause::AfterBackup,
+    Cause::Archive,
+    Cause::ArchiveDamaged,
+    Cause::Key,
     Cause::Configuration,
     Cause::Interrupted,
 ];

@@ -21,7 +21,7 @@ exits! {
     DONE = 0 "done" "Done as asked.";
     UNEXPECTED = 1 "unexpected" "Something happened that the program does not expect; unknown means failure.";
     USAGE = 2 "usage" "The command line, site.toml or the control file is wrong; nothing was touched.";
-    INCOMPLETE = 3 "incomplete" "Done, but incomplete or weaker than asked; for `status`: a good snapshot is there, something else needs attention; for `registry diff`: the files differ.";
+    INCOMPLETE = 3 "incomplete" "Done, but incomplete or weaker than asked; for `status`: a good snapshot is there, something else needs attention; for `registry diff` and `archive diff`: they differ.";
     BUSY = 10 "busy" "Another run is in progress.";
     DESTINATION = 11 "destination" "The destination cannot be used.";
     FULL = 12 "full" "The destination is full, or would be.";
@@ -34,10 +34,13 @@ exits! {
     SHADOW_COPY = 19 "shadow-copy" "The moment could not be held.";
     COMMAND = 20 "command" "A command of the control file, or of `shadow-copy run`, failed.";
     STATE = 21 "state" "The state folder cannot be used.";
-    SNAPSHOT = 22 "snapshot" "A backup snapshot, or a kept shadow copy, is damaged, or not there.";
+    SNAPSHOT = 22 "snapshot" "A backup snapshot, or a kept shadow copy, is damaged, or not there; no archived snapshot, or more than one, has the name.";
     RECOVERY = 23 "recovery" "A recovery or a rehearsal could not be done.";
     AFTER_BACKUP = 24 "after-backup" "AfterBackup failed; kept for it, never the result of a run by itself.";
     HALF_RECOVERED = 25 "half-recovered" "A recovery of the site began and did not end; no backup is made before it is repeated, or abandoned by `recover --abandon`.";
+    ARCHIVE = 26 "archive" "The archive repository is not there, or cannot be used.";
+    ARCHIVE_DAMAGED = 27 "archive-damaged" "A part of the archive is damaged or lost; what it does not touch still restores.";
+    KEY = 28 "key" "No key of the archive repository opens with what was given, or it does not suffice.";
     STALE = 30 "stale" "`status`: there is no backup snapshot, or the last one is too old to be of use.";
     INTERRUPTED = 130 "interrupted" "Interrupted by a signal.";
 }
@@ -72,6 +75,9 @@ impl Exit {
             Cause::Recovery => Self::RECOVERY,
             Cause::HalfRecovered => Self::HALF_RECOVERED,
             Cause::AfterBackup => Self::AFTER_BACKUP,
+            Cause::Archive => Self::ARCHIVE,
+            Cause::ArchiveDamaged => Self::ARCHIVE_DAMAGED,
+            Cause::Key => Self::KEY,
             Cause::Configuration => Self::USAGE,
             Cause::Interrupted => Self::INTERRUPTED,
         }

@@ -13,9 +13,11 @@ use backup_core::plan::{BackupPlan, ServiceStep};
 use backup_core::ports::Ports;
 use backup_core::ports::database::{DatabaseForm, SiteDatabase};
 use backup_core::ports::destination::SnapshotFiles;
+use backup_core::ports::recovery_target::RecoveryTarget;
 use backup_core::ports::restores::RestoreWriter;
 use backup_core::ports::services::ServiceControl;
 use backup_core::ports::shadow_copies::{SessionLimits, Writer};
+use backup_core::ports::site_files::SiteFiles;
 use backup_core::recover::RecoveryPorts;
 use backup_core::verify::SnapshotError;
 use host::commands::HostCommands;
@@ -66,6 +68,16 @@ fn wire_with(site: &Site, provider: Arc<dyn Provider>, events: Arc<dyn EventSink
         status_log: Arc::new(FileStatusLog::new(&state_dir)),
         events,
     }
+}
+
+/// What reads the folders of this machine.
+pub(crate) fn site_files() -> Arc<dyn SiteFiles> {
+    Arc::new(LocalSiteFiles::new())
+}
+
+/// What writes entries of a snapshot below the folders of this machine.
+pub(crate) fn recovery_target() -> Arc<dyn RecoveryTarget> {
+    Arc::new(LocalRecoveryTarget::new())
 }
 
 /// All ports of a site, its database too, and the shadow copies that it demands.

@@ -33,7 +33,7 @@ pub(super) async fn list(ports: &Ports, args: &FilesArgs) -> Result<Answer, Comm
     Ok(answer.with(chosen.findings))
 }
 
-fn value(record: &FileRecord) -> Value {
+pub(super) fn value(record: &FileRecord) -> Value {
     let mut value =
         json!({ "kind": record.kind, "path": record.path.to_string(), "bytes": record.size, "hash": record.hash });
     if record.path.as_str().is_none() {
@@ -42,7 +42,7 @@ fn value(record: &FileRecord) -> Value {
     value
 }
 
-fn text(records: &[FileRecord]) -> String {
+pub(super) fn text(records: &[FileRecord]) -> String {
     let row = |record: &FileRecord| {
         let kind = match record.kind {
             RecordKind::File => "file",

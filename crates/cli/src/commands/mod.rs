@@ -1,6 +1,7 @@
 //! One file a command. Each reads what it needs, calls core, and makes an [`Answer`] of the report.
 
 mod alert;
+mod archive;
 mod backup;
 mod check;
 mod control_file;
@@ -34,7 +35,9 @@ use backup_core::ports::destination::{DamagedSnapshot, SnapshotFiles, StoredSnap
 use backup_core::report::{Cause, Finding, Gravity};
 use backup_core::snapshot::{ChooseError, RunId, choose, short};
 
-use crate::args::{Command, ControlFileCommand, Global, RegistryCommand, ShadowCopyCommand};
+use crate::args::{
+    ArchiveArgs, ArchiveCommand, Command, ControlFileCommand, Global, RegistryCommand, ShadowCopyCommand,
+};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::output::Answer;
@@ -84,6 +87,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
         Command::Registry(RegistryCommand::Diff(args)) => registry::diff(&args),
         Command::Registry(RegistryCommand::Convert(args)) => registry::convert(&args),
         Command::Database(command) => database::run(session, command).await,
+        Command::Archive(args) => archive::run(session, &args).await,
         Command::Completions { shell } => Ok(docs::completions(shell)),
         Command::Man => docs::man(),
         Command::Docs { dir } => docs::write(&dir),
@@ -93,10 +97,17 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Answer, C
 
 /// Whether a signal asks the command to stop in good order, instead of ending it at once.
 pub(crate) fn is_cancellable(command: &Command) -> bool {
-    use Command::{Backup, Database, Recover, Rehearse, ShadowCopy, VssSelftest, VssWriter};
+    use Command::{Archive, Backup, Database, Recover, Rehearse, ShadowCopy, VssSelftest, VssWriter};
     use ShadowCopyCommand::{Create, Run};
     let holds_an_image = matches!(command, ShadowCopy(Run(_) | Create));
-    holds_an_image || matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | VssSelftest(_) | VssWriter)
+    let stops = |args: &ArchiveArgs| {
+        use ArchiveCommand::{Prune, Restore, Store, Verify};
+        matches!(args.command, None | Some(Store(_) | Restore(_) | Verify(_) | Prune(_)))
+    };
+    let archives = matches!(command, Archive(args) if stops(args));
+    holds_an_image
+        || archives
+        || matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | VssSelftest(_) | VssWriter)
 }
 
 /// A snapshot that was chosen among those of the destination.

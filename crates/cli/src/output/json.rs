@@ -1,5 +1,7 @@
 //! The JSON form: one object on standard output, the same for every command. Version 1.
 
+mod archive;
+
 use backup_core::path::SitePath;
 use backup_core::report::Finding;
 use serde_json::{Map, Value, json};
@@ -9,10 +11,13 @@ use crate::exit::Exit;
 /// The version of the envelope and of all results. A field that is added does not change it, one that goes or changes its meaning does.
 pub(crate) const VERSION: u32 = 1;
 
+/// A command, and the fields of its result with their meaning.
+pub(crate) type Fields = (&'static str, &'static [(&'static str, &'static str)]);
+
 /// The fields of each command's `result`; a dot stands before the fields of what is inside, `[]` marks a list.
 ///
 /// Fields of the reports themselves, which are core's, are named as core names them.
-pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
+const FIELDS: &[Fields] = &[
     (
         "init",
         &[
@@ -361,6 +366,11 @@ pub(crate) const FIELDS: &[(&str, &[(&str, &str)])] = &[
     ("control-file new", &[("file", "the file that was written, else null"), ("text", "a control file to begin with")]),
 ];
 
+/// The fields of all commands.
+pub(crate) fn fields() -> impl Iterator<Item = &'static Fields> {
+    FIELDS.iter().chain(archive::FIELDS)
+}
+
 /// The whole object, with a line end.
 pub(crate) fn envelope(command: &str, result: &Value, findings: &[&Finding], exit: Exit) -> Vec<u8> {
     let findings = serde_json::to_string(findings).unwrap_or_else(|_| "[]".to_owned());
@@ -389,7 +399,7 @@ pub(crate) mod tests {
 
     /// Asserts that the result of a command holds the documented fields and no others, at its top.
     pub(crate) fn assert_documented(command: &str, result: &Value) {
-        let (_, fields) = FIELDS.iter().find(|(name, _)| *name == command).expect("the command is documented");
+        let (_, fields) = fields().find(|(name, _)| *name == command).expect("the command is documented");
         let top = |field: &str| field.split(['.', '[']).next().unwrap_or_default().to_owned();
         let mut documented: Vec<String> = fields.iter().map(|(field, _)| top(field)).collect();
         documented.sort();

@@ -8,7 +8,7 @@ pub(crate) mod progress;
 use backup_core::report::Finding;
 use serde_json::Value;
 
-pub(crate) use printer::Printer;
+pub(crate) use printer::{Printer, stream};
 
 use crate::exit::Exit;
 
@@ -32,7 +32,7 @@ impl From<Finding> for Notice {
 pub(crate) struct Answer {
     /// For a person, with line ends; bytes, since a control file keeps its own encoding.
     pub(crate) text: Vec<u8>,
-    /// For a program; its fields are listed in [`json::FIELDS`].
+    /// For a program; its fields are listed in [`json::fields`].
     pub(crate) result: Value,
     /// What was found.
     pub(crate) notices: Vec<Notice>,

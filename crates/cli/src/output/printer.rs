@@ -128,6 +128,11 @@ fn out(bytes: impl AsRef<[u8]>) {
     let _nobody_reads = stdout.write_all(bytes.as_ref()).and_then(|()| stdout.flush());
 }
 
+/// Writes a part of a result that is too long to be held; returns whether somebody still reads.
+pub(crate) fn stream(bytes: &[u8]) -> bool {
+    io::stdout().lock().write_all(bytes).is_ok()
+}
+
 /// Writes to standard error at once.
 pub(crate) fn err(text: &str) {
     let _nobody_reads = io::stderr().lock().write_all(text.as_bytes());

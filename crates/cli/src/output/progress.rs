@@ -40,11 +40,15 @@ impl Screen {
         }
     }
 
-    fn phase(&self, phase: Phase) {
+    /// Shows that work of this name goes on, for as long as it takes.
+    pub(crate) fn work(&self, name: &'static str) {
+        if !self.shown {
+            return;
+        }
         self.clear();
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         bar.set_style(style(UNCOUNTED));
-        bar.set_prefix(name(phase));
+        bar.set_prefix(name);
         bar.enable_steady_tick(Duration::from_millis(120));
         *self.lock() = Some(bar);
     }
@@ -72,7 +76,7 @@ impl EventSink for Screen {
             return;
         }
         match event {
-            Event::Phase(phase) => self.phase(*phase),
+            Event::Phase(phase) => self.work(name(*phase)),
             Event::Progress(progress) => self.progress(*progress),
             Event::Log(_) | Event::Note(_) | Event::Status(_) | Event::Thawed(_) => {}
         }

@@ -1,5 +1,7 @@
 //! Every command on the in-memory ports: what a person and what a program is shown.
 
+#[cfg(unix)]
+mod archive;
 mod control;
 mod init;
 #[cfg(unix)]

@@ -1,0 +1,72 @@
+//! `archive`: the repository that keeps many snapshots.
+
+mod init;
+mod keys;
+mod open;
+mod prune;
+mod read;
+mod restore;
+mod store;
+mod verify;
+
+use backup_core::path::RelPath;
+
+use super::Session;
+use crate::args::{ArchiveArgs, ArchiveCommand, ArchiveStoreArgs};
+use crate::error::CommandError;
+use crate::output::Answer;
+
+pub(super) async fn run(session: &Session, args: &ArchiveArgs) -> Result<Answer, CommandError> {
+    let answer = run_command(session, args).await;
+    session.screen.clear();
+    answer
+}
+
+async fn run_command(session: &Session, args: &ArchiveArgs) -> Result<Answer, CommandError> {
+    use ArchiveCommand::{
+        Cat, Diff, Files, Forget, Init, Keys, Leases, Pin, Prune, Restore, Show, Snapshots, Store, Unlock, Unpin,
+        Verify,
+    };
+    let access = &args.access;
+    let command = match (&args.command, &args.folder) {
+        (Some(_), folder) if folder.is_some() || args.code.is_some() => {
+            let message = "a folder and --code stand before the command of `archive`";
+            return Err(
+                CommandError::usage(message).hint("`sitebackup archive store FOLDER --code CODE` stores a folder")
+            );
+        }
+        (Some(command), _) => command.clone(),
+        (None, Some(folder)) => Store(ArchiveStoreArgs { folder: folder.clone(), code: args.code.clone() }),
+        (None, None) => {
+            let message = "neither a folder to archive nor a command is given";
+            return Err(CommandError::usage(message).hint("`sitebackup archive --help` lists the commands"));
+        }
+    };
+    match &command {
+        Init(args) => init::run(access, args),
+        Store(args) => store::run(session, access, args).await,
+        Snapshots => read::snapshots(access),
+        Show(args) => read::show(access, args),
+        Files(args) => read::files(access, args),
+        Cat(args) => read::cat(session, access, args),
+        Diff(args) => read::diff(access, args),
+        Restore(args) => restore::run(session, access, args).await,
+        Verify(args) => verify::run(session, access, args),
+        Forget(args) => prune::forget(access, args),
+        Pin(args) => prune::pin(access, args),
+        Unpin(args) => prune::unpin(access, args),
+        Prune(args) => prune::run(session, access, args),
+        Leases => prune::leases(access),
+        Unlock(args) => prune::unlock(access, args),
+        Keys(command) => keys::run(access, command),
+    }
+}
+
+/// A path in a snapshot, as the command line has it.
+fn path_in_snapshot(text: &str) -> Result<RelPath, CommandError> {
+    // Elsewhere a backslash is a letter like any other.
+    let text = if cfg!(windows) { text.replace('\\', "/") } else { text.to_owned() };
+    RelPath::parse(text.trim_matches('/')).map_err(|error| {
+        CommandError::usage(error).hint("give the path in the snapshot, as `sitebackup archive files ID` shows it")
+    })
+}

@@ -1,0 +1,216 @@
+//! `archive restore`: a snapshot of the archive, or a part of it, as files again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use archive::ArchivedSnapshot;
+use backup_core::copy::chain;
+use backup_core::event::{Event, EventSink, Phase, Progress};
+use backup_core::manifest::{FileRecord, RecordKind};
+use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::destination::SnapshotFiles;
+use backup_core::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
+use backup_core::report::{Cause, Finding, Gravity, has_errors};
+use serde_json::{Map, json};
+
+use super::open::{open_repository, short};
+use super::path_in_snapshot;
+use super::read::{no_entry, open_snapshot};
+use crate::args::{AccessArgs, ArchiveRestoreArgs};
+use crate::commands::Session;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::output::{Answer, human, json};
+use crate::ports;
+use crate::site::site_path;
+
+/// Entries put back by one call, so that progress is told and memory bounded.
+const BATCH: usize = 512;
+/// Errors of one kind that are told one by one.
+const NAMED: usize = 20;
+
+/// What became of a restore.
+#[derive(Debug, Default)]
+struct Outcome {
+    written: u64,
+    already: u64,
+    bytes: u64,
+    findings: Vec<Finding>,
+}
+
+pub(super) async fn run(
+    session: &Session,
+    access: &AccessArgs,
+    args: &ArchiveRestoreArgs,
+) -> Result<Answer, CommandError> {
+    let root = site_path(&args.to)?;
+    let wanted = args.path.iter().map(|path| path_in_snapshot(path)).collect::<Result<Vec<_>, _>>()?;
+    let opened = open_repository(access)?;
+    let (listed, snapshot) = open_snapshot(&opened, &args.id)?;
+    let items = items(&snapshot, &root, &wanted)?;
+    let target = ports::recovery_target();
+    let mut outcome = Outcome { findings: judge(&*target, &items, args.overwrite_newer).await, ..Outcome::default() };
+    let refused = has_errors(&outcome.findings);
+    if !refused {
+        put_back(session, &*target, items, snapshot, &mut outcome).await;
+    }
+    let whole = !has_errors(&outcome.findings);
+    let state = match (whole, refused) {
+        (true, _) => "is restored",
+        (false, true) => "is not restored, and nothing was written",
+        (false, false) => "is restored in part",
+    };
+    let text = format!(
+        "Snapshot {} {state} to `{root}`:\n{} written with {}, {} right already.\n",
+        short(&listed.id),
+        human::entries(outcome.written),
+        human::bytes(outcome.bytes),
+        human::entries(outcome.already)
+    );
+    let mut result = Map::new();
+    json::put_path(&mut result, "to", &root);
+    for (name, value) in [
+        ("id", json!(listed.id)),
+        ("whole", json!(whole)),
+        ("written", json!(outcome.written)),
+        ("already", json!(outcome.already)),
+        ("bytes", json!(outcome.bytes)),
+    ] {
+        result.insert(name.to_owned(), value);
+    }
+    let exit = Exit::of_findings(&outcome.findings);
+    Ok(Answer::new(text, result.into()).with(outcome.findings).exit(exit))
+}
+
+/// What is to be put back: all of it, or the wanted entries with what is below them and the folders above them.
+fn items(snapshot: &ArchivedSnapshot, root: &SitePath, wanted: &[RelPath]) -> Result<Vec<RestoreItem>, CommandError> {
+    let mut unseen: HashSet<&RelPath> = wanted.iter().collect();
+    let mut files: HashMap<&RelPath, &FileRecord> = HashMap::new();
+    let mut placed: HashMap<&RelPath, RelPath> = HashMap::new();
+    let mut items = Vec::new();
+    for record in snapshot.records() {
+        files.insert(&record.path, record);
+        unseen.retain(|path| **path != record.path);
+        let is_in = wanted.is_empty() || wanted.iter().any(|path| record.path.strip_prefix(path).is_some());
+        let is_above = record.kind == RecordKind::Directory
+            && !record.path.is_root()
+            && wanted.iter().any(|path| path.strip_prefix(&record.path).is_some());
+        if !is_in && !is_above {
+            continue;
+        }
+        let item = RestoreItem { root: root.clone(), path: record.path.clone(), record: record.clone(), link_to: None };
+        items.push(match &record.first {
+            None => item,
+            Some(first) => further_name(item, first, &files, &placed),
+        });
+        let first = record.first.as_ref().unwrap_or(&record.path);
+        placed.entry(first).or_insert_with(|| record.path.clone());
+    }
+    match unseen.into_iter().next() {
+        Some(path) => Err(no_entry(path)),
+        None => Ok(items),
+    }
+}
+
+/// A further name links to the first one that is put back; where that is itself, it becomes the file.
+fn further_name(
+    item: RestoreItem,
+    first: &RelPath,
+    files: &HashMap<&RelPath, &FileRecord>,
+    placed: &HashMap<&RelPath, RelPath>,
+) -> RestoreItem {
+    match (placed.get(first), files.get(first)) {
+        (Some(place), _) => RestoreItem { link_to: Some(place.clone()), ..item },
+        (None, Some(file)) => {
+            // Its content is asked for under its own name, which the snapshot knows.
+            let record = FileRecord { path: item.path.clone(), ..(*file).clone() };
+            RestoreItem { record, ..item }
+        }
+        (None, None) => item,
+    }
+}
+
+/// Refuses before anything is written.
+async fn judge(target: &dyn RecoveryTarget, items: &[RestoreItem], overwrite_newer: bool) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (item, standing) in items.iter().zip(target.survey(items).await) {
+        let path = item.root.join(&item.path);
+        let (message, hint) = match standing {
+            Ok(Standing::Newer) if !overwrite_newer => (
+                format!("`{path}` was changed after the snapshot"),
+                "overwrite such files with --overwrite-newer, or restore to another folder",
+            ),
+            Ok(Standing::Other) => (
+                format!("`{path}` is there, and of another kind than in the snapshot"),
+                "move it away, or restore to another folder",
+            ),
+            Ok(_) => continue,
+            Err(error) => (chain(&error), "nothing was written"),
+        };
+        findings.push(Finding::error(Cause::Recovery, message).hint(hint));
+    }
+    shortened(findings)
+}
+
+/// The first errors one by one, and how many more there are.
+fn shortened(mut findings: Vec<Finding>) -> Vec<Finding> {
+    if let Some(more) = findings.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        findings.truncate(NAMED);
+        let message = format!("and {more} more like these");
+        findings.push(Finding::new(Gravity::Error, Cause::Recovery, message));
+    }
+    findings
+}
+
+async fn put_back(
+    session: &Session,
+    target: &dyn RecoveryTarget,
+    items: Vec<RestoreItem>,
+    snapshot: ArchivedSnapshot,
+    outcome: &mut Outcome,
+) {
+    let is_folder = |item: &RestoreItem| item.record.kind == RecordKind::Directory;
+    let is_link = |item: &RestoreItem| item.record.kind == RecordKind::Symlink || item.link_to.is_some();
+    let total_bytes = items.iter().map(|item| item.record.size).sum();
+    let mut progress = Progress { total_files: items.len() as u64, total_bytes, ..Progress::default() };
+    let (folders, rest): (Vec<_>, Vec<_>) = items.into_iter().partition(is_folder);
+    // Links come last: nothing is ever written through one.
+    let (links, files): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_link);
+    let files_of: Arc<dyn SnapshotFiles> = Arc::new(snapshot);
+    session.screen.event(&Event::Phase(Phase::Recovering));
+    let mut errors = Vec::new();
+    for batch in [&folders, &files, &links].into_iter().flat_map(|items| items.chunks(BATCH)) {
+        if session.cancel.is_cancelled() {
+            let hint = "repeat the call: what stands there already is not written again";
+            outcome.findings.push(Finding::error(Cause::Interrupted, "interrupted").hint(hint));
+            return;
+        }
+        for restored in target.restore(batch.to_vec(), Arc::clone(&files_of)).await {
+            match restored {
+                Ok(Restored::Written(bytes)) => {
+                    outcome.written += 1;
+                    outcome.bytes += bytes;
+                }
+                Ok(Restored::Already) => outcome.already += 1,
+                Err(error) => errors.push(finding(&error)),
+            }
+        }
+        progress.files += batch.len() as u64;
+        progress.bytes += batch.iter().map(|item| item.record.size).sum::<u64>();
+        session.screen.event(&Event::Progress(progress));
+    }
+    errors.extend(target.settle(folders).await.into_iter().filter_map(|settled| Some(finding(&settled.err()?))));
+    outcome.findings.extend(shortened(errors));
+}
+
+fn finding(error: &RecoveryError) -> Finding {
+    let (cause, hint) = match error {
+        RecoveryError::Read(_) | RecoveryError::Hash(_) => {
+            (Cause::ArchiveDamaged, "the other entries are not touched by it; another snapshot may have this one whole")
+        }
+        RecoveryError::Escape { .. } | RecoveryError::Failed { .. } => {
+            (Cause::Recovery, "repeat the call once the reason is gone: what stands there already is not written again")
+        }
+    };
+    Finding::error(cause, chain(error)).hint(hint)
+}

@@ -1,0 +1,58 @@
+//! `archive verify`: whether what is stored can be read.
+
+use archive::{ArchiveError, Listed, ReadData, Verified};
+use backup_core::report::{Cause, Finding};
+use serde_json::json;
+
+use super::open::{open_repository, short};
+use crate::args::{AccessArgs, ArchiveVerifyArgs};
+use crate::commands::Session;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::output::{Answer, human};
+
+pub(super) fn run(session: &Session, access: &AccessArgs, args: &ArchiveVerifyArgs) -> Result<Answer, CommandError> {
+    let opened = open_repository(access)?;
+    let read = match args.read_data {
+        None => ReadData::Structure,
+        Some(part) => {
+            let (part, of) = part.unwrap_or((1, 1));
+            ReadData::Part { part, of }
+        }
+    };
+    session.screen.work("verifying");
+    let verified = opened.repository.verify(read, &session.cancel).map_err(|error| opened.failed(error))?;
+    Ok(answer(&verified, read))
+}
+
+fn answer(verified: &Verified, read: ReadData) -> Answer {
+    let Verified { whole, broken, packs, bytes, problems } = verified;
+    let snapshots = |n: usize| human::count(n as u64, "snapshot", "snapshots");
+    let mut text = match problems.is_empty() {
+        true => format!("The archive is whole: {}", snapshots(whole.len())),
+        false => {
+            format!("The archive is damaged: {} whole, {} broken", snapshots(whole.len()), snapshots(broken.len()))
+        }
+    };
+    text.push_str(&match read {
+        ReadData::Structure => "; no data was read.\n".to_owned(),
+        ReadData::Part { part, of } => {
+            format!(
+                "; part {part} of {of} read, {} with {}.\n",
+                human::count(*packs, "pack", "packs"),
+                human::bytes(*bytes)
+            )
+        }
+    });
+    for Listed { id, snapshot } in broken {
+        text.push_str(&format!("broken: {} of site {}\n", short(id), snapshot.about.site));
+    }
+    let finding = |error: &ArchiveError| {
+        let hint = "snapshots that are not named as broken still restore; archive the folder again, and `verify` again";
+        Finding::error(Cause::ArchiveDamaged, error.to_string()).hint(hint)
+    };
+    let ids = |listed: &[Listed]| listed.iter().map(|listed| listed.id.clone()).collect::<Vec<_>>();
+    let result = json!({ "whole": ids(whole), "broken": ids(broken), "packs": packs, "bytes": bytes });
+    let exit = if problems.is_empty() { Exit::DONE } else { Exit::ARCHIVE_DAMAGED };
+    Answer::new(text, result).with(problems.iter().map(finding)).exit(exit)
+}
