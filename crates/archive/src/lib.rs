@@ -1,4 +1,30 @@
 //! Many backup snapshots in one deduplicated, encrypted, provable store. docs/format.md is its format.
+//!
+//! A [`Repository`] lies on a [`Storage`](storage::Storage) and is opened by a key of its [`keys`]. It stores folders
+//! ([`Repository::store`]), of which each becomes a snapshot, gives them back ([`Repository::open_snapshot`]), proves that they can be given
+//! back ([`Repository::verify`]), and lets go of what nothing needs ([`Repository::forget`], [`Repository::prune`]).
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use archive::crypto::ReadKey;
+//! use archive::keys::{self, Key};
+//! use archive::storage::memory::MemoryStorage;
+//! use archive::{ReadData, Repository};
+//! use backup_core::cancel::Cancel;
+//!
+//! let storage = Arc::new(MemoryStorage::default());
+//! let key = ReadKey::generate();
+//! keys::add_passphrase_key(&*storage, &Key::Read(key.clone()), "correct horse battery staple", "the admins")?;
+//! let made = Repository::create(storage.clone(), &key)?;
+//!
+//! // On any other day, on any other machine.
+//! let opened = keys::open_with_passphrase(&*storage, "correct horse battery staple", Some(made.id()))?;
+//! let repository = Repository::open(storage, opened.key)?;
+//! assert!(repository.snapshots()?.snapshots.is_empty());
+//! assert!(repository.verify(ReadData::Structure, &Cancel::default())?.problems.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod archived;
 mod chunker;
