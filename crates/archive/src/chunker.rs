@@ -114,7 +114,7 @@ impl Chunker {
     fn skip<E>(&mut self, mut gap: u64, sink: &mut impl FnMut(Chunk<'_>) -> Result<(), E>) -> Result<(), E> {
         while gap > 0 {
             // A look at the pending bytes pays only for more than these.
-            let period = if gap >= WINDOW as u64 { self.class.as_ref().and_then(Class::zeros) } else { None };
+            let period = if gap >= WINDOW as u64 { self.class.as_ref().map(Class::zeros) } else { None };
             if let Some(period) = period.filter(|_| is_zero(&self.pending)) {
                 let zeros = self.pending.len() as u64 + gap;
                 let left = zeros % period as u64;
@@ -178,11 +178,11 @@ impl Class {
         probe::find_extent(window).map_or(Self::Content, |first| Self::Pages(Pages::of_sql_server(first)))
     }
 
-    /// So many zeros make a chunk or a few, after which all is as it was; `None` while something else has to be cut first.
-    fn zeros(&self) -> Option<usize> {
+    /// So many zeros make a chunk or a few, after which all is as it was.
+    fn zeros(&self) -> usize {
         match self {
-            Self::Pages(pages) => pages.is_on_grid().then_some(EXTENT),
-            Self::Content => Some(content::ZEROS),
+            Self::Pages(_) => EXTENT,
+            Self::Content => content::ZEROS,
         }
     }
 }

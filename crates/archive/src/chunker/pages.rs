@@ -7,6 +7,9 @@ use super::probe::{begins_extent, find_extent};
 use super::{EXTENT, Piece, WINDOW, Wanted, content, is_zero};
 
 /// Where the grid of a file lies, from the next byte on.
+///
+/// What is decided for the bytes of a window is cut at once, for all of them are there: whenever more bytes are wanted, the next one
+/// begins an extent.
 #[derive(Debug)]
 pub(super) struct Pages {
     /// Bytes before the first extent, cut by content.
@@ -26,11 +29,6 @@ impl Pages {
     /// A file whose first extent begins at byte `first`.
     pub(super) fn of_sql_server(first: usize) -> Self {
         Self { before: first, settled: 0, is_numbered: true }
-    }
-
-    /// Whether the next byte begins an extent that is one whatever is in it.
-    pub(super) fn is_on_grid(&self) -> bool {
-        self.before == 0 && self.settled == 0
     }
 
     /// The piece with which `bytes` begin.

@@ -122,7 +122,8 @@ fn sqlite_is_cut_from_its_first_byte() {
     assert_eq!(parts[10], Part::Data(file[10 * EXTENT..].to_vec()));
     // A page of SQL Server in a row of SQLite is none of the grid.
     file[4096 + 9..4096 + 9 + 20 * PAGE].copy_from_slice(&pages(8..28, 1));
-    assert_eq!(extents(&cut(&file)).len(), 10);
+    let lens = |parts: &[Part]| parts.iter().map(|part| joined(std::slice::from_ref(part)).len()).collect::<Vec<_>>();
+    assert_eq!(lens(&cut(&file)), lens(&parts));
 }
 
 #[test]
