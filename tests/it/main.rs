@@ -5,6 +5,8 @@ mod after_backup;
 #[cfg(all(target_os = "linux", feature = "servers"))]
 mod archive;
 #[cfg(unix)]
+mod archived_site;
+#[cfg(unix)]
 mod bad_input;
 mod conformance;
 mod consistency;

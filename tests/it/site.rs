@@ -118,7 +118,8 @@ impl TestSite {
         }
     }
 
-    fn counters_in(&self, to: &Path) -> Counters {
+    /// The numbers in a recovered tree.
+    pub(crate) fn counters_in(&self, to: &Path) -> Counters {
         let below = |path: &Path| to.join(place_of(path));
         let registry = to.join("registry/SMSbkSiteRegSMS.dat");
         let counters = read_counters(&below(&self.site.install_dir()), &below(&self.site.database()), &registry);

@@ -27,7 +27,10 @@ const NOT_YET: &[(&str, &str)] = &[
         "a kept shadow copy over a restart of the machine",
         "a machine that is started anew; what it needs is synced before it counts as kept",
     ),
-    ("archive of many snapshots", "a later version; one snapshot at a plain destination is proven"),
+    (
+        "archives on SMB, S3 or SFTP, and a backup that archives by itself",
+        "a later version; the archive in local folders is proven",
+    ),
 ];
 
 pub(crate) fn run(args: &[String]) -> Chore {
