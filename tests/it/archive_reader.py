@@ -53,7 +53,7 @@ class Repository:
     def __init__(self, path, secret):
         config = parse((path / "config").read_bytes(), "config", "format version id")
         check(config["format"] == "sitebackup-archive", "this is not a repository")
-        self.path, self.secret, self.chunks = path, SealedBox(PrivateKey(secret)), {}
+        self.path, self.secret, self.whole, self.patches = path, SealedBox(PrivateKey(secret)), [], []
         self.id_key = blake3(secret, derive_key_context="sitebackup archive v1 dedup").digest()
         self.index_key = blake3(secret, derive_key_context="sitebackup archive v1 index").digest()
 
@@ -71,7 +71,7 @@ class Repository:
             data, key = self.open(file, b"sbsnap")
             found[file.name] = parse(decrypt(key, 0, data[88:], data[:88]), file.name, fields)
             known(found[file.name]["about"], file.name, ABOUT)
-        return dict(sorted(found.items(), key=lambda item: datetime.datetime.fromisoformat(item[1]["about"]["moment"])))
+        return dict(sorted(found.items(), key=lambda item: [datetime.datetime.fromisoformat(time) for time in (item[1]["about"]["moment"], item[1]["stored"])]))
 
     def read_indexes(self):
         for file in sorted(self.path.glob("packs/*/*")):
@@ -80,6 +80,8 @@ class Repository:
             check(file.parent.name == file.name[:2] and 88 <= at <= len(data) <= at + 64 * MIB, f"{file} is no pack of ours")
             index = decrypt(blake3(data[8:88], key=self.index_key).digest(), 0, data[at:-4], data[:88])
             self.read_index(file, key, io.BytesIO(index), at)
+        whole = dict(self.whole)  # Taken before any patch, for a base is never one; of two patches one may have lost its base.
+        self.chunks = {id: place for id, place in self.patches if place[3] in whole} | whole
 
     def read_index(self, file, key, index, end):
         fields = lambda layout: struct.unpack(layout, index.read(struct.calcsize(layout)))
@@ -94,9 +96,7 @@ class Repository:
                 check(kind <= LAST_KIND, f"{file} has a chunk of a kind that is not known")
                 fields("<8Q" if kind == EXTENT else "")  # The digests: only those who store use them.
                 base, pages = fields("<32sB") if kind == PATCH else (None, 0)
-                # A chunk may be there twice. The whole one is taken, for a base is never a patch.
-                if kind != PATCH or id not in self.chunks:
-                    self.chunks[id] = (frame, start, length, base, pages)
+                (self.patches if kind == PATCH else self.whole).append((id, (frame, start, length, base, pages)))
                 start += length
             check(start == size, f"{file} has a frame that is not what its chunks are")
         check(offset == end and not index.read(), f"{file} has more than its index tells")

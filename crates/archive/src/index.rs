@@ -46,31 +46,22 @@ impl Index {
         mut see: impl FnMut(&ChunkEntry),
     ) -> Result<Self, ArchiveError> {
         let mut index = Self::default();
+        let mut patches = Vec::new();
         for stored in storage.list("packs")? {
             if without.contains(&stored.name) {
                 continue;
             }
             match PackIndex::read(storage, &stored, key) {
-                Ok(pack) => index.add(pack, &mut see),
+                Ok(pack) => index.add(pack, &mut patches, &mut see),
                 Err(error) => index.damaged.push(error),
             }
         }
-        index.drop_unusable();
+        index.add_patches(patches);
         Ok(index)
     }
 
-    /// A run that crashed may have left a patch without its base: nothing can be made of it.
-    fn drop_unusable(&mut self) {
-        let is_whole = |id: &Id| self.chunks.contains_key(id) && !self.patches.contains_key(id);
-        let unusable: Vec<Id> =
-            self.patches.iter().filter(|(_, patch)| !is_whole(&patch.base)).map(|(id, _)| *id).collect();
-        for id in unusable {
-            self.patches.remove(&id);
-            self.chunks.remove(&id);
-        }
-    }
-
-    fn add(&mut self, mut pack: PackIndex, see: &mut impl FnMut(&ChunkEntry)) {
+    /// Adds what is whole; what is not goes to `patches`.
+    fn add(&mut self, mut pack: PackIndex, patches: &mut Vec<(Id, Patch, Place)>, see: &mut impl FnMut(&ChunkEntry)) {
         let number = u32::try_from(self.packs.len()).expect("fewer packs than 2^32");
         for (frame, entry) in (0..).zip(&mut pack.frames) {
             let mut at = 0;
@@ -78,20 +69,26 @@ impl Index {
                 see(&chunk);
                 let place = Place { pack: number, frame, at, len: chunk.len };
                 at += chunk.len;
-                self.insert(&chunk, place);
+                match chunk.kind {
+                    Kind::Patch { base, pages } => patches.push((chunk.id, Patch { base, pages }, place)),
+                    _ => drop(self.chunks.insert(chunk.id, place)),
+                }
             }
         }
         self.packs.push(pack);
     }
 
-    /// Whole is better than patched, whichever comes first.
-    fn insert(&mut self, chunk: &ChunkEntry, place: Place) {
-        match chunk.kind {
-            Kind::Patch { .. } if self.chunks.contains_key(&chunk.id) => return,
-            Kind::Patch { base, pages } => drop(self.patches.insert(chunk.id, Patch { base, pages })),
-            _ => drop(self.patches.remove(&chunk.id)),
+    /// Whole is better than patched. Of several patches one counts whose base is there: a crash may have left one without, and a prune
+    /// deletes the base of one that has another beside it.
+    fn add_patches(&mut self, all: Vec<(Id, Patch, Place)>) {
+        let Self { chunks, patches, .. } = self;
+        for (id, patch, place) in all {
+            let base_is_whole = chunks.contains_key(&patch.base) && !patches.contains_key(&patch.base);
+            if base_is_whole && !chunks.contains_key(&id) {
+                patches.insert(id, patch);
+                chunks.insert(id, place);
+            }
         }
-        self.chunks.insert(chunk.id, place);
     }
 
     /// Where a chunk lies, and of what its patch is where it is one.

@@ -138,8 +138,9 @@ impl Repository {
 
     /// Adds what snapshots need that were not seen yet.
     fn add_live(&self, Needed { live, seen }: &mut Needed) -> Result<(), ArchiveError> {
-        let chunks = self.readable_chunks()?;
+        // In this order: the packs of a snapshot that is listed are there.
         let listing = self.snapshots()?;
+        let chunks = self.readable_chunks()?;
         if let Some(damage) = listing.damaged.into_iter().next() {
             return Err(damage);
         }

@@ -37,7 +37,7 @@ pub struct Listed {
     pub snapshot: Snapshot,
 }
 
-/// Snapshots that can be read, oldest moment first, and those that cannot.
+/// Snapshots that can be read, oldest moment first and of one moment the one that was stored first, and those that cannot.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// Those that can.
@@ -137,7 +137,8 @@ impl Repository {
                 Err(error) => listing.damaged.push(error),
             }
         }
-        listing.snapshots.sort_by(|a, b| (a.snapshot.about.moment, &a.id).cmp(&(b.snapshot.about.moment, &b.id)));
+        let order = |listed: &Listed| (listed.snapshot.about.moment, listed.snapshot.stored);
+        listing.snapshots.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.id.cmp(&b.id)));
         Ok(listing)
     }
 

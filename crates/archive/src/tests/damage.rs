@@ -1,5 +1,6 @@
 //! What is flipped, cut, missing, swapped or brought back is named, and what it does not touch comes back.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use backup_core::cancel::Cancel;
@@ -7,6 +8,9 @@ use backup_core::cancel::Cancel;
 use super::tree::Tree;
 use super::{HOLDER, noise, read_back, repository, restored, store};
 use crate::crypto::ReadKey;
+use crate::index::Index;
+use crate::pack::{Digests, EXTENT, Frame, Kind, OpenPack, PAGE, compressor, name_of};
+use crate::read::Chunks;
 use crate::storage::Storage;
 use crate::storage::memory::MemoryStorage;
 use crate::{ArchiveError, Key, ReadData, Repository};
@@ -112,6 +116,41 @@ fn a_damaged_snapshot_is_named_and_nothing_is_pruned_on_its_account() {
     }
     assert!(two.repository().leases().expect("listed").is_empty(), "a prune that gave up holds nothing");
     assert!(read_back(&two.repository(), &two.ids[1]) == two.trees[1]);
+}
+
+/// A prune deletes the base of a patch that has another patch, of another base, beside it.
+#[test]
+fn a_patch_without_its_base_gives_way_to_one_that_has_it() {
+    let key = ReadKey::generate();
+    let write = key.write_key();
+    let extent = noise(1, EXTENT);
+    let id = write.id(&extent);
+    for gone in [0, 1] {
+        let storage = Arc::new(MemoryStorage::default());
+        let put = |frame: Frame| {
+            let mut pack = OpenPack::new(&write);
+            pack.push(frame, &mut compressor());
+            let (id, bytes) = pack.close(&write);
+            storage.put_new(&name_of(&id), &bytes).expect("put");
+            name_of(&id)
+        };
+        let bases: Vec<String> = (0..2)
+            .map(|page| {
+                let mut base = extent.clone();
+                base[page * PAGE] ^= 1;
+                let (mut whole, mut patch) = (Frame::default(), Frame::default());
+                whole.push(Kind::Extent(Digests::default()), write.id(&base), &[&base]);
+                let kind = Kind::Patch { base: write.id(&base), pages: 1 << page };
+                patch.push(kind, id, &[&extent[page * PAGE..][..PAGE]]);
+                put(patch);
+                put(whole)
+            })
+            .collect();
+        storage.delete(&bases[gone]).expect("deleted");
+        let index = Index::load(&*storage, &write, &HashSet::new(), |_| ()).expect("loaded");
+        let chunks = Chunks::new(storage, index, key.clone());
+        assert!(*chunks.get(&id, "a file").expect("there is a whole patch") == *extent);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! An error, a kill or a full disk at every call on storage; two who store beside one who prunes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use backup_core::cancel::Cancel;
@@ -10,7 +10,7 @@ use super::{HOLDER, a_tree, noise, pages, read_back, repository, store};
 use crate::crypto::ReadKey;
 use crate::storage::faults::{Fault, FaultKind, FaultyStorage};
 use crate::storage::memory::MemoryStorage;
-use crate::storage::{Storage, StorageError};
+use crate::storage::{Storage, StorageError, Stored};
 use crate::{ArchiveError, Key, Purpose, ReadData, Repository};
 
 const KINDS: [FaultKind; 5] =
@@ -119,6 +119,82 @@ fn a_prune_waits_for_who_may_rely_on_what_it_deletes() {
     assert!(dead.iter().all(|name| !there(name)), "what nobody relies on any more stays");
     assert!(read_back(&repository, &third.id) == lone_tree());
     assert_eq!(verified(&repository), 2);
+}
+
+/// Storage at which something happens just before a mark is put, or a pack is listed.
+struct Meanwhile<F> {
+    inner: Arc<MemoryStorage>,
+    before: (&'static str, &'static str),
+    act: Mutex<Option<F>>,
+}
+
+impl<F> std::fmt::Debug for Meanwhile<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
+impl<F: FnOnce() + Send> Meanwhile<F> {
+    fn call(&self, action: &str, name: &str) {
+        if action == self.before.0 && name.starts_with(self.before.1) {
+            let act = self.act.lock().expect("nothing panics while it is held").take();
+            act.into_iter().for_each(|act| act());
+        }
+    }
+}
+
+impl<F: FnOnce() + Send> Storage for Meanwhile<F> {
+    fn list(&self, folder: &str) -> Result<Vec<Stored>, StorageError> {
+        self.call("list", folder);
+        self.inner.list(folder)
+    }
+
+    fn len(&self, name: &str) -> Result<u64, StorageError> {
+        self.inner.len(name)
+    }
+
+    fn get_range(&self, name: &str, offset: u64, len: usize) -> Result<Vec<u8>, StorageError> {
+        self.inner.get_range(name, offset, len)
+    }
+
+    fn put_new(&self, name: &str, content: &[u8]) -> Result<(), StorageError> {
+        self.call("put", name);
+        self.inner.put_new(name, content)
+    }
+
+    fn delete(&self, name: &str) -> Result<(), StorageError> {
+        self.inner.delete(name)
+    }
+}
+
+/// Prunes while, before that call, somebody stores again what was forgotten, and has ended when the prune goes on.
+fn stored_meanwhile(before: (&'static str, &'static str)) {
+    let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
+    let repository = repository(storage.clone(), &key);
+    let first = store(&repository, &lone_tree(), 10).expect("stored").id;
+    store(&repository, &small_tree(2), 20).expect("stored");
+    repository.forget(&first).expect("forgotten");
+    let writer = repository.clone();
+    let act = move || {
+        assert_eq!(store(&writer, &lone_tree(), 30).expect("stored").snapshot.added, 0, "it relies on what is to go");
+    };
+    let meanwhile = Meanwhile { inner: storage, before, act: Mutex::new(Some(act)) };
+    let pruner = Repository::open(Arc::new(meanwhile), Key::Read(key)).expect("opened");
+    pruner.prune(HOLDER, false, &Cancel::default()).expect("pruned");
+    assert_eq!(verified(&repository), 2);
+    assert!(read_back(&repository, &repository.find("latest").expect("listed").id) == lone_tree());
+}
+
+#[test]
+fn what_is_stored_before_a_mark_can_be_seen_stays() {
+    stored_meanwhile(("put", "marks/"));
+}
+
+#[test]
+fn what_is_stored_while_a_prune_looks_around_stays() {
+    for folder in ["leases", "snapshots", "packs"] {
+        stored_meanwhile(("list", folder));
+    }
 }
 
 #[test]
