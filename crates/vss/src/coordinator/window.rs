@@ -106,7 +106,8 @@ impl Making {
             return Err(ShadowCopyError::Deadline { step, limit: self.limits.freeze });
         }
         self.calls.go_on()?;
-        let looked = guarded(Some(self.limits.callback), async move { committed.look().await }).await;
+        // Short, for the services wait: a provider that hangs must not keep them down for as long as a callback may take.
+        let looked = guarded(Some(self.limits.freeze), async move { committed.look().await }).await;
         let taken = looked.unwrap_or_else(|lost| Err(lost_provider(provider, "look at the image", lost)))?;
         self.calls.go_on()?;
         Ok(taken)
