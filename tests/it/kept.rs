@@ -38,7 +38,9 @@ fn path(test: &TestSite, id: &str, source: &[&Path]) -> PathBuf {
 }
 
 fn delete(test: &TestSite, id: &str) -> Ran {
-    let ran = test.run(&["shadow-copy", "delete", id]);
+    // After a kill the watchdog may only now look after the services.
+    let delete = || Some(test.run(&["shadow-copy", "delete", id])).filter(|ran| ran.code != 10);
+    let ran = poll_until(Duration::from_secs(120), delete).expect("the watchdog lets go");
     assert_eq!(ran.code, 0, "{ran:#?}");
     ran
 }
