@@ -1,3 +1,7 @@
+#![cfg_attr(
+    windows,
+    allow(clippy::missing_const_for_thread_local, reason = "it is const, which the lint does not see there")
+)]
 mod databases;
 mod hostile;
 
