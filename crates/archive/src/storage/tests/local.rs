@@ -158,7 +158,7 @@ fn a_sweep_takes_what_is_ours_and_a_day_old() {
     let old = now - Duration::from_secs(24 * 60 * 60 + 1);
     let (ours, young) = ("0123456789abcdef.part", "fedcba9876543210.part");
     let others =
-        ["0123456789abcdef", "0123456789abcde.part", "0123456789ABCDEF.part", "notes.part", "0123456789abcdefg.part"];
+        ["0123456789abcdef", "0123456789abcde.part", "0123456789ABCDE0.part", "notes.part", "0123456789abcdefg.part"];
     for name in others.iter().chain([&ours, &young]) {
         let file = File::create(folder.join(name)).expect("a file");
         file.set_modified(if *name == young { old + Duration::from_secs(2) } else { old }).expect("old");
