@@ -35,6 +35,7 @@ mod index;
 pub mod keys;
 mod lease;
 mod live;
+mod lock;
 mod pack;
 mod packer;
 mod prune;

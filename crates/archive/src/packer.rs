@@ -1,12 +1,14 @@
 //! From chunks to packs: what is new is gathered into frames, frames are compressed and encrypted beside the reading, packs are put.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::content::{Content, ContentBuilder, Entry};
 use crate::crypto::{Id, WriteKey};
 use crate::error::ArchiveError;
 use crate::index::Known;
+use crate::lock::lock;
 use crate::pack::{Digests, Frame, Kind, OpenPack, PAGE, compressor, name_of};
 use crate::storage::Storage;
 
@@ -20,18 +22,13 @@ pub(crate) struct Packing<'a> {
     pub(crate) known: Mutex<Known>,
     /// The first reason to give up.
     pub(crate) failure: Mutex<Option<ArchiveError>>,
-    /// Packs that were put, with their lengths.
-    pub(crate) put: Mutex<Vec<(String, u64)>>,
-}
-
-// What the locks guard is whole whatever panicked beside it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Bytes of packs that were put.
+    pub(crate) added: AtomicU64,
 }
 
 impl<'a> Packing<'a> {
     pub(crate) fn new(storage: &'a dyn Storage, key: &'a WriteKey, known: Known) -> Self {
-        Self { storage, key, known: Mutex::new(known), failure: Mutex::default(), put: Mutex::default() }
+        Self { storage, key, known: Mutex::new(known), failure: Mutex::default(), added: AtomicU64::new(0) }
     }
 
     /// Packs frames until no more come.
@@ -59,9 +56,8 @@ impl<'a> Packing<'a> {
     fn close(&self, pack: Option<OpenPack>) {
         let Some(pack) = pack.filter(|_| !self.has_failed()) else { return };
         let (id, bytes) = pack.close(self.key);
-        let name = name_of(&id);
-        match self.storage.put_new(&name, &bytes) {
-            Ok(()) => lock(&self.put).push((name, bytes.len() as u64)),
+        match self.storage.put_new(&name_of(&id), &bytes) {
+            Ok(()) => drop(self.added.fetch_add(bytes.len() as u64, Ordering::Relaxed)),
             Err(error) => self.fail(error.into()),
         }
     }

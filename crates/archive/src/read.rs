@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::content::{Content, Part};
 use crate::crypto::{Id, ObjectKey, ReadKey};
 use crate::error::ArchiveError;
 use crate::index::{Index, Patch, Place};
+use crate::lock::lock;
 use crate::pack::{EXTENT, PAGE, PAGES};
 use crate::storage::Storage;
 
@@ -41,11 +42,6 @@ impl std::ops::Deref for ChunkBytes {
     fn deref(&self) -> &[u8] {
         &self.frame[self.range.clone()]
     }
-}
-
-// What the locks guard is whole whatever panicked beside it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Chunks {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use backup_core::cancel::Cancel;
@@ -19,6 +19,7 @@ use crate::content::{Content, ContentBuilder, Entry, Part};
 use crate::error::ArchiveError;
 use crate::index::Known;
 use crate::lease::{Lease, Purpose};
+use crate::lock::lock;
 use crate::pack::Kind;
 use crate::packer::{Gathering, Packing, WAITING};
 use crate::read::Chunks;
@@ -81,6 +82,13 @@ struct Storing<'a> {
     threads: usize,
 }
 
+/// What a reader keeps from file to file: neither is worth making anew for each of many small ones.
+struct Tools {
+    buffer: Vec<u8>,
+    /// After an error it is not used again, for then its reader ends.
+    chunker: Chunker,
+}
+
 impl Repository {
     /// Archives a folder: all that is in it, as one snapshot, which appears whole or not at all. Each file is read at most once; one that the newest
     /// snapshot of the site has, by hash for a sealed folder and by size, times and inode for another one, is not read.
@@ -129,9 +137,8 @@ impl Repository {
         let storing = Storing { folder, sealed, earlier: &earlier, packing: &packing, cancel, threads: *threads };
         storing.check_complete(entries)?;
         let records = storing.run(entries)?;
-        let put = std::mem::take(&mut *packing.put.lock().unwrap_or_else(PoisonError::into_inner));
         let bytes = entries.iter().filter(|entry| entry.stat.kind == FileKind::File).map(|entry| entry.stat.size).sum();
-        let added = put.iter().map(|(_, len)| len).sum();
+        let added = packing.added.load(Ordering::Relaxed);
         let snapshot = Snapshot { about, stored: *now, entries: entries.len() as u64, bytes, added, records };
         let (id, object) = snapshot.seal(&self.write);
         self.storage.put_new(&format!("snapshots/{id}"), &object)?;
@@ -198,9 +205,9 @@ impl Storing<'_> {
                     let mut gathering = Gathering::new(self.packing, frames.clone());
                     let (next, records, firsts) = (&next, &records, &firsts);
                     readers.spawn(move || {
-                        let mut buffer = vec![0; BLOCK];
+                        let mut tools = Tools { buffer: vec![0; BLOCK], chunker: Chunker::new() };
                         while let Some(n) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|n| *n < entries.len()) {
-                            match self.record(&entries[n], firsts, &mut gathering, &mut buffer) {
+                            match self.record(&entries[n], firsts, &mut gathering, &mut tools) {
                                 Ok(record) => drop(records[n].set(record)),
                                 Err(error) => self.packing.fail(error),
                             }
@@ -219,7 +226,7 @@ impl Storing<'_> {
             drop(gathering);
             content
         });
-        match self.packing.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match lock(&self.packing.failure).take() {
             Some(failure) => Err(failure),
             None => content,
         }
@@ -230,7 +237,7 @@ impl Storing<'_> {
         WalkEntry { path, stat }: &WalkEntry,
         firsts: &HashMap<FileId, &RelPath>,
         gathering: &mut Gathering<'_>,
-        buffer: &mut [u8],
+        tools: &mut Tools,
     ) -> Result<Record, ArchiveError> {
         if self.cancel.is_cancelled() {
             return Err(ArchiveError::Cancelled);
@@ -274,7 +281,7 @@ impl Storing<'_> {
                 record.hash = Some(hash);
                 content
             }
-            None => self.read(&mut record, &place, stat, gathering, buffer)?,
+            None => self.read(&mut record, &place, stat, gathering, tools)?,
         };
         Ok(Record { record, content })
     }
@@ -296,10 +303,10 @@ impl Storing<'_> {
         place: &SitePath,
         stat: &FileStat,
         gathering: &mut Gathering<'_>,
-        buffer: &mut [u8],
+        tools: &mut Tools,
     ) -> Result<Content, ArchiveError> {
         let file = self.folder.files.open(place)?;
-        let mut chunker = Chunker::new();
+        let Tools { buffer, chunker } = tools;
         let mut content = ContentBuilder::default();
         let mut put = |chunk: Chunk<'_>| {
             let entry = match chunk {

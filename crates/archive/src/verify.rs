@@ -10,6 +10,7 @@ use crate::crypto::Id;
 use crate::error::ArchiveError;
 use crate::index::Index;
 use crate::live::Live;
+use crate::lock::lock;
 use crate::pack::{Kind, PAGE, PackIndex};
 use crate::read::Chunks;
 use crate::repository::{Listed, Repository};
@@ -102,7 +103,7 @@ impl Repository {
                         && !cancel.is_cancelled()
                     {
                         if let Err(error) = self.read_pack(chunks, stored) {
-                            let mut problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
+                            let mut problems = lock(&problems);
                             problems.push((stored.name.clone(), error));
                         }
                     }

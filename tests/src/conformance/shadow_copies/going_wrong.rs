@@ -214,16 +214,15 @@ pub(super) async fn a_failed_set_leaves_room_for_the_next(bench: impl ShadowCopi
 
 pub(super) async fn faults_at_the_end_are_told(bench: impl ShadowCopiesBench) {
     let session = Session::failing_at(&bench, "site BackupComplete").await;
-    let set = session.make().await.expect("nothing goes wrong");
-    let faults = session.shadow_copies.complete(set.id, true).await;
-    let told = matches!(&faults[..], [ShadowCopyError::Writer { step: "BackupComplete", .. }]);
-    assert!(told, "{faults:?}");
-    assert_eq!(session.called("BackupComplete").len(), 3, "and the others hear of it");
-    session.shadow_copies.release(set.id).await.expect("it changes nothing");
+    a_fault_at_the_end_is_told(&session).await;
 }
 
 pub(super) async fn a_fault_of_the_system_at_the_end_is_told(bench: impl ShadowCopiesBench) {
     let (session, _) = failing_in_system(&bench, "BackupComplete").await;
+    a_fault_at_the_end_is_told(&session).await;
+}
+
+async fn a_fault_at_the_end_is_told(session: &Session) {
     let set = session.make().await.expect("nothing goes wrong");
     let faults = session.shadow_copies.complete(set.id, true).await;
     let told = matches!(&faults[..], [ShadowCopyError::Writer { step: "BackupComplete", .. }]);
