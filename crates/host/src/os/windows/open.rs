@@ -122,7 +122,13 @@ pub(crate) fn mkdirat(folder: impl AsFd, name: impl Arg, mode: Mode) -> Result<(
 
 /// Removes a name: of a folder with `REMOVEDIR`, else of anything but a folder.
 pub(crate) fn unlinkat(folder: impl AsFd, name: impl Arg, flags: AtFlags) -> Result<(), Errno> {
-    let file = itself(folder.as_fd(), &name.wide()?, win::DELETE | win::FILE_READ_ATTRIBUTES)?;
+    let (folder, name) = (folder.as_fd(), name.wide()?);
+    // Opened anew each time: Wine looks into a folder once for each handle.
+    patiently(|| unlink_once(folder, &name, flags))
+}
+
+fn unlink_once(folder: BorrowedHandle<'_>, name: &[u16], flags: AtFlags) -> Result<(), Errno> {
+    let file = itself(folder, name, win::DELETE | win::FILE_READ_ATTRIBUTES)?;
     let is_folder = FileType::from_raw_mode(stat::fstat(&file)?.st_mode) == FileType::Directory;
     match (is_folder, flags.contains(AtFlags::REMOVEDIR)) {
         (true, false) => return Err(Errno::ISDIR),
@@ -191,13 +197,15 @@ fn rename(
     patiently(|| rename_once(from, name, to, new_name, replace))
 }
 
-/// Tries again for a while when somebody has open what is renamed, replaced or in the renamed folder. Readers, indexers and virus scanners do so
-/// for moments, and NTFS refuses then.
-fn patiently(mut rename: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+/// Tries again for a while when somebody has open what is renamed, replaced or removed, or something in it: NTFS refuses to rename it then, and where a
+/// name goes when the last handle is closed, a folder is not empty before. Readers, indexers and virus scanners have files open for moments.
+fn patiently(mut change: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
     let began = Instant::now();
     loop {
-        match rename() {
-            Err(Errno::ACCESS | Errno::SHARING) if began.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+        match change() {
+            Err(Errno::ACCESS | Errno::SHARING | Errno::NOTEMPTY) if began.elapsed() < PATIENCE => {
+                std::thread::sleep(PAUSE);
+            }
             result => return result,
         }
     }

@@ -49,6 +49,21 @@ fn names_below_an_open_folder_are_made_renamed_and_removed() {
 }
 
 #[test]
+fn a_folder_goes_when_the_last_file_in_it_is_closed() {
+    let (_scratch, root) = bench();
+    mkdirat(&root, "a", Mode::RWXU).expect("made");
+    let read = openat(&root, "a/x", OFlags::RDWR | OFlags::CREATE, Mode::RUSR | Mode::WUSR).expect("made");
+    unlinkat(&root, "a/x", AtFlags::empty()).expect("removed");
+    let reader = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        drop(read);
+    });
+    unlinkat(&root, "a", AtFlags::REMOVEDIR).expect("removed");
+    reader.join().expect("closed");
+    assert_eq!(names(&root), [""; 0]);
+}
+
+#[test]
 fn a_folder_is_renamed_while_it_is_open() {
     let (_scratch, root) = bench();
     mkdirat(&root, "a", Mode::RWXU).expect("made");
