@@ -4,9 +4,12 @@
 //! processes on it that write one growing number to the database, to files and to the registry.
 //! [`read_counters`] reads that number back from whatever a backup recovered: in one consistent moment all agree.
 //!
+//! [`archive_site`] builds what an archive is measured by: a day of a site, and the next one.
+//!
 //! None of these uses a crate of the product, so that a fault there cannot hide itself here. [`conformance`] alone does: it asks of
 //! every adapter what the ports promise.
 
+pub mod archive_site;
 pub mod conformance;
 mod counters;
 mod poll;

@@ -9,10 +9,10 @@
 //! <dir>/backup, state, control    the destination, the state folder, the workload's own files
 //! ```
 
-mod content;
+pub(crate) mod content;
 mod control_file;
 mod database;
-mod fill;
+pub(crate) mod fill;
 mod install;
 pub mod nasty;
 mod registry;

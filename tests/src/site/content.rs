@@ -51,11 +51,13 @@ fn package(id: &str, name: &str) -> Package {
     Package { id: id.to_owned(), name: name.to_owned(), source: format!(r"\\CM01\Sources\{id}") }
 }
 
-fn hash_name(content: &[u8]) -> String {
+/// The name of a content in the library.
+pub(crate) fn hash_name(content: &[u8]) -> String {
     blake3::hash(content).to_hex().to_uppercase()
 }
 
-fn write_package(root: &Path, id: &str, files: &[(String, Vec<u8>)], prng: &mut Prng) -> io::Result<()> {
+/// Writes a package's sources, and what the library has of it under `root`.
+pub(crate) fn write_package(root: &Path, id: &str, files: &[(String, Vec<u8>)], prng: &mut Prng) -> io::Result<()> {
     let library = root.join("SCCMContentLib");
     let content_id = format!("{id}.1");
     let list = format!("[Packages]\r\n{content_id}=\r\n");
@@ -72,7 +74,8 @@ fn write_package(root: &Path, id: &str, files: &[(String, Vec<u8>)], prng: &mut 
     Ok(())
 }
 
-fn write_users(root: &Path, users: &BTreeMap<String, Vec<&str>>, prng: &mut Prng) -> io::Result<()> {
+/// Writes beside each content of the library which packages need it.
+pub(crate) fn write_users(root: &Path, users: &BTreeMap<String, Vec<&str>>, prng: &mut Prng) -> io::Result<()> {
     for (hash, packages) in users {
         let lines: String = packages.iter().map(|id| format!("{id}=\r\n")).collect();
         let path = root.join("SCCMContentLib/FileLib").join(&hash[..4]).join(format!("{hash}.INI"));

@@ -15,7 +15,7 @@ const YEAR: u64 = 365 * 24 * 3600;
 
 /// What a file's bytes look like; decides how well they compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fill {
+pub(crate) enum Fill {
     /// Lines of a site server log.
     Log,
     /// An XML message.
@@ -27,7 +27,7 @@ pub(super) enum Fill {
 }
 
 /// Writes one generated file of exactly `len` bytes, and its folder when that is missing.
-pub(super) fn write_file(path: &Path, fill: Fill, len: u64, prng: &mut Prng) -> io::Result<()> {
+pub(crate) fn write_file(path: &Path, fill: Fill, len: u64, prng: &mut Prng) -> io::Result<()> {
     let mut file = create(path)?;
     let mut block = Vec::with_capacity(BLOCK.min(usize::try_from(len).unwrap_or(BLOCK)) + 512);
     let mut left = len;
@@ -42,13 +42,14 @@ pub(super) fn write_file(path: &Path, fill: Fill, len: u64, prng: &mut Prng) -> 
 }
 
 /// Writes `content`, creating the folder when that is missing.
-pub(super) fn write_content(path: &Path, content: &[u8], prng: &mut Prng) -> io::Result<()> {
+pub(crate) fn write_content(path: &Path, content: &[u8], prng: &mut Prng) -> io::Result<()> {
     let mut file = create(path)?;
     file.write_all(content)?;
     age(&file, prng)
 }
 
-fn create(path: &Path) -> io::Result<File> {
+/// Creates a file, and its folder when that is missing.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
     match File::create(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
@@ -59,7 +60,7 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 /// A site's files are old; fresh times would make every file look as if it had changed just now.
-fn age(file: &File, prng: &mut Prng) -> io::Result<()> {
+pub(crate) fn age(file: &File, prng: &mut Prng) -> io::Result<()> {
     let seconds = Duration::from_secs(NEWEST - prng.below(YEAR));
     // Windows counts in 100 ns.
     let nanos = Duration::from_nanos(prng.below(10_000_000) * 100);
@@ -67,7 +68,7 @@ fn age(file: &File, prng: &mut Prng) -> io::Result<()> {
 }
 
 /// Appends at least `wanted` bytes.
-fn fill_block(block: &mut Vec<u8>, fill: Fill, wanted: usize, prng: &mut Prng) {
+pub(crate) fn fill_block(block: &mut Vec<u8>, fill: Fill, wanted: usize, prng: &mut Prng) {
     match fill {
         Fill::Packed => {
             block.resize(wanted, 0);
@@ -141,7 +142,7 @@ fn push_two(block: &mut Vec<u8>, number: u64) {
 }
 
 /// Splits `total` bytes over `count` files: many small ones, a few large ones, the sum exact.
-pub(super) fn sizes(total: u64, count: u32, prng: &mut Prng) -> Vec<u64> {
+pub(crate) fn sizes(total: u64, count: u32, prng: &mut Prng) -> Vec<u64> {
     let weights: Vec<u64> = (0..count).map(|_| weight(prng)).collect();
     let sum: u128 = weights.iter().map(|&weight| u128::from(weight)).sum();
     let mut sizes: Vec<u64> =
