@@ -181,3 +181,9 @@ pub(crate) fn median(values: &mut [Duration]) -> Duration {
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
+
+/// Bytes of a file, or of all files in a folder.
+pub(crate) fn size_of(path: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(path) else { return fs::metadata(path).map_or(0, |found| found.len()) };
+    entries.flatten().map(|entry| size_of(&entry.path())).sum()
+}

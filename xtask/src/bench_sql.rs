@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tests::servers::{MariaDb, Postgres};
 
 use crate::Chore;
-use crate::bench::{Measured, fresh, median, peak_of, sync};
+use crate::bench::{Measured, fresh, median, peak_of, size_of, sync};
 use crate::shell;
 
 /// One way to do a piece of work.
@@ -81,11 +81,6 @@ fn measure(ways: &[Way<'_>], rounds: usize) -> Measured<()> {
         println!("{:36} {:>7.2} s {size:>6} MB {peak:>5} MiB  {}", way.name, medians[n], beside.unwrap_or_default());
     }
     Ok(())
-}
-
-fn size_of(path: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(path) else { return fs::metadata(path).map_or(0, |found| found.len()) };
-    entries.flatten().map(|entry| size_of(&entry.path())).sum()
 }
 
 fn text(path: &Path) -> String {

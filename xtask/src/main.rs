@@ -5,6 +5,7 @@ mod archive_reader;
 mod bench;
 // The servers that it starts are those of Unix.
 #[cfg(unix)]
+mod bench_archive;
 mod bench_sql;
 mod codegen;
 mod demo;
@@ -24,6 +25,7 @@ const USAGE: &str = "\
 cargo xtask demo      watch a site under write load being backed up, killed, wrecked and recovered
 cargo xtask test      run every suite; installs what it lacks after asking, with --yes without asking
 cargo xtask bench     measure beside cp, rsync and hivexregedit; [backup] [window] [registry] [--rounds N]
+cargo xtask bench archive   measure the archive beside restic, borg and rustic, where they are installed; [--rounds N] [--scale X]
 cargo xtask bench sql   measure logical dumps beside pg_dump, pg_restore, mariadb-dump and sqlite3; [--rounds N] [--rows N]
 cargo xtask windows   build and lint for Windows and run the tests under Wine; --yes, then arguments of `cargo test`
 cargo xtask tidy      check the layers, ARCHITECTURE.md and file sizes
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "windows" => windows::run(rest),
         #[cfg(unix)]
         "bench" if rest.first().is_some_and(|part| part == "sql") => bench_sql::run(rest),
+        "bench" if rest.first().is_some_and(|part| part == "archive") => bench_archive::run(rest),
         "bench" => bench::run(rest),
         bench::registry::VERB => bench::registry::run(rest),
         "tidy" => tidy::run(),
