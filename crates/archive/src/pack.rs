@@ -92,6 +92,33 @@ pub(crate) struct FrameEntry {
     pub(crate) chunks: Vec<ChunkEntry>,
 }
 
+/// A frame that is compressed where that makes it smaller, and not encrypted.
+#[derive(Debug)]
+pub(crate) struct PackedFrame {
+    /// Of a length that encryption changes yet.
+    entry: FrameEntry,
+    bytes: Vec<u8>,
+}
+
+impl PackedFrame {
+    /// Compresses a frame by way of `buffer`, which is left with what memory is not needed.
+    pub(crate) fn compress(
+        Frame { mut bytes, chunks }: Frame,
+        zstd: &mut zstd::bulk::Compressor<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Self {
+        let raw = narrow(bytes.len());
+        buffer.clear();
+        buffer.reserve_exact(bytes.len());
+        let packed = zstd.compress_to_buffer(&bytes, buffer);
+        let is_packed = packed.is_ok_and(|len| len < bytes.len());
+        if is_packed {
+            std::mem::swap(&mut bytes, buffer);
+        }
+        Self { entry: FrameEntry { stored: 0, raw, is_packed, chunks }, bytes }
+    }
+}
+
 /// A pack that is being filled, in memory.
 pub(crate) struct OpenPack {
     bytes: Vec<u8>,
@@ -100,24 +127,23 @@ pub(crate) struct OpenPack {
 }
 
 impl OpenPack {
-    pub(crate) fn new(key: &WriteKey) -> Self {
+    /// An empty one, in the memory of an earlier one where there is any.
+    pub(crate) fn new(key: &WriteKey, mut bytes: Vec<u8>) -> Self {
         let (key, sealed) = key.new_object_key();
-        let mut bytes = Vec::with_capacity(PACK + 2 * FRAME);
+        bytes.clear();
+        bytes.reserve(PACK + 2 * FRAME);
         bytes.extend(MAGIC);
         bytes.extend(sealed);
         Self { bytes, key, frames: Vec::new() }
     }
 
-    /// Compresses a frame by `zstd`, encrypts it and adds it.
-    pub(crate) fn push(&mut self, frame: Frame, zstd: &mut zstd::bulk::Compressor<'_>) {
-        let number = self.frames.len() as u64;
-        let packed = zstd.compress(&frame.bytes).ok().filter(|packed| packed.len() < frame.bytes.len());
-        let is_packed = packed.is_some();
-        let raw = narrow(frame.bytes.len());
-        let mut stored = packed.unwrap_or(frame.bytes);
-        self.key.encrypt(number, &[], &mut stored);
-        self.bytes.extend_from_slice(&stored);
-        self.frames.push(FrameEntry { stored: narrow(stored.len()), raw, is_packed, chunks: frame.chunks });
+    /// Encrypts a frame and adds it; returns its memory.
+    pub(crate) fn push(&mut self, PackedFrame { mut entry, mut bytes }: PackedFrame) -> Vec<u8> {
+        self.key.encrypt(self.frames.len() as u64, &[], &mut bytes);
+        entry.stored = narrow(bytes.len());
+        self.bytes.extend_from_slice(&bytes);
+        self.frames.push(entry);
+        bytes
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -190,20 +216,41 @@ impl PackIndex {
     pub(crate) fn open_frame(
         &self,
         number: usize,
-        mut stored: Vec<u8>,
+        stored: Vec<u8>,
         key: &crypto::ObjectKey,
     ) -> Result<Vec<u8>, ArchiveError> {
         let frame = &self.frames[number];
-        let damaged = |reason: String| ArchiveError::damaged(&self.name, format!("frame {number}: {reason}"));
-        key.decrypt(number as u64, &[], &mut stored).map_err(|error| damaged(error.to_string()))?;
+        let damaged = |reason: &str| ArchiveError::damaged(&self.name, format!("frame {number}: {reason}"));
+        let packed = self.decrypt_frame(number, stored, key)?;
         let bytes = match frame.is_packed {
-            true => zstd::bulk::decompress(&stored, frame.raw as usize).map_err(|error| damaged(error.to_string()))?,
-            false => stored,
+            true => zstd::bulk::decompress(&packed, frame.raw as usize).map_err(|error| damaged(&error.to_string()))?,
+            false => packed,
         };
         if bytes.len() != frame.raw as usize {
-            return Err(damaged("it has another length".to_owned()));
+            return Err(damaged("it has another length"));
         }
         Ok(bytes)
+    }
+
+    fn decrypt_frame(
+        &self,
+        number: usize,
+        mut stored: Vec<u8>,
+        key: &crypto::ObjectKey,
+    ) -> Result<Vec<u8>, ArchiveError> {
+        let opened = key.decrypt(number as u64, &[], &mut stored);
+        opened.map_err(|error| ArchiveError::damaged(&self.name, format!("frame {number}: {error}")))?;
+        Ok(stored)
+    }
+
+    /// A frame for another pack, of which `stored` are the bytes.
+    pub(crate) fn packed_frame(
+        &self,
+        number: usize,
+        stored: Vec<u8>,
+        key: &crypto::ObjectKey,
+    ) -> Result<PackedFrame, ArchiveError> {
+        Ok(PackedFrame { entry: self.frames[number].clone(), bytes: self.decrypt_frame(number, stored, key)? })
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 
+use crate::chunker::WINDOW;
 use crate::content::{Content, ContentBuilder, Entry};
 use crate::crypto::{Id, WriteKey};
 use crate::error::ArchiveError;
-use crate::index::Known;
+use crate::index::{Known, Patch};
 use crate::lock::lock;
-use crate::pack::{Digests, Frame, Kind, OpenPack, PAGE, compressor, name_of};
+use crate::pack::{Digests, FRAME, Frame, Kind, OpenPack, PAGE, PackedFrame, compressor, name_of};
 use crate::storage::Storage;
 
 /// Frames that wait for a packer, for each of these.
@@ -20,36 +21,77 @@ pub(crate) struct Packing<'a> {
     pub(crate) storage: &'a dyn Storage,
     pub(crate) key: &'a WriteKey,
     pub(crate) known: Mutex<Known>,
+    /// The packs that are being filled: of content, and of what tells of content. One of each, however many threads fill it, for memory's sake.
+    open: [Mutex<Option<OpenPack>>; 2],
+    /// For both open packs, and one that is put meanwhile.
+    packs: Spare,
+    frames: Spare,
     /// The first reason to give up.
     pub(crate) failure: Mutex<Option<ArchiveError>>,
     /// Bytes of packs that were put.
     pub(crate) added: AtomicU64,
 }
 
-impl<'a> Packing<'a> {
-    pub(crate) fn new(storage: &'a dyn Storage, key: &'a WriteKey, known: Known) -> Self {
-        Self { storage, key, known: Mutex::new(known), failure: Mutex::default(), added: AtomicU64::new(0) }
+/// Memory to be used again. Allocated anew each time, by one thread, and freed by another, much of it would stay with the allocator.
+struct Spare {
+    given: Sender<Vec<u8>>,
+    taken: Mutex<Receiver<Vec<u8>>>,
+}
+
+impl Spare {
+    /// So many buffers, which get their memory from who uses them first.
+    fn of(count: usize) -> Self {
+        let (given, taken) = channel();
+        let spare = Self { given, taken: Mutex::new(taken) };
+        (0..count).for_each(|_| spare.give(Vec::new()));
+        spare
     }
 
-    /// Packs frames until no more come.
+    /// One of those that there are, or of the next one to be given back.
+    fn wait(&self) -> Vec<u8> {
+        lock(&self.taken).recv().expect("what gives is here")
+    }
+
+    fn take_or_make(&self) -> Vec<u8> {
+        lock(&self.taken).try_recv().unwrap_or_default()
+    }
+
+    fn give(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.given.send(buffer).expect("what takes is here");
+    }
+}
+
+impl<'a> Packing<'a> {
+    pub(crate) fn new(storage: &'a dyn Storage, key: &'a WriteKey, known: Known) -> Self {
+        let (known, open, failure) = (Mutex::new(known), Default::default(), Mutex::default());
+        let (packs, frames) = (Spare::of(3), Spare::of(0));
+        Self { storage, key, known, open, packs, frames, failure, added: AtomicU64::new(0) }
+    }
+
+    /// Packs frames until no more come. What is not full then stays open.
     pub(crate) fn pack(&self, frames: &Mutex<Receiver<Frame>>) {
-        let mut zstd = compressor();
-        let mut open: [Option<OpenPack>; 2] = [None, None];
+        let (mut zstd, mut buffer) = (compressor(), Vec::new());
         loop {
             let Ok(frame) = lock(frames).recv() else { break };
             if self.has_failed() {
                 continue;
             }
             let is_meta = frame.chunks.iter().any(|chunk| chunk.kind.is_meta());
-            let slot = &mut open[usize::from(is_meta)];
-            let pack = slot.get_or_insert_with(|| OpenPack::new(self.key));
-            pack.push(frame, &mut zstd);
-            if pack.is_full() {
-                self.close(slot.take());
-            }
+            let frame = PackedFrame::compress(frame, &mut zstd, &mut buffer);
+            let mut open = lock(&self.open[usize::from(is_meta)]);
+            let used = open.get_or_insert_with(|| OpenPack::new(self.key, self.packs.wait())).push(frame);
+            let full = open.take_if(|pack| pack.is_full());
+            drop(open);
+            self.frames.give(used);
+            self.close(full);
         }
-        for pack in open {
-            self.close(pack);
+    }
+
+    /// Puts the packs that are still open, once nobody packs any more.
+    pub(crate) fn finish(&self) {
+        for open in &self.open {
+            self.close(lock(open).take());
         }
     }
 
@@ -60,6 +102,7 @@ impl<'a> Packing<'a> {
             Ok(()) => drop(self.added.fetch_add(bytes.len() as u64, Ordering::Relaxed)),
             Err(error) => self.fail(error.into()),
         }
+        self.packs.give(bytes);
     }
 
     /// Has everybody give up, for the first reason that is told.
@@ -91,8 +134,7 @@ impl<'a> Gathering<'a> {
         let id = self.packing.key.id(bytes);
         if lock(&self.packing.known).claim(id) {
             let frame = if kind.is_meta() { &mut self.meta } else { &mut self.data };
-            frame.push(kind, id, &[bytes]);
-            Self::send_full(&self.frames, frame);
+            Self::push(self.packing, &self.frames, frame, (kind, id, &[bytes]));
         }
         id
     }
@@ -109,21 +151,16 @@ impl<'a> Gathering<'a> {
             *digest = key.page_digest(page);
         }
         let mut known = lock(&self.packing.known);
-        match known.base_of(&digests) {
-            Some(patch) => {
-                drop(known);
-                let given = |page: &usize| patch.pages & 1 << page != 0;
-                let pages: Vec<&[u8]> =
-                    (0..digests.len()).filter(given).map(|page| &bytes[page * PAGE..][..PAGE]).collect();
-                self.extents.push(Kind::Patch { base: patch.base, pages: patch.pages }, id, &pages);
-            }
-            None => {
-                known.add_extent(id, digests);
-                drop(known);
-                self.extents.push(Kind::Extent(digests), id, &[bytes]);
-            }
-        }
-        Self::send_full(&self.frames, &mut self.extents);
+        let Some(Patch { base, pages }) = known.base_of(&digests) else {
+            known.add_extent(id, digests);
+            drop(known);
+            Self::push(self.packing, &self.frames, &mut self.extents, (Kind::Extent(digests), id, &[bytes]));
+            return id;
+        };
+        drop(known);
+        let given = (0..digests.len()).filter(|page| pages & 1 << page != 0);
+        let given: Vec<&[u8]> = given.map(|page| &bytes[page * PAGE..][..PAGE]).collect();
+        Self::push(self.packing, &self.frames, &mut self.extents, (Kind::Patch { base, pages }, id, &given));
         id
     }
 
@@ -136,7 +173,17 @@ impl<'a> Gathering<'a> {
         content.finish(&mut |list| self.chunk(Kind::List, list))
     }
 
-    fn send_full(frames: &SyncSender<Frame>, frame: &mut Frame) {
+    fn push(
+        packing: &Packing<'_>,
+        frames: &SyncSender<Frame>,
+        frame: &mut Frame,
+        (kind, id, parts): (Kind, Id, &[&[u8]]),
+    ) {
+        if frame.chunks.is_empty() {
+            frame.bytes = packing.frames.take_or_make();
+            frame.bytes.reserve(FRAME + WINDOW);
+        }
+        frame.push(kind, id, parts);
         if frame.is_full() {
             Self::send(frames, frame);
         }

@@ -10,7 +10,7 @@ use crate::error::ArchiveError;
 use crate::index::Index;
 use crate::lease::{Confirmed, Lease, LeaseFacts, Mark, Purpose, put_json};
 use crate::live::Live;
-use crate::pack::{ChunkEntry, Frame, OpenPack, PackIndex, compressor, name_of};
+use crate::pack::{ChunkEntry, Frame, FrameEntry, OpenPack, PackIndex, PackedFrame, compressor, name_of};
 use crate::read::Chunks;
 use crate::repository::{Listed, Repository, get_json};
 use crate::storage::StorageError;
@@ -160,7 +160,7 @@ impl Repository {
             }
             match needed {
                 0 => plan.dead.push(pack),
-                needed if needed * 2 < all => plan.mostly_dead.push((number, pack)),
+                needed if needed * 4 < all * 3 => plan.mostly_dead.push((number, pack)),
                 _ => {}
             }
         }
@@ -174,7 +174,7 @@ impl Repository {
 
     /// Copies live chunks as they are, patches too; returns the bytes of the new packs.
     fn repack(&self, chunks: &Chunks, plan: &Plan, live: &Live, cancel: &Cancel) -> Result<u64, ArchiveError> {
-        let (mut zstd, mut bytes) = (compressor(), 0);
+        let (mut zstd, mut buffer, mut bytes) = (compressor(), Vec::new(), 0);
         let mut open: [Option<OpenPack>; 2] = [None, None];
         let mut put = |pack: OpenPack| {
             let (id, content) = pack.close(&self.write);
@@ -186,25 +186,17 @@ impl Repository {
                 if cancel.is_cancelled() {
                     return Err(ArchiveError::Cancelled);
                 }
-                let mut copy = Frame::default();
-                let mut opened = None;
-                let mut at = 0;
-                for chunk in &frame.chunks {
-                    let range = at..at + chunk.len as usize;
-                    at = range.end;
-                    if !is_needed_here(&chunks.index, live, *number, chunk) {
-                        continue;
-                    }
-                    let opened = match &mut opened {
-                        Some(frame) => frame,
-                        none => none.insert(chunks.frame(*number, frame_number)?),
-                    };
-                    copy.push(chunk.kind, chunk.id, &[&opened[range]]);
-                }
-                let Some(first) = copy.chunks.first() else { continue };
+                let is_needed = |chunk: &ChunkEntry| is_needed_here(&chunks.index, live, *number, chunk);
+                let Some(first) = frame.chunks.iter().find(|chunk| is_needed(chunk)) else { continue };
                 let slot = &mut open[usize::from(first.kind.is_meta())];
-                let pack = slot.get_or_insert_with(|| OpenPack::new(&self.write));
-                pack.push(copy, &mut zstd);
+                let copy = match frame.chunks.iter().all(is_needed) {
+                    true => chunks.packed_frame(*number, pack, frame_number)?,
+                    false => {
+                        let opened = chunks.frame(*number, frame_number)?;
+                        PackedFrame::compress(what_is_needed(frame, &opened, is_needed), &mut zstd, &mut buffer)
+                    }
+                };
+                drop(slot.get_or_insert_with(|| OpenPack::new(&self.write, Vec::new())).push(copy));
                 if let Some(full) = slot.take_if(|pack| pack.is_full()) {
                     put(full)?;
                 }
@@ -280,6 +272,18 @@ impl Repository {
         let text = get_json(&*self.storage, &name)?;
         serde_json::from_slice(&text).map_err(|error| ArchiveError::damaged(name, error))
     }
+}
+
+fn what_is_needed(frame: &FrameEntry, opened: &[u8], is_needed: impl Fn(&ChunkEntry) -> bool) -> Frame {
+    let (mut needed, mut rest) = (Frame::default(), opened);
+    for chunk in &frame.chunks {
+        let (bytes, after) = rest.split_at(chunk.len as usize);
+        rest = after;
+        if is_needed(chunk) {
+            needed.push(chunk.kind, chunk.id, &[bytes]);
+        }
+    }
+    needed
 }
 
 /// Whether a snapshot needs the chunk, and needs it from this pack: of two copies one is enough.

@@ -9,7 +9,7 @@ use crate::crypto::{Id, ObjectKey, ReadKey};
 use crate::error::ArchiveError;
 use crate::index::{Index, Patch, Place};
 use crate::lock::lock;
-use crate::pack::{EXTENT, PAGE, PAGES};
+use crate::pack::{EXTENT, PAGE, PAGES, PackIndex, PackedFrame};
 use crate::storage::Storage;
 
 /// Bytes of opened frames that are kept.
@@ -76,13 +76,21 @@ impl Chunks {
             return Ok(frame);
         }
         let index = &self.index.packs[pack as usize];
-        let number = number as usize;
-        let stored =
-            self.storage.get_range(&index.name, index.offset_of(number), index.frames[number].stored as usize)?;
-        let key = self.pack_key(pack)?;
-        let frame = Arc::new(index.open_frame(number, stored, &key)?);
+        let stored = self.stored_frame(index, number)?;
+        let frame = Arc::new(index.open_frame(number as usize, stored, &self.pack_key(pack)?)?);
         self.keep(which, Arc::clone(&frame));
         Ok(frame)
+    }
+
+    /// A frame to be copied as it is; `index` is that of its pack, with the chunks in it.
+    pub(crate) fn packed_frame(&self, pack: u32, index: &PackIndex, number: u32) -> Result<PackedFrame, ArchiveError> {
+        let stored = self.stored_frame(index, number)?;
+        index.packed_frame(number as usize, stored, &self.pack_key(pack)?)
+    }
+
+    fn stored_frame(&self, index: &PackIndex, number: u32) -> Result<Vec<u8>, ArchiveError> {
+        let number = number as usize;
+        Ok(self.storage.get_range(&index.name, index.offset_of(number), index.frames[number].stored as usize)?)
     }
 
     fn kept(&self, which: (u32, u32)) -> Option<Arc<Vec<u8>>> {

@@ -226,6 +226,7 @@ impl Storing<'_> {
             drop(gathering);
             content
         });
+        self.packing.finish();
         match lock(&self.packing.failure).take() {
             Some(failure) => Err(failure),
             None => content,

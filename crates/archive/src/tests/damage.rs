@@ -9,7 +9,7 @@ use super::tree::Tree;
 use super::{HOLDER, noise, read_back, repository, restored, store};
 use crate::crypto::ReadKey;
 use crate::index::Index;
-use crate::pack::{Digests, EXTENT, Frame, Kind, OpenPack, PAGE, compressor, name_of};
+use crate::pack::{Digests, EXTENT, Frame, Kind, OpenPack, PAGE, PackedFrame, compressor, name_of};
 use crate::read::Chunks;
 use crate::storage::Storage;
 use crate::storage::memory::MemoryStorage;
@@ -128,8 +128,8 @@ fn a_patch_without_its_base_gives_way_to_one_that_has_it() {
     for gone in [0, 1] {
         let storage = Arc::new(MemoryStorage::default());
         let put = |frame: Frame| {
-            let mut pack = OpenPack::new(&write);
-            pack.push(frame, &mut compressor());
+            let mut pack = OpenPack::new(&write, Vec::new());
+            drop(pack.push(PackedFrame::compress(frame, &mut compressor(), &mut Vec::new())));
             let (id, bytes) = pack.close(&write);
             storage.put_new(&name_of(&id), &bytes).expect("put");
             name_of(&id)
