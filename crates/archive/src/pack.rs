@@ -212,6 +212,11 @@ impl PackIndex {
         HEAD as u64 + self.frames[..number].iter().map(|frame| u64::from(frame.stored)).sum::<u64>()
     }
 
+    /// Bytes behind the last frame.
+    pub(crate) fn end_len(&self) -> usize {
+        usize::try_from(self.len - self.offset_of(self.frames.len())).expect("an index has its limit")
+    }
+
     /// Decrypts and unpacks a frame of which `stored` are the bytes.
     pub(crate) fn open_frame(
         &self,

@@ -22,7 +22,7 @@ pub struct Pruned {
     pub dead_packs: u64,
     /// Bytes of these.
     pub dead_bytes: u64,
-    /// Packs of which less than half was needed: that was copied to new ones.
+    /// Packs of which more than an eighth was not needed: the rest was copied to new ones.
     pub repacked: u64,
     /// Bytes of the new packs.
     pub repacked_bytes: u64,
@@ -43,8 +43,8 @@ struct Needed {
 #[derive(Debug, Default)]
 struct Plan {
     dead: Vec<PackIndex>,
-    /// Packs with their live chunks.
-    mostly_dead: Vec<(u32, PackIndex)>,
+    /// Packs with too much that is not needed.
+    thinned: Vec<(u32, PackIndex)>,
 }
 
 impl Repository {
@@ -86,7 +86,7 @@ impl Repository {
         Ok(self.storage.list("pins")?.into_iter().map(|pin| pin.name["pins/".len()..].to_owned()).collect())
     }
 
-    /// Deletes packs that no snapshot needs, and copies what is left of packs that are mostly not needed. With `dry_run` nothing is changed. Blocks.
+    /// Deletes packs that no snapshot needs, and copies what is left of packs of which more than an eighth is not needed. With `dry_run` nothing is changed. Blocks.
     ///
     /// Safe beside running stores and readers, and after a crash at any call. A reader that opened the repository before may miss a pack.
     ///
@@ -115,11 +115,11 @@ impl Repository {
         let plan = self.plan(&index, &needed.live)?;
         pruned.dead_packs = plan.dead.len() as u64;
         pruned.dead_bytes = plan.dead.iter().map(|pack| pack.len).sum();
-        pruned.repacked = plan.mostly_dead.len() as u64;
+        pruned.repacked = plan.thinned.len() as u64;
         if let Some(lease) = lease {
             let chunks = Chunks::new(Arc::clone(&self.storage), index, self.read_key()?.clone());
             pruned.repacked_bytes = self.repack(&chunks, &plan, &needed.live, cancel)?;
-            let dead = plan.dead.into_iter().chain(plan.mostly_dead.into_iter().map(|(_, pack)| pack));
+            let dead = plan.dead.into_iter().chain(plan.thinned.into_iter().map(|(_, pack)| pack));
             self.mark(dead.map(|pack| pack.name).collect())?;
             self.delete_marked(&mut needed, &mut pruned)?;
             lease.end()?;
@@ -160,7 +160,7 @@ impl Repository {
             }
             match needed {
                 0 => plan.dead.push(pack),
-                needed if needed * 4 < all * 3 => plan.mostly_dead.push((number, pack)),
+                needed if needed * 8 < all * 7 => plan.thinned.push((number, pack)),
                 _ => {}
             }
         }
@@ -181,7 +181,7 @@ impl Repository {
             bytes += content.len() as u64;
             self.storage.put_new(&name_of(&id), &content)
         };
-        for (number, pack) in &plan.mostly_dead {
+        for (number, pack) in &plan.thinned {
             for (frame_number, frame) in (0..).zip(&pack.frames) {
                 if cancel.is_cancelled() {
                     return Err(ArchiveError::Cancelled);

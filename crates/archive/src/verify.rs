@@ -11,7 +11,7 @@ use crate::error::ArchiveError;
 use crate::index::Index;
 use crate::live::Live;
 use crate::lock::lock;
-use crate::pack::{Kind, PAGE, PackIndex};
+use crate::pack::{HEAD, Kind, PAGE, PackIndex};
 use crate::read::Chunks;
 use crate::repository::{Listed, Repository};
 use crate::storage::Stored;
@@ -121,20 +121,21 @@ impl Repository {
         Ok(names)
     }
 
-    /// Reads one pack whole: its name is its hash, each frame opens, and each chunk has its id.
+    /// Reads one pack whole, once: each frame opens, each chunk has its id, and the name is the hash of it all.
     fn read_pack(&self, chunks: &Chunks, stored: &Stored) -> Result<(), ArchiveError> {
         let damaged = |reason: &str| ArchiveError::damaged(&stored.name, reason);
-        let bytes = self.storage.get(&stored.name, usize::MAX)?;
-        let id = blake3::hash(&bytes).to_hex();
-        if !stored.name.ends_with(id.as_str()) {
-            return Err(damaged("its bytes have another hash"));
-        }
         let index = PackIndex::read(&*self.storage, stored, &self.write)?;
         let key = self.read_key()?.unseal(&index.sealed).map_err(|error| damaged(&error.to_string()))?;
+        let (mut hash, mut offset) = (blake3::Hasher::new(), 0);
+        let mut next = |len: usize| {
+            let bytes = self.storage.get_range(&stored.name, offset, len)?;
+            offset += len as u64;
+            hash.update(&bytes);
+            Ok::<_, ArchiveError>(bytes)
+        };
+        next(HEAD)?;
         for (number, frame) in index.frames.iter().enumerate() {
-            let offset = usize::try_from(index.offset_of(number)).expect("it lies in memory");
-            let stored = bytes[offset..offset + frame.stored as usize].to_vec();
-            let opened = index.open_frame(number, stored, &key)?;
+            let opened = index.open_frame(number, next(frame.stored as usize)?, &key)?;
             let mut rest = &opened[..];
             for chunk in &frame.chunks {
                 let (bytes, after) = rest.split_at(chunk.len as usize);
@@ -152,7 +153,11 @@ impl Repository {
                 }
             }
         }
-        Ok(())
+        next(index.end_len())?;
+        match stored.name.ends_with(hash.finalize().to_hex().as_str()) {
+            true => Ok(()),
+            false => Err(damaged("its bytes have another hash")),
+        }
     }
 
     /// A patch without its base counts as not stored; one that is stored whole too is not used.

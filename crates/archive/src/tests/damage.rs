@@ -102,6 +102,17 @@ fn a_pack_that_is_cut_missing_or_another_is_found() {
 }
 
 #[test]
+fn a_pack_under_a_name_that_is_not_its_hash_is_found() {
+    let two = Two::new();
+    let name = name_of(&"5".repeat(64));
+    two.storage.put_new(&name, &two.storage.get(&two.packs[1][0], usize::MAX).expect("read")).expect("put");
+    let verified = two.repository().verify(ReadData::Part { part: 1, of: 1 }, &Cancel::default());
+    let verified = verified.expect("looked through");
+    assert_eq!((verified.problems.len(), verified.whole.len()), (1, 2), "{:?}", verified.problems);
+    assert!(verified.problems[0].to_string().contains(&name), "{}", verified.problems[0]);
+}
+
+#[test]
 fn a_damaged_snapshot_is_named_and_nothing_is_pruned_on_its_account() {
     let two = Two::new();
     let name = format!("snapshots/{}", two.ids[1]);

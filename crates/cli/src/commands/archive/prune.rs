@@ -76,10 +76,10 @@ fn answer(pruned: &Pruned, dry_run: bool) -> Answer {
     let bytes = human::bytes(pruned.dead_bytes);
     let text = match dry_run {
         true => format!(
-            "No snapshot needs {dead} with {bytes}: they would go.\nOf {repacked} less than half is needed: that would be copied, and the rest go.\n"
+            "No snapshot needs {dead} with {bytes}: they would go.\nOf {repacked} more than an eighth is not needed: the rest would be copied, and they go.\n"
         ),
         false => format!(
-            "No snapshot needed {dead} with {bytes}. {} copied out of {repacked} of which less than half is needed.\n{} freed.\n",
+            "No snapshot needed {dead} with {bytes}. {} copied out of {repacked} of which more than an eighth was not needed.\n{} freed.\n",
             human::bytes(pruned.repacked_bytes),
             human::bytes(pruned.deleted_bytes)
         ),

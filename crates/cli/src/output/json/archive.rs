@@ -73,7 +73,7 @@ pub(super) const FIELDS: &[Fields] = &[
         &[
             ("dead_packs", "packs that no snapshot needs"),
             ("dead_bytes", "their bytes"),
-            ("repacked", "packs of which less than half is needed"),
+            ("repacked", "packs of which more than an eighth is not needed"),
             ("repacked_bytes", "bytes of the packs to which that was copied"),
             ("deleted_bytes", "bytes that are free now"),
             ("waits_for[]", "leases for whose sake something stays, as in `archive leases`"),
