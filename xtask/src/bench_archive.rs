@@ -1,5 +1,8 @@
 //! Measures the archive beside restic, borg and rustic, in alternating rounds, on two days of the site that it is measured by.
 
+#[cfg(unix)]
+mod memory;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -162,6 +165,11 @@ pub(crate) fn run(args: &[String]) -> Chore {
     };
     let (rounds, scale) = (number("--rounds", 3.0)? as usize, number("--scale", 1.0)?);
     let bench = Bench { programs: shell::build(true)?, place: fresh(&shell::root().join("target/bench"))? };
+    #[cfg(unix)]
+    if args.iter().any(|arg| arg == "--memory") {
+        memory::measure(&bench, number("--memory", 0.0)? as u64)?;
+        return Ok(fs::remove_dir_all(&bench.place)?);
+    }
     let tools: Vec<&Tool> = TOOLS.iter().filter(|tool| tool.is_here()).collect();
     for absent in TOOLS.iter().filter(|tool| !tool.is_here()) {
         println!("{} is not installed and not measured", absent.name);

@@ -25,7 +25,7 @@ const USAGE: &str = "\
 cargo xtask demo      watch a site under write load being backed up, killed, wrecked and recovered
 cargo xtask test      run every suite; installs what it lacks after asking, with --yes without asking
 cargo xtask bench     measure beside cp, rsync and hivexregedit; [backup] [window] [registry] [--rounds N]
-cargo xtask bench archive   measure the archive beside restic, borg and rustic, where they are installed; [--rounds N] [--scale X]
+cargo xtask bench archive   measure the archive beside restic, borg and rustic, where they are installed; [--rounds N] [--scale X], or its memory on a page file: --memory GIB
 cargo xtask bench sql   measure logical dumps beside pg_dump, pg_restore, mariadb-dump and sqlite3; [--rounds N] [--rows N]
 cargo xtask windows   build and lint for Windows and run the tests under Wine; --yes, then arguments of `cargo test`
 cargo xtask tidy      check the layers, ARCHITECTURE.md and file sizes

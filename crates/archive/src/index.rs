@@ -96,16 +96,18 @@ impl Index {
         Some((*self.chunks.get(id)?, self.patches.get(id).copied()))
     }
 
-    /// All that can be read.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = &Id> {
-        self.chunks.keys()
+    /// Whether a chunk can be read.
+    pub(crate) fn has(&self, id: &Id) -> bool {
+        self.chunks.contains_key(id)
     }
 }
 
 /// What is stored, for one who stores more.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    chunks: HashSet<Id>,
+    /// What was there before.
+    pub(crate) index: Index,
+    claimed: HashSet<Id>,
     /// Extents that are stored whole, which others may be patches of.
     extents: Vec<(Id, Digests)>,
     /// The newest of them by the digests of two of their pages: whoever shares half of its pages with one mostly shares one of these.
@@ -120,29 +122,19 @@ impl Known {
     ///
     /// # Errors
     /// As [`Index::load`].
-    pub(crate) fn load(
-        storage: &dyn Storage,
-        key: &WriteKey,
-        without: &HashSet<String>,
-    ) -> Result<(Self, Index), ArchiveError> {
+    pub(crate) fn load(storage: &dyn Storage, key: &WriteKey, without: &HashSet<String>) -> Result<Self, ArchiveError> {
         let mut known = Self::default();
-        let index = Index::load(storage, key, without, |chunk| {
+        known.index = Index::load(storage, key, without, |chunk| {
             if let Kind::Extent(digests) = chunk.kind {
                 known.add_extent(chunk.id, digests);
             }
         })?;
-        known.chunks = index.ids().copied().collect();
-        Ok((known, index))
-    }
-
-    /// Whether a chunk is stored.
-    pub(crate) fn has(&self, id: &Id) -> bool {
-        self.chunks.contains(id)
+        Ok(known)
     }
 
     /// Whether a chunk has still to be stored; from now on it counts as stored.
     pub(crate) fn claim(&mut self, id: Id) -> bool {
-        self.chunks.insert(id)
+        !self.index.has(&id) && self.claimed.insert(id)
     }
 
     /// Takes note of an extent that is stored whole.

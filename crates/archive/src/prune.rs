@@ -244,7 +244,7 @@ impl Repository {
         for pack in self.storage.list("packs")?.into_iter().filter(|pack| going.contains(&pack.name)) {
             let index = PackIndex::read(&*self.storage, &pack, &self.write)?;
             let mut all = index.frames.iter().flat_map(|frame| &frame.chunks);
-            if !all.any(|chunk| needed.live.has(&chunk.id) && staying.find(&chunk.id).is_none()) {
+            if !all.any(|chunk| needed.live.has(&chunk.id) && !staying.has(&chunk.id)) {
                 self.storage.delete(&pack.name)?;
                 pruned.deleted_bytes += pack.len;
             }

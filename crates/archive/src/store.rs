@@ -123,12 +123,14 @@ impl Repository {
     ) -> Result<StoredFolder, ArchiveError> {
         // In this order: a prune that does not see the lease has put its mark before.
         let lease = Lease::take(&self.storage, Purpose::Store, holder)?;
-        let (known, mut index) = Known::load(&*self.storage, &self.write, &self.marked()?)?;
-        let damaged = std::mem::take(&mut index.damaged);
+        let mut known = Known::load(&*self.storage, &self.write, &self.marked()?)?;
+        let damaged = std::mem::take(&mut known.index.damaged);
         let earlier = match &self.read {
             Some(key) => {
-                let chunks = Chunks::new(Arc::clone(&self.storage), index, key.clone());
-                self.earlier(&about.site, &chunks, &known, folder.sealed.is_empty())?
+                let chunks = Chunks::new(Arc::clone(&self.storage), std::mem::take(&mut known.index), key.clone());
+                let earlier = self.earlier(&about.site, &chunks, folder.sealed.is_empty())?;
+                known.index = chunks.index;
+                earlier
             }
             None => Earlier::default(),
         };
@@ -147,7 +149,7 @@ impl Repository {
     }
 
     /// What the newest snapshot of the site holds and storage still has. One that cannot be read is as good as none: all is read, then.
-    fn earlier(&self, site: &str, chunks: &Chunks, known: &Known, by_times: bool) -> Result<Earlier, ArchiveError> {
+    fn earlier(&self, site: &str, chunks: &Chunks, by_times: bool) -> Result<Earlier, ArchiveError> {
         let mut snapshots = self.snapshots()?.snapshots;
         snapshots.retain(|listed| listed.snapshot.about.site == site);
         let Some(newest) = snapshots.pop() else { return Ok(Earlier::default()) };
@@ -158,7 +160,7 @@ impl Repository {
             let mut all = true;
             let walked = chunks.walk(&record.content, "", |part| {
                 if let Part::Chunk(id, _) | Part::List(id) = part {
-                    all &= known.has(&id);
+                    all &= chunks.index.has(&id);
                 }
                 Ok(())
             });
