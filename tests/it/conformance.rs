@@ -1,5 +1,6 @@
 //! The conformance suites on the in-memory doubles and on every adapter.
 
+mod archived;
 mod database;
 mod local;
 mod memory;
@@ -14,6 +15,7 @@ mod windows_services;
 use tests::JournalMode;
 use tests::conformance;
 
+use archived::Archived;
 use database::Sqlite;
 use local::Local;
 use memory::Memory;
@@ -81,6 +83,7 @@ conforms! {
     memory_staging: staging on Memory::new;
     memory_status_log: status_log on Memory::new;
 
+    archived_snapshot_files: snapshot_files on Archived::new;
     logical_sqlite: served_database on LogicalSqlite::new;
     local_destination: destination on Local::new;
     local_recovery_target: recovery_target on Local::new;

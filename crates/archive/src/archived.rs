@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backup_core::copy::{BLOCK, read_once};
 use backup_core::manifest::{ContentHash, FileRecord, LIST_NAME, MANIFEST_NAME, RecordKind};
+use backup_core::own_files::is_own;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{DestinationError, SnapshotFiles};
 use backup_core::ports::site_files::{FileId, FileKind, FileStat, OpenFile, SiteFilesError, WalkEntry};
@@ -151,8 +152,8 @@ impl SnapshotFiles for ArchivedSnapshot {
     }
 
     async fn walk(&self) -> Result<Vec<WalkEntry>, DestinationError> {
-        let entries = self.records().map(|record| WalkEntry { path: record.path.clone(), stat: stat_of(record) });
-        Ok(entries.filter(|entry| !entry.path.is_root()).collect())
+        let of_site = self.records().filter(|record| !record.path.is_root() && !is_own(&record.path));
+        Ok(of_site.map(|record| WalkEntry { path: record.path.clone(), stat: stat_of(record) }).collect())
     }
 
     async fn hash(&self, paths: Vec<RelPath>) -> Vec<Result<(u64, ContentHash), DestinationError>> {

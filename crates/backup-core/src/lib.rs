@@ -38,6 +38,7 @@ pub mod keep;
 pub mod kept;
 pub mod manifest;
 pub mod memory;
+pub mod own_files;
 pub mod path;
 mod patience;
 pub mod plan;

@@ -110,8 +110,8 @@ const RESERVED: [&str; 7] = [
     crate::manifest::LIST_NAME,
     BACKUP_DOCUMENT,
     SYSTEM_DOCUMENT,
-    "smsbkup.log",
-    ".sitebackup",
+    crate::own_files::LOG_NAME,
+    crate::own_files::MARKER_NAME,
     "sitebackup",
 ];
 

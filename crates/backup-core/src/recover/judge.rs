@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Recovery, Work};
 use crate::copy::chain;
 use crate::manifest::{ContentHash, FileRecord, Manifest, RecordKind};
+use crate::own_files::LOG_NAME;
 use crate::path::{RelPath, SitePath};
 use crate::ports::database::DatabaseTarget;
 use crate::ports::recovery_target::{RestoreItem, Standing};
@@ -174,7 +175,7 @@ impl Recovery<'_> {
 
 /// The run that made the snapshot went on writing its log in the install folder: that it is newer says nothing.
 fn is_own_log(path: &SitePath) -> bool {
-    path.name() == Some(b"smsbkup.log")
+    path.name() == Some(LOG_NAME.as_bytes())
 }
 
 fn is_reserved(component: &[u8]) -> bool {

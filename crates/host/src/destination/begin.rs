@@ -4,13 +4,14 @@ use std::io;
 
 use crate::os::fd::OwnedFd;
 use crate::os::fs::{AtFlags, Mode, fsync, mkdirat, renameat, unlinkat};
+use backup_core::own_files::{MARKER_NAME, temp_name};
 use backup_core::ports::destination::DestinationError;
 use backup_core::snapshot::RunId;
 
 use super::LocalDestination;
 use super::folder::{Folder, Marker, write_new};
 use super::locks::{InUse, hold};
-use super::names::{MARKER_NAME, failed, temp_name, working_name};
+use super::names::{failed, working_name};
 use super::staging::LocalStaging;
 
 impl LocalDestination {

@@ -10,13 +10,13 @@ use crate::os::fs::{AtFlags, Mode, OFlags, fstat, fsync, futimens, openat, renam
 use crate::os::io::Errno;
 use backup_core::copy::chain;
 use backup_core::manifest::{ContentHash, LIST_NAME, MANIFEST_NAME, Manifest};
+use backup_core::own_files::{LOG_NAME, MARKER_NAME, SEALED_NAME, temp_name};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::snapshot::RunId;
 use backup_core::trace::is_of_another_task;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::names::{LOG_NAME, MARKER_NAME, SEALED_NAME, temp_name};
 use crate::files::local_file::open_quietly;
 use crate::files::stat::{file_time, id_of, timestamps};
 

@@ -31,6 +31,7 @@ use crate::os::fs::{AtFlags, Mode, OFlags, fstat, fstatvfs, open, openat, statat
 use crate::os::io::Errno;
 use async_trait::async_trait;
 use backup_core::manifest::{MANIFEST_NAME, Manifest};
+use backup_core::own_files::{LOG_NAME, temp_name};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{
     DamagedSnapshot, Destination, DestinationError, DestinationFacts, DestinationHold, Holder, SnapshotFiles, Staging,
@@ -41,7 +42,7 @@ use backup_core::site::SiteCode;
 use backup_core::snapshot::RunId;
 
 use self::folder::{Folder, Marker};
-use self::names::{LOG_NAME, failed, temp_name};
+use self::names::failed;
 use crate::blocking::blocking;
 use crate::files::local;
 use crate::files::stat::id_of;

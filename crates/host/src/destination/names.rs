@@ -3,23 +3,11 @@
 use std::io;
 
 use crate::os::io::Errno;
-use backup_core::manifest::{LIST_NAME, MANIFEST_NAME};
-use backup_core::path::{RelPath, SitePath};
+use backup_core::path::SitePath;
 use backup_core::ports::destination::DestinationError;
 use backup_core::site::SiteCode;
 use backup_core::snapshot::RunId;
 
-/// The marker: whatever folder does not hold it is not ours.
-pub(super) const MARKER_NAME: &str = ".sitebackup";
-/// The manifest's name once its snapshot is being removed.
-pub(super) const REMOVING_NAME: &str = "sitebackup.removing";
-/// The note that a snapshot was sealed: its folder is no staging folder any more, whatever it loses.
-pub(super) const SEALED_NAME: &str = "sitebackup.sealed";
-/// The run's log.
-pub(super) const LOG_NAME: &str = "smsbkup.log";
-
-/// What files are called while they are written.
-const TEMP_PREFIX: &str = ".sitebackup.new-";
 const WORKING_PREFIX: &str = ".sitebackup-";
 
 /// The name of a folder that has not the final one.
@@ -42,18 +30,6 @@ pub(super) fn is_working_name(name: &[u8], run: RunId) -> bool {
 pub(super) fn working_run(name: &[u8]) -> Option<RunId> {
     let run = name.strip_prefix(WORKING_PREFIX.as_bytes())?.get(..32)?;
     std::str::from_utf8(run).ok()?.parse().ok()
-}
-
-/// What `name` is called while it is written.
-pub(super) fn temp_name(name: &str) -> String {
-    format!("{TEMP_PREFIX}{name}")
-}
-
-/// Whether `path` in a snapshot's folder is this program's own and no part of the site.
-pub(super) fn is_own(path: &RelPath) -> bool {
-    let own = [MARKER_NAME, MANIFEST_NAME, LIST_NAME, LOG_NAME, REMOVING_NAME, SEALED_NAME];
-    own.iter().any(|name| name.as_bytes() == path.as_bytes())
-        || (path.as_bytes().starts_with(TEMP_PREFIX.as_bytes()) && !path.as_bytes().contains(&b'/'))
 }
 
 /// Turns a system's refusal into the port's error.

@@ -4,10 +4,10 @@ use std::io;
 
 use crate::os::fd::OwnedFd;
 use crate::os::fs::{FileType, Mode, OFlags, RawDir, openat};
+use backup_core::own_files::MARKER_NAME;
 use backup_core::path::SitePath;
 
 use super::folder::Folder;
-use super::names::MARKER_NAME;
 
 /// Rounds after which a root in which names never stop moving is taken as it was seen last.
 const ROUNDS: usize = 100;

@@ -9,12 +9,13 @@ use crate::os::io::Errno;
 use async_trait::async_trait;
 use backup_core::copy::{BLOCK, read_once};
 use backup_core::manifest::{ContentHash, LIST_NAME, MANIFEST_NAME};
+use backup_core::own_files::is_own;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{DestinationError, SnapshotFiles};
 use backup_core::ports::site_files::{OpenFile, SiteFilesError, Walk, WalkEntry};
 
 use super::folder::Folder;
-use super::names::{failed, is_own};
+use super::names::failed;
 use crate::blocking::blocking;
 use crate::files::beneath::open_beneath;
 use crate::files::local;

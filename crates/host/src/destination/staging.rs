@@ -8,6 +8,7 @@ use crate::os::fs::{ftruncate, futimens, syncfs};
 use crate::os::io::{Errno, pread, retry_on_intr};
 use async_trait::async_trait;
 use backup_core::manifest::{ContentHash, LIST_NAME, MANIFEST_NAME, Manifest};
+use backup_core::own_files::is_own;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{
     DestinationError, StageContent, StageError, StageItem, StagedContent, StagedFile, Staging,
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 
 use super::folder::Folder;
 use super::locks::InUse;
-use super::names::{failed, is_own};
+use super::names::failed;
 use super::snapshot::walk_own;
 use super::stage::{Stager, write_all_at};
 use super::tree;

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use archive::{About, Folder, StoreContext, StoredFolder};
 use backup_core::manifest::{FileRecord, MANIFEST_NAME};
+use backup_core::own_files::{LOG_NAME, MARKER_NAME};
 use backup_core::path::SitePath;
 use backup_core::report::{Cause, Finding, Gravity};
 use backup_core::site::SiteCode;
@@ -23,10 +24,6 @@ use crate::exit::Exit;
 use crate::output::{Answer, human, json};
 use crate::ports;
 use crate::site::{local, real, site_path};
-
-/// The marker of this program's folders, and the log of both programs.
-const MARKER: &str = ".sitebackup";
-const LOG: &str = "smsbkup.log";
 
 pub(super) async fn run(
     session: &Session,
@@ -83,7 +80,7 @@ async fn ours(root: &SitePath, code: Option<&SiteCode>) -> Result<(About, Vec<Fi
 /// A folder of another program, the product say. It is taken for good: the product calls AfterBackup only then.
 fn foreign(root: &SitePath, code: Option<&SiteCode>) -> Result<(About, Vec<FileRecord>, String), CommandError> {
     let place = local(root);
-    if place.join(MARKER).exists() {
+    if place.join(MARKER_NAME).exists() {
         let message = format!(
             "`{root}` is a folder of this program without `{MANIFEST_NAME}`: it is not finished, or on its way out"
         );
@@ -117,7 +114,7 @@ fn name_of(root: &SitePath) -> String {
 fn moment(place: &Path) -> Result<(Timestamp, &'static str), CommandError> {
     let time = |path: &Path| std::fs::metadata(path).and_then(|facts| facts.modified());
     let folder = time(place).map_err(|error| CommandError::io(Exit::FILES, "examine", place, error))?;
-    let (time, of) = match time(&place.join(LOG)).ok().filter(|log| *log >= folder) {
+    let (time, of) = match time(&place.join(LOG_NAME)).ok().filter(|log| *log >= folder) {
         Some(log) => (log, "its smsbkup.log"),
         None => (folder, "the folder"),
     };
