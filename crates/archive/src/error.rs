@@ -48,9 +48,20 @@ pub enum ArchiveError {
         /// What is read here.
         ours: u64,
     },
-    /// No snapshot has this id, or several begin with it.
-    #[error("{0}")]
+    /// There is no snapshot at all that can be read.
+    #[error("there is no archived snapshot yet")]
+    Empty,
+    /// No snapshot has an id that begins so.
+    #[error("no archived snapshot has an id that begins with `{0}`")]
     NoSnapshot(String),
+    /// Several have.
+    #[error("{count} archived snapshots have an id that begins with `{prefix}`")]
+    Ambiguous {
+        /// The beginning.
+        prefix: String,
+        /// How many.
+        count: usize,
+    },
     /// A snapshot is pinned, and so never forgotten.
     #[error("snapshot {0} is pinned: unpin it first")]
     Pinned(String),

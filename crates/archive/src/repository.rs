@@ -123,15 +123,11 @@ impl Repository {
     /// # Errors
     /// When storage cannot be listed, and [`ArchiveError::WriteOnly`].
     pub fn snapshots(&self) -> Result<Listing, ArchiveError> {
-        let key = self.read_key()?;
+        self.read_key()?;
         let mut listing = Listing::default();
         for stored in self.storage.list("snapshots")? {
-            let read = get_json(&*self.storage, &stored.name);
-            match read.and_then(|object| Snapshot::open(&stored.name, &object, key)) {
-                Ok(snapshot) => {
-                    let id = stored.name.rsplit('/').next().unwrap_or_default().to_owned();
-                    listing.snapshots.push(Listed { id, snapshot });
-                }
+            match self.read_snapshot(&stored.name) {
+                Ok(snapshot) => listing.snapshots.push(Listed { id: id_of(&stored.name).to_owned(), snapshot }),
                 // Forgotten since it was listed.
                 Err(ArchiveError::Storage(StorageError::Missing(_))) => {}
                 Err(error) => listing.damaged.push(error),
@@ -142,27 +138,42 @@ impl Repository {
         Ok(listing)
     }
 
-    /// The one snapshot whose id begins with `id`, or the newest for `latest`.
+    /// The snapshot whose id begins with `id`, or the newest for `latest`.
     ///
     /// # Errors
-    /// [`ArchiveError::NoSnapshot`] when none does, or several do.
+    /// [`ArchiveError::Empty`], those of [`whole_id`](Self::whole_id), and when the snapshot cannot be read.
     pub fn find(&self, id: &str) -> Result<Listed, ArchiveError> {
-        let Listing { mut snapshots, damaged } = self.snapshots()?;
         if id == "latest" {
-            let none = || ArchiveError::NoSnapshot("there is no snapshot yet".to_owned());
-            return snapshots.pop().ok_or_else(none);
+            return self.snapshots()?.snapshots.pop().ok_or(ArchiveError::Empty);
         }
-        snapshots.retain(|listed| listed.id.starts_with(id));
-        match (snapshots.len(), snapshots.pop()) {
-            (1, Some(listed)) => Ok(listed),
-            (0, _) => Err(damaged
-                .into_iter()
-                .find(|error| error.to_string().contains(id) && !id.is_empty())
-                .unwrap_or_else(|| ArchiveError::NoSnapshot(format!("no snapshot has an id that begins with `{id}`")))),
-            (count, _) => {
-                Err(ArchiveError::NoSnapshot(format!("{count} snapshots have an id that begins with `{id}`")))
-            }
+        let id = self.whole_id(id)?;
+        let snapshot = self.read_snapshot(&format!("snapshots/{id}"))?;
+        Ok(Listed { id, snapshot })
+    }
+
+    /// The one id that begins with `prefix`, whether the snapshot can be read or not.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NoSnapshot`], [`ArchiveError::Ambiguous`].
+    pub fn whole_id(&self, prefix: &str) -> Result<String, ArchiveError> {
+        let stored = self.storage.list("snapshots")?;
+        let ids = stored.iter().map(|stored| id_of(&stored.name));
+        let mut ids: Vec<&str> = ids.filter(|id| !prefix.is_empty() && id.starts_with(prefix)).collect();
+        match (ids.len(), ids.pop()) {
+            (1, Some(id)) => Ok(id.to_owned()),
+            (0, _) => Err(ArchiveError::NoSnapshot(prefix.to_owned())),
+            (count, _) => Err(ArchiveError::Ambiguous { prefix: prefix.to_owned(), count }),
         }
+    }
+
+    fn read_snapshot(&self, name: &str) -> Result<Snapshot, ArchiveError> {
+        let key = self.read_key()?;
+        let object = get_json(&*self.storage, name)?;
+        // A version that a flipped bit makes newer is no newer one.
+        if blake3::hash(&object).to_hex().as_str() != id_of(name) {
+            return Err(ArchiveError::damaged(name, "its bytes have another hash"));
+        }
+        Snapshot::open(name, &object, key)
     }
 
     pub(crate) fn read_key(&self) -> Result<&ReadKey, ArchiveError> {
@@ -175,6 +186,11 @@ impl Repository {
         let index = Index::load(&*self.storage, &self.write, &HashSet::new(), |_| ())?;
         Ok(Chunks::new(Arc::clone(&self.storage), index, key))
     }
+}
+
+/// The id in an object's name.
+fn id_of(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or_default()
 }
 
 /// Reads a small object whole.

@@ -121,8 +121,11 @@ fn a_damaged_snapshot_is_named_and_nothing_is_pruned_on_its_account() {
         two.storage.damage(&name, |bytes| bytes[at] ^= 1);
         let listing = two.repository().snapshots().expect("listed");
         assert_eq!((listing.snapshots.len(), listing.damaged.len()), (1, 1), "byte {at}");
-        assert!(listing.damaged[0].to_string().contains(&two.ids[1]) || at == 6, "{}", listing.damaged[0]);
+        assert!(listing.damaged[0].to_string().contains(&two.ids[1]), "{}", listing.damaged[0]);
         two.repository().prune(HOLDER, false, &Cancel::default()).expect_err("nobody knows what it needs");
+        let damaged = two.repository().find(&two.ids[1][..12]).expect_err("it cannot be read");
+        assert!(matches!(damaged, ArchiveError::Damaged { .. }), "{damaged}");
+        assert_eq!(two.repository().whole_id(&two.ids[1][..12]).expect("it is there"), two.ids[1]);
         two.storage.damage(&name, |bytes| bytes.clone_from(&whole));
     }
     assert!(two.repository().leases().expect("listed").is_empty(), "a prune that gave up holds nothing");
@@ -175,6 +178,26 @@ fn what_a_pack_lost_is_stored_anew() {
     let again = store(&two.repository(), &two.trees[1], 30).expect("stored");
     assert_eq!(again.damaged.len(), 1);
     assert!(read_back(&two.repository(), &again.id) == two.trees[1]);
+}
+
+/// One that cannot be read counts: else what is left would be taken for the one that was meant.
+#[test]
+fn a_beginning_that_several_ids_have_names_none() {
+    let two = Two::new();
+    let same = format!("{}{}", &two.ids[0][..63], if two.ids[0].ends_with('0') { '1' } else { '0' });
+    two.storage.put_new(&format!("snapshots/{same}"), b"no snapshot").expect("put");
+    let repository = two.repository();
+    for prefix in [&two.ids[0][..63], &two.ids[0][..5]] {
+        let found = repository.find(prefix).expect_err("two have it");
+        assert!(matches!(found, ArchiveError::Ambiguous { count: 2, .. }), "{found}");
+    }
+    assert_eq!(repository.find(&two.ids[0]).expect("the whole id").id, two.ids[0]);
+    for none in ["", "none"] {
+        let found = repository.find(none).expect_err("it is no beginning");
+        assert!(matches!(found, ArchiveError::NoSnapshot(_)), "{found}");
+    }
+    let empty = super::repository(Arc::new(MemoryStorage::default()), &ReadKey::generate());
+    assert!(matches!(empty.find("latest"), Err(ArchiveError::Empty)));
 }
 
 #[test]

@@ -171,7 +171,11 @@ pub(super) fn no_repository(path: &SitePath, why: &str) -> CommandError {
 pub(super) fn failed(path: &SitePath, error: ArchiveError) -> CommandError {
     let (kind, hint) = match &error {
         ArchiveError::NoRepository => return no_repository(path, "`config` is missing"),
-        ArchiveError::NoSnapshot(_) => {
+        ArchiveError::Empty => (
+            Exit::SNAPSHOT,
+            "`sitebackup archive FOLDER` makes one; those that are damaged are listed by `sitebackup archive snapshots`",
+        ),
+        ArchiveError::NoSnapshot(_) | ArchiveError::Ambiguous { .. } => {
             (Exit::SNAPSHOT, "`sitebackup archive snapshots` lists them: give as much of the id as tells it apart")
         }
         ArchiveError::Pinned(_) => (Exit::USAGE, "`sitebackup archive unpin ID` lets it be forgotten"),
@@ -204,7 +208,9 @@ pub(super) fn failed(path: &SitePath, error: ArchiveError) -> CommandError {
     };
     let bare = matches!(
         &error,
-        ArchiveError::NoSnapshot(_)
+        ArchiveError::Empty
+            | ArchiveError::NoSnapshot(_)
+            | ArchiveError::Ambiguous { .. }
             | ArchiveError::Pinned(_)
             | ArchiveError::Read(_)
             | ArchiveError::Unsealed { .. }

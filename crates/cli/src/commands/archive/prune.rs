@@ -15,13 +15,13 @@ use crate::output::{Answer, human};
 
 pub(super) fn forget(access: &AccessArgs, args: &ArchiveForgetArgs) -> Result<Answer, CommandError> {
     let opened = open_repository(access)?;
-    let id = match opened.repository.find(&args.id.to_ascii_lowercase()) {
+    let named = args.id.to_ascii_lowercase();
+    let id = match opened.repository.find(&named) {
         Ok(listed) => {
             keep_last_good(&opened, &listed, args.last_good)?;
             listed.id
         }
-        // One that cannot be read is in nobody's way but the prune's.
-        Err(ArchiveError::Damaged { .. }) if is_whole_id(&args.id) => args.id.clone(),
+        Err(error @ ArchiveError::Damaged { .. }) => unreadable(&opened, named, error)?,
         Err(error) => return Err(opened.failed(error)),
     };
     opened.repository.forget(&id).map_err(|error| opened.failed(error))?;
@@ -29,8 +29,13 @@ pub(super) fn forget(access: &AccessArgs, args: &ArchiveForgetArgs) -> Result<An
     Ok(Answer::new(text, json!({ "id": id })))
 }
 
-fn is_whole_id(id: &str) -> bool {
-    id.len() == 64 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+/// What nobody can look at goes only by its whole id: whether it is the last good one of its site is not known.
+fn unreadable(opened: &OpenRepository, named: String, error: ArchiveError) -> Result<String, CommandError> {
+    let id = opened.repository.whole_id(&named).map_err(|error| opened.failed(error))?;
+    if id == named {
+        return Ok(id);
+    }
+    Err(opened.failed(error).hint(format!("it is forgotten by its whole id: `sitebackup archive forget {id}`")))
 }
 
 /// The last good snapshot of a site goes only by a word of its own.
