@@ -59,10 +59,7 @@ impl Archive {
     }
 
     fn reader(&self, passphrase: &str, args: &[&OsStr]) -> Output {
-        let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("it/archive_reader.py");
-        let mut command = Command::new(python());
-        command.arg(reader).arg(self.scratch.path().join("repository"));
-        command.env("SITEBACKUP_PASSPHRASE", passphrase).args(args).output().expect("the reader starts")
+        reader(&self.scratch.path().join("repository"), passphrase, args)
     }
 
     /// What the reader restores of a snapshot.
@@ -84,6 +81,13 @@ impl Archive {
     }
 }
 
+fn reader(repository: &Path, passphrase: &str, args: &[&OsStr]) -> Output {
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("it/archive_reader.py");
+    let mut command = Command::new(python());
+    command.arg(reader).arg(repository);
+    command.env("SITEBACKUP_PASSPHRASE", passphrase).args(args).output().expect("the reader starts")
+}
+
 /// Where `cargo xtask test` installs what the reader imports.
 fn python() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder");
@@ -98,7 +102,7 @@ fn python() -> PathBuf {
 }
 
 /// All of an entry that a restore has to bring back.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Facts {
     mode: u32,
     owner: (u32, u32),
@@ -240,6 +244,64 @@ async fn a_script_restores_what_was_archived() {
     assert_eq!(ids, [&first.id, &second.id], "{listed}");
     assert_eq!(archive.restored(&first.id[..12]), first_day);
     assert_eq!(archive.restored("latest"), second_day);
+}
+
+/// What a record of the list says, without what a restore does not bring back.
+fn recorded(line: &str) -> (PathBuf, Facts) {
+    let record: serde_json::Value = serde_json::from_str(line).expect("a record");
+    let bytes = |field: &str| match &record[field] {
+        serde_json::Value::String(text) => text.clone().into_bytes(),
+        other => unhex(other["hex"].as_str().unwrap_or_default()),
+    };
+    let number = |field: &str| record[field].as_u64().unwrap_or_default();
+    let path = PathBuf::from(OsStr::from_bytes(&bytes("path")));
+    let (content, kind) = match record["kind"].as_str().expect("a kind") {
+        "directory" => ("folder".to_owned(), 0o040_000),
+        "symlink" => (format!("to {:?}", Path::new(OsStr::from_bytes(&bytes("target")))), 0o120_000),
+        _ => (format!("{} {}", number("size"), record["hash"].as_str().unwrap_or_default()), 0o100_000),
+    };
+    let first =
+        if record["first"].is_null() { path.clone() } else { PathBuf::from(OsStr::from_bytes(&bytes("first"))) };
+    let modified = (record["modified"][0].as_i64().expect("s"), record["modified"][1].as_i64().expect("ns"));
+    let attribute = record["attributes"][0][1].as_str().map(unhex);
+    let mode = kind | u32::try_from(number("mode")).expect("a mode");
+    let owner = (number("owner") as u32, number("group") as u32);
+    (path, Facts { mode, owner, modified, content, attribute, first })
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..][..2], 16).expect("digits")).collect()
+}
+
+#[test]
+fn the_script_restores_what_earlier_programs_archived() {
+    let versions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/archive/fixtures");
+    for version in fs::read_dir(versions).expect("fixtures").map(|entry| entry.expect("an entry").path()) {
+        let lists = fs::read_dir(&version).expect("a fixture").map(|entry| entry.expect("an entry").path());
+        let mut snapshots = 0;
+        for list in lists.filter(|path| path.extension().is_some_and(|extension| extension == "jsonl")) {
+            snapshots += 1;
+            let scratch = tempfile::tempdir().expect("a scratch folder");
+            let target = scratch.path().join("target");
+            let id = list.file_stem().expect("an id");
+            let output = reader(&version.join("repository"), "a known passphrase", &[id, target.as_ref()]);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let mut expected: BTreeMap<PathBuf, Facts> =
+                fs::read_to_string(&list).expect("records").lines().map(recorded).collect();
+            let contents: Vec<_> = expected.values().map(|facts| expected[&facts.first].content.clone()).collect();
+            expected.values_mut().zip(contents).for_each(|(facts, content)| facts.content = content);
+            let restored = facts(&target);
+            // Whoever is not root makes files that are his own.
+            let owner = |facts: &Facts| if rustix::process::geteuid().is_root() { facts.owner } else { (0, 0) };
+            assert_eq!(restored.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+            for (path, facts) in &expected {
+                let found = &restored[path];
+                assert_eq!(owner(found), owner(facts), "{}", path.display());
+                assert_eq!(Facts { owner: (0, 0), ..found.clone() }, Facts { owner: (0, 0), ..facts.clone() });
+            }
+        }
+        assert_eq!(snapshots, 2);
+    }
 }
 
 #[tokio::test]

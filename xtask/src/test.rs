@@ -80,6 +80,10 @@ fn commands() -> Vec<(&'static str, Vec<&'static str>)> {
             "a million mutations of hives",
             vec!["test", "--quiet", "--release", "--package", "registry", "--features", "million", "--test", "hostile"],
         ),
+        (
+            "a million mutations of the archive's objects",
+            vec!["test", "--quiet", "--release", "--package", "archive", "--features", "million", "tests::hostile"],
+        ),
         ("the fuzz targets build", vec!["check", "--quiet", "--manifest-path", "fuzz/Cargo.toml"]),
     ]
 }

@@ -107,12 +107,14 @@ pub enum KeyError {
         fault: String,
     },
     /// A later version wrote the file.
-    #[error("the key file `{id}` is of version {version}, which this program does not know")]
+    #[error("the key file `{id}` has version {version}, and this program reads up to {ours}: use a newer one")]
     Newer {
         /// The file.
         id: KeyId,
         /// Its version.
         version: u32,
+        /// What is read here.
+        ours: u32,
     },
     /// The key opened, and is another repository's.
     #[error("the key file `{id}` gives the key of another repository, `{found}`")]
@@ -367,6 +369,16 @@ fn files(storage: &dyn Storage) -> Result<Files, KeyError> {
     }
     files.readable.sort_by_key(|(_, file)| file.holds);
     Ok(files)
+}
+
+/// Reads any bytes as a key file; what is one is written again as it was read, field by field.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn reread(bytes: &[u8]) {
+    let id = KeyId("0".repeat(32));
+    if let Ok(file) = KeyFile::parse(&id, bytes) {
+        let written = file.to_json();
+        assert_eq!(KeyFile::parse(&id, &written).expect("we wrote it").to_json(), written);
+    }
 }
 
 fn is_there(storage: &dyn Storage, id: &KeyId) -> Result<bool, KeyError> {

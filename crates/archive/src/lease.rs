@@ -31,14 +31,14 @@ pub struct LeaseFacts {
 }
 
 /// Packs that will be deleted.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mark {
     pub(crate) packs: Vec<String>,
 }
 
 /// Leases that stood when a mark was there to be seen.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Confirmed {
     pub(crate) leases: Vec<String>,

@@ -31,6 +31,8 @@ mod chunker;
 mod content;
 pub mod crypto;
 mod error;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod index;
 pub mod keys;
 mod lease;

@@ -50,6 +50,17 @@ impl Kind {
     pub(crate) fn is_meta(self) -> bool {
         matches!(self, Self::List | Self::Records)
     }
+
+    /// As an index has it.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Data => 0,
+            Self::Extent(_) => 1,
+            Self::Patch { .. } => 2,
+            Self::List => 3,
+            Self::Records => 4,
+        }
+    }
 }
 
 /// A chunk of a frame.
@@ -275,7 +286,7 @@ pub(crate) fn sealed_part(head: &[u8]) -> &[u8; 80] {
     head[8..HEAD].first_chunk().expect("a head has 88 bytes")
 }
 
-fn write_index(frames: &[FrameEntry]) -> Vec<u8> {
+pub(crate) fn write_index(frames: &[FrameEntry]) -> Vec<u8> {
     let mut index = Vec::new();
     index.u32(narrow(frames.len()));
     for frame in frames {
@@ -284,13 +295,7 @@ fn write_index(frames: &[FrameEntry]) -> Vec<u8> {
         index.push(frame.is_packed.into());
         index.u32(narrow(frame.chunks.len()));
         for ChunkEntry { kind, id, len } in &frame.chunks {
-            index.push(match kind {
-                Kind::Data => 0,
-                Kind::Extent(_) => 1,
-                Kind::Patch { .. } => 2,
-                Kind::List => 3,
-                Kind::Records => 4,
-            });
+            index.push(kind.number());
             index.extend(id.bytes());
             index.u32(*len);
             match kind {
@@ -307,7 +312,7 @@ fn write_index(frames: &[FrameEntry]) -> Vec<u8> {
 }
 
 /// `None` for what no program writes.
-fn read_index(index: &[u8]) -> Option<Vec<FrameEntry>> {
+pub(crate) fn read_index(index: &[u8]) -> Option<Vec<FrameEntry>> {
     let mut reader = Reader(index);
     let count = reader.u32()?;
     // An entry has 13 bytes at least: a count that lies allots nothing.

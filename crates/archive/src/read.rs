@@ -51,7 +51,7 @@ impl Chunks {
 
     /// The bytes of a chunk; `what` needs it.
     pub(crate) fn get(&self, id: &Id, what: &str) -> Result<ChunkBytes, ArchiveError> {
-        let lost = || ArchiveError::Lost { what: what.to_owned(), id: id.to_string() };
+        let lost = || self.newer().unwrap_or_else(|| ArchiveError::Lost { what: what.to_owned(), id: id.to_string() });
         let (place, patch) = self.index.find(id).ok_or_else(lost)?;
         let Some(Patch { base, pages }) = patch else { return self.bytes(place) };
         let given = self.bytes(place)?;
@@ -62,6 +62,16 @@ impl Chunks {
             extent[page * PAGE..][..PAGE].copy_from_slice(given.next().expect("the index counted them"));
         }
         Ok(ChunkBytes { frame: Arc::new(extent), range: 0..EXTENT })
+    }
+
+    /// The first pack that only a later program reads: what is missing may be in there.
+    fn newer(&self) -> Option<ArchiveError> {
+        self.index.damaged.iter().find_map(|damaged| match damaged {
+            ArchiveError::Newer { name, version, ours } => {
+                Some(ArchiveError::Newer { name: name.clone(), version: *version, ours: *ours })
+            }
+            _ => None,
+        })
     }
 
     fn bytes(&self, place: Place) -> Result<ChunkBytes, ArchiveError> {

@@ -14,18 +14,26 @@ use crate::snapshot::Snapshot;
 use crate::storage::{Storage, StorageError};
 
 /// The object that makes a place a repository.
-const CONFIG: &str = "config";
+pub(crate) const CONFIG: &str = "config";
 const FORMAT: &str = "sitebackup-archive";
 /// The version of the format that is written, and the latest that is read.
 pub const FORMAT_VERSION: u64 = 1;
 /// No honest object of JSON, and no snapshot, is larger.
 pub(crate) const MOST_JSON: usize = 16 << 20;
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Config {
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    format: String,
+    pub(crate) version: u64,
+    id: String,
+}
+
+/// What every version of a configuration has.
+#[derive(Debug, Deserialize)]
+struct Versioned {
     format: String,
     version: u64,
-    id: String,
 }
 
 /// A snapshot with its id: 64 hexadecimal digits, of which as many as tell it apart name it.
@@ -104,11 +112,13 @@ impl Repository {
             Err(ArchiveError::Storage(StorageError::Missing(_))) => return Err(ArchiveError::NoRepository),
             read => read?,
         };
-        let Config { format, version, id } =
-            serde_json::from_slice(&config).map_err(|error| ArchiveError::damaged(CONFIG, error))?;
+        let damaged = |error: serde_json::Error| ArchiveError::damaged(CONFIG, error);
+        // A later version may have other fields.
+        let Versioned { format, version } = serde_json::from_slice(&config).map_err(damaged)?;
         match version {
             _ if format != FORMAT => Err(ArchiveError::damaged(CONFIG, "it is no repository of this program")),
-            FORMAT_VERSION => Ok(id),
+            FORMAT_VERSION => Ok(serde_json::from_slice::<Config>(&config).map_err(damaged)?.id),
+            0 => Err(ArchiveError::damaged(CONFIG, "there was no such version")),
             version => Err(ArchiveError::Newer { name: CONFIG.to_owned(), version, ours: FORMAT_VERSION }),
         }
     }

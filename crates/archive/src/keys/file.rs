@@ -187,7 +187,7 @@ impl KeyFile {
         };
         let Versioned { version } = serde_json::from_slice(json).map_err(no_file)?;
         if version > VERSION {
-            return Err(KeyError::Newer { id: id.clone(), version });
+            return Err(KeyError::Newer { id: id.clone(), version, ours: VERSION });
         }
         Self::of_json(serde_json::from_slice(json).map_err(no_file)?).map_err(damaged)
     }

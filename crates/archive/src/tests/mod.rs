@@ -2,8 +2,11 @@
 
 mod damage;
 mod faults;
+mod hostile;
+mod known;
 mod model;
 mod tree;
+mod versions;
 
 use std::sync::Arc;
 

@@ -83,7 +83,7 @@ fn hostile_files_are_refused_before_any_work() {
     check(
         "\"version\":1",
         "\"version\":2,\"more\":{}",
-        "the key file `000102030405060708090a0b0c0d0e0f` is of version 2, which this program does not know",
+        "the key file `000102030405060708090a0b0c0d0e0f` has version 2, and this program reads up to 1: use a newer one",
     );
     let label = damaged("its label is too long, or has control characters");
     check("Zürich, safe", &"x".repeat(201), &label);

@@ -1,0 +1,151 @@
+//! The parsers of all that storage gives, for whoever throws bytes at them (the fuzz targets, `tests/hostile.rs`): none panics, and what one takes
+//! it writes again as it was, or as what is read the same.
+//!
+//! Storage cannot forge what lies behind encryption. Whoever has the write key can, so each parser gets plain bytes here.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::content::{Content, Part};
+use crate::crypto::{Id, ReadKey};
+use crate::error::ArchiveError;
+use crate::index::Index;
+use crate::keys;
+use crate::keys::identity::{Identity, Recipient};
+use crate::lease::{Confirmed, LeaseFacts, Mark};
+use crate::pack::{Frame, FrameEntry, HEAD, OpenPack, PackIndex, compressor, read_index, write_index};
+use crate::read::Chunks;
+use crate::repository::{Config, Repository};
+use crate::snapshot::{Record, Snapshot};
+use crate::storage::Storage;
+use crate::storage::memory::MemoryStorage;
+
+fn key() -> ReadKey {
+    ReadKey::from_bytes(&[7; 32])
+}
+
+/// The bytes as the index of a pack, and as a whole pack.
+pub fn pack(bytes: &[u8]) {
+    if let Some(frames) = read_index(bytes) {
+        assert_eq!(write_index(&frames), bytes);
+    }
+    let (key, storage) = (key(), Arc::new(MemoryStorage::default()));
+    let forged = OpenPack::forged(&key.write_key(), bytes);
+    for (name, content) in [("packs/aa/aa", bytes), ("packs/bb/bb", &forged)] {
+        storage.put_new(name, content).expect("room");
+    }
+    let index = Index::load(&*storage, &key.write_key(), &Default::default(), |_| ()).expect("listed");
+    let ids: Vec<Id> = index.ids().copied().collect();
+    let chunks = Chunks::new(storage, index, key);
+    for id in ids {
+        drop(chunks.get(&id, "a file"));
+    }
+}
+
+/// The bytes as a frame that was encrypted: the first one says whether it is packed, three more how long it is unpacked.
+pub fn frame(bytes: &[u8]) {
+    let Some(([packing, length @ ..], content)) = bytes.split_first_chunk::<4>() else { return };
+    let raw = length.iter().fold(0, |raw, byte| raw << 8 | u32::from(*byte));
+    let (object, sealed) = key().write_key().new_object_key();
+    let mut stored = content.to_vec();
+    object.encrypt(0, &[], &mut stored);
+    let entry = FrameEntry { stored: stored.len() as u32, raw, is_packed: packing & 1 == 1, chunks: Vec::new() };
+    let index = PackIndex { name: "packs/aa/aa".to_owned(), len: 0, sealed, frames: vec![entry] };
+    if let Ok(opened) = index.open_frame(0, stored, &object) {
+        let mut pack = OpenPack::new(&key().write_key());
+        pack.push(Frame { bytes: opened, chunks: Vec::new() }, &mut compressor());
+    }
+}
+
+/// The first line as a content, the rest as each of its lists.
+pub fn content(bytes: &[u8]) {
+    let mut parts = bytes.splitn(2, |byte| *byte == b'\n');
+    let (json, list) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let Some(content) = again::<Content>(json) else { return };
+    // A list that is in itself has no end, and no honest hash.
+    let mut lists = 0;
+    let mut get = |_: &Id| {
+        lists += 1;
+        Ok(if lists <= 16 { list.to_vec() } else { Vec::new() })
+    };
+    let mut len = 0_u64;
+    let walked = content.walk("a file", &mut get, &mut |part| {
+        if let Part::Hole(bytes) | Part::Chunk(_, bytes) = part {
+            len = len.saturating_add(bytes);
+        }
+        Ok::<_, ArchiveError>(())
+    });
+    assert!(walked.is_err() || len == content.len(), "{content:?}");
+}
+
+/// The bytes as lines of records.
+pub fn records(bytes: &[u8]) {
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let Some(record) = again::<Record>(line) else { continue };
+        let first = record.record.first.iter().chain([&record.record.path]);
+        for part in first.filter(|path| !path.as_bytes().is_empty()).flat_map(|path| path.components()) {
+            assert!(!matches!(part, b"" | b"." | b"..") && !part.contains(&b'/'), "{record:?}");
+        }
+    }
+}
+
+/// The bytes as a snapshot's object, and as what is encrypted in one.
+pub fn snapshot(bytes: &[u8]) {
+    drop(Snapshot::open("snapshots/aa", bytes, &key()));
+    again::<Snapshot>(bytes);
+}
+
+/// The bytes as a key file, an identity and a recipient.
+pub fn key_file(bytes: &[u8]) {
+    keys::reread(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(identity) = text.parse::<Identity>() {
+        assert_eq!(*identity.to_text(), text);
+    }
+    if let Ok(recipient) = text.parse::<Recipient>() {
+        assert_eq!(recipient.to_string(), text);
+    }
+}
+
+/// The bytes as a configuration, a lease, a mark and a confirmation; what a repository with these says.
+pub fn small_objects(bytes: &[u8]) {
+    again::<Config>(bytes);
+    again::<LeaseFacts>(bytes);
+    again::<Mark>(bytes);
+    again::<Confirmed>(bytes);
+    let (key, storage) = (key(), Arc::new(MemoryStorage::default()));
+    let repository = Repository::create(storage.clone(), &key).expect("made");
+    for name in ["leases/aa", "marks/aa", "confirmed/aa"] {
+        storage.put_new(name, bytes).expect("room");
+        drop(repository.prune("a fuzzer", false, &Default::default()));
+    }
+    storage.delete("config").expect("deleted");
+    storage.put_new("config", bytes).expect("room");
+    drop(Repository::id_of(&*storage));
+}
+
+/// What is read, if it is; written and read again it is the same.
+fn again<T: Serialize + DeserializeOwned + PartialEq + Debug>(json: &[u8]) -> Option<T> {
+    let value: T = serde_json::from_slice(json).ok()?;
+    let written = serde_json::to_vec(&value).expect("it was JSON");
+    assert_eq!(serde_json::from_slice::<T>(&written).expect("we wrote it"), value);
+    Some(value)
+}
+
+impl OpenPack {
+    /// A pack whose index says what it likes, as who has the write key can make one.
+    fn forged(key: &crate::crypto::WriteKey, index: &[u8]) -> Vec<u8> {
+        let mut bytes = Self::new(key).close(key).1;
+        let frames = read_index(index).unwrap_or_default();
+        let stored: usize = frames.iter().map(|frame| frame.stored as usize).sum();
+        bytes.resize(HEAD + stored.min(1 << 20), 0);
+        let mut index = index.to_vec();
+        key.index_key(crate::pack::sealed_part(&bytes)).encrypt(0, &bytes[..HEAD], &mut index);
+        bytes.extend_from_slice(&index);
+        bytes.extend((index.len() as u32).to_le_bytes());
+        bytes
+    }
+}
