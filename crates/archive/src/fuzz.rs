@@ -16,7 +16,7 @@ use crate::index::Index;
 use crate::keys;
 use crate::keys::identity::{Identity, Recipient};
 use crate::lease::{Confirmed, LeaseFacts, Mark};
-use crate::pack::{Frame, FrameEntry, HEAD, OpenPack, PackIndex, compressor, read_index, write_index};
+use crate::pack::{Frame, FrameEntry, HEAD, OpenPack, PackIndex, PackedFrame, compressor, read_index, write_index};
 use crate::read::Chunks;
 use crate::repository::{Config, Repository};
 use crate::snapshot::{Record, Snapshot};
@@ -37,8 +37,9 @@ pub fn pack(bytes: &[u8]) {
     for (name, content) in [("packs/aa/aa", bytes), ("packs/bb/bb", &forged)] {
         storage.put_new(name, content).expect("room");
     }
-    let index = Index::load(&*storage, &key.write_key(), &Default::default(), |_| ()).expect("listed");
-    let ids: Vec<Id> = index.ids().copied().collect();
+    let mut ids = Vec::new();
+    let index = Index::load(&*storage, &key.write_key(), &Default::default(), |chunk| ids.push(chunk.id));
+    let index = index.expect("listed");
     let chunks = Chunks::new(storage, index, key);
     for id in ids {
         drop(chunks.get(&id, "a file"));
@@ -55,8 +56,9 @@ pub fn frame(bytes: &[u8]) {
     let entry = FrameEntry { stored: stored.len() as u32, raw, is_packed: packing & 1 == 1, chunks: Vec::new() };
     let index = PackIndex { name: "packs/aa/aa".to_owned(), len: 0, sealed, frames: vec![entry] };
     if let Ok(opened) = index.open_frame(0, stored, &object) {
-        let mut pack = OpenPack::new(&key().write_key());
-        pack.push(Frame { bytes: opened, chunks: Vec::new() }, &mut compressor());
+        let frame = Frame { bytes: opened, chunks: Vec::new() };
+        let packed = PackedFrame::compress(frame, &mut compressor(), &mut Vec::new());
+        drop(OpenPack::new(&key().write_key(), Vec::new()).push(packed));
     }
 }
 
@@ -138,7 +140,7 @@ fn again<T: Serialize + DeserializeOwned + PartialEq + Debug>(json: &[u8]) -> Op
 impl OpenPack {
     /// A pack whose index says what it likes, as who has the write key can make one.
     fn forged(key: &crate::crypto::WriteKey, index: &[u8]) -> Vec<u8> {
-        let mut bytes = Self::new(key).close(key).1;
+        let mut bytes = Self::new(key, Vec::new()).close(key).1;
         let frames = read_index(index).unwrap_or_default();
         let stored: usize = frames.iter().map(|frame| frame.stored as usize).sum();
         bytes.resize(HEAD + stored.min(1 << 20), 0);

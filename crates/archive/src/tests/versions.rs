@@ -18,6 +18,7 @@ use crate::lease::{Confirmed, Mark};
 use crate::pack::write_index;
 use crate::repository::{CONFIG, Config};
 use crate::snapshot::{Record, Snapshot};
+use crate::storage::Storage;
 use crate::{ArchiveError, ArchivedSnapshot, FORMAT_VERSION, Key, LeaseFacts, ReadData, Repository};
 
 /// Reads each file; it must have its hash.
@@ -122,12 +123,22 @@ fn the_fixture_has_one_of_everything() {
     assert_eq!(known.all("keys").len(), 3);
 }
 
-/// Gives an object the version after ours, calls everything, and returns what each call said. Nothing may change.
-fn of_tomorrow(name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Vec<(&'static str, String)> {
+/// Gives an object the version after ours, calls everything, and returns its name and what each call said. Nothing may change.
+fn of_tomorrow(name: &str, change: impl FnOnce(&mut Vec<u8>)) -> (String, Vec<(&'static str, String)>) {
     let known = Known::of(FORMAT_VERSION);
     let key = known.repository().read.expect("it reads");
-    let ids: Vec<String> = known.expected().into_keys().collect();
+    let mut ids: Vec<String> = known.expected().into_keys().collect();
     known.storage.damage(name, change);
+    let mut name = name.to_owned();
+    if let Some(id) = name.strip_prefix("snapshots/") {
+        // The later program named it by what is in it.
+        let object = known.bytes(&name);
+        let hash = blake3::hash(&object).to_hex().to_string();
+        ids.iter_mut().filter(|known| *known == id).for_each(|known| known.clone_from(&hash));
+        known.storage.delete(&name).expect("deleted");
+        name = format!("snapshots/{hash}");
+        known.storage.put_new(&name, &object).expect("put");
+    }
     let all = || FOLDERS.map(|folder| known.all(folder));
     let before = all();
     let mut said = Vec::new();
@@ -150,14 +161,14 @@ fn of_tomorrow(name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Vec<(&'static s
         }
     }
     assert!(all() == before, "{name}: something was changed");
-    said
+    (name, said)
 }
 
 #[test]
 fn what_a_later_program_wrote_is_named_with_the_remedy_and_nothing_is_changed() {
     let known = Known::of(FORMAT_VERSION);
     let remedy = |name: &str| format!("`{name}` has version 2, and this program reads up to 1: use a newer one");
-    let named = |name: &str, calls: &[&str], said: &[(&'static str, String)]| {
+    let named = |calls: &[&str], (name, said): &(String, Vec<(&'static str, String)>)| {
         for call in calls {
             let (_, said) = said.iter().find(|(called, _)| called == call).expect("it was called");
             assert!(said.contains(&remedy(name)), "{call}: {said}");
@@ -169,19 +180,20 @@ fn what_a_later_program_wrote_is_named_with_the_remedy_and_nothing_is_changed() 
         assert_ne!(tomorrow.as_bytes(), text);
         *text = tomorrow.into_bytes();
     };
-    named(CONFIG, &["open"], &of_tomorrow(CONFIG, next));
+    named(&["open"], &of_tomorrow(CONFIG, next));
     let of_passphrase = |(_, text): &(String, Vec<u8>)| String::from_utf8_lossy(text).contains("argon2id");
     let (key, _) = known.all("keys").into_iter().find(of_passphrase).expect("there is one");
-    named(&key["keys/".len()..], &["key"], &of_tomorrow(&key, next));
+    let (name, said) = of_tomorrow(&key, next);
+    named(&["key"], &(name["keys/".len()..].to_owned(), said));
     for (name, _) in known.all("snapshots") {
-        named(&name, &["verify", "prune", "restore"], &of_tomorrow(&name, |object| object[6] += 1));
+        named(&["verify", "prune", "restore"], &of_tomorrow(&name, |object| object[6] += 1));
     }
     let mut in_the_way = 0;
     for (name, _) in known.all("packs") {
-        let said = of_tomorrow(&name, |object| object[6] += 1);
-        named(&name, &["verify", "prune"], &said);
+        let of_tomorrow = of_tomorrow(&name, |object| object[6] += 1);
+        named(&["verify", "prune"], &of_tomorrow);
         // Who needs nothing of it is restored.
-        let restored = &said.last().expect("all was called").1;
+        let restored = &of_tomorrow.1.last().expect("all was called").1;
         assert!(restored.is_empty() || restored.contains(&remedy(&name)), "{restored}");
         in_the_way += usize::from(!restored.is_empty());
     }
