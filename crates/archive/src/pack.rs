@@ -14,7 +14,7 @@ const TAG: usize = 16;
 /// A frame is closed at this size.
 pub(crate) const FRAME: usize = 1 << 20;
 /// A pack is closed at this size.
-pub(crate) const PACK: usize = 16 << 20;
+pub(crate) const PACK: usize = 12 << 20;
 /// No honest frame is larger, as stored or unpacked.
 const MOST_FRAME: usize = 16 << 20;
 /// No honest index is larger.

@@ -13,8 +13,8 @@ use crate::lock::lock;
 use crate::pack::{Digests, FRAME, Frame, Kind, OpenPack, PAGE, PackedFrame, compressor, name_of};
 use crate::storage::Storage;
 
-/// Frames that wait for a packer, for each of these.
-pub(crate) const WAITING: usize = 2;
+/// Frames that wait, for each packer.
+pub(crate) const WAITING: usize = 1;
 
 /// What all who read and all who pack have in common.
 pub(crate) struct Packing<'a> {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
@@ -10,7 +10,9 @@ use backup_core::cancel::Cancel;
 use backup_core::copy::{BLOCK, Previous, read_once};
 use backup_core::manifest::{ContentHash, FileRecord, RecordKind};
 use backup_core::path::{RelPath, SitePath};
-use backup_core::ports::site_files::{FileId, FileKind, FileSource, FileStat, SiteFiles, SiteFilesError, WalkEntry};
+use backup_core::ports::site_files::{
+    FileId, FileKind, FileSource, FileStat, OpenFile, SiteFiles, SiteFilesError, WalkEntry,
+};
 use jiff::Timestamp;
 
 use crate::archived::read_records;
@@ -28,6 +30,8 @@ use crate::snapshot::{About, Record, Snapshot};
 
 /// Below this size a file's holes are not worth the calls that find them.
 const SPARSE_FROM: u64 = 64 << 10;
+/// From this size on a file is worth a thread of its own.
+const BESIDE_FROM: u64 = 16 << 20;
 
 /// A folder to archive.
 #[derive(Debug, Clone)]
@@ -67,9 +71,17 @@ pub struct StoredFolder {
 /// What the newest snapshot of the same site has of each path.
 #[derive(Debug, Default)]
 struct Earlier {
-    contents: HashMap<RelPath, (FileRecord, Content)>,
+    contents: HashMap<RelPath, Stored>,
     /// Judges what need not be read, where the folder has no hashes of its own.
     previous: Previous,
+}
+
+/// A file that is stored.
+#[derive(Debug)]
+struct Stored {
+    size: u64,
+    hash: ContentHash,
+    content: Content,
 }
 
 /// All that the readers of one folder share.
@@ -166,13 +178,19 @@ impl Repository {
             });
             walked.is_ok() && all
         };
-        let stored: Vec<Record> = records.into_iter().filter(is_stored).collect();
-        let previous = match by_times {
-            true => Previous::new(stored.iter().map(|record| record.record.clone()).collect(), newest.snapshot.stored),
-            false => Previous::default(),
-        };
-        let contents = stored.into_iter().map(|Record { record, content }| (record.path.clone(), (record, content)));
-        Ok(Earlier { contents: contents.collect(), previous })
+        let mut earlier = Earlier::default();
+        let mut records = Vec::from_iter(records.into_iter().filter(is_stored));
+        for Record { record, content } in &mut records {
+            if let Some(hash) = record.hash {
+                let stored = Stored { size: record.size, hash, content: std::mem::take(content) };
+                earlier.contents.insert(record.path.clone(), stored);
+            }
+        }
+        if by_times {
+            earlier.previous =
+                Previous::new(records.into_iter().map(|record| record.record).collect(), newest.snapshot.stored);
+        }
+        Ok(earlier)
     }
 }
 
@@ -291,13 +309,13 @@ impl Storing<'_> {
 
     /// The content of a file that the newest snapshot has and that is known not to have changed.
     fn unread(&self, path: &RelPath, stat: &FileStat) -> Option<(ContentHash, Content)> {
-        let (record, content) = self.earlier.contents.get(path)?;
-        let hash = record.hash.filter(|_| record.size == stat.size)?;
+        let Stored { size, hash, content } =
+            self.earlier.contents.get(path).filter(|stored| stored.size == stat.size)?;
         let is_same = match self.sealed.get(path) {
-            Some(sealed) => sealed.hash == Some(hash) && sealed.size == stat.size,
+            Some(sealed) => sealed.hash == Some(*hash) && sealed.size == *size,
             None => self.earlier.previous.unchanged(path, stat).is_some(),
         };
-        is_same.then(|| (hash, content.clone()))
+        is_same.then(|| (*hash, content.clone()))
     }
 
     fn read(
@@ -320,12 +338,17 @@ impl Storing<'_> {
             gathering.add(&mut content, entry);
             Ok(())
         };
-        let (size, hash) = read_once(&*file, buffer, stat.size >= SPARSE_FROM, |offset, block| {
+        let cut = |offset, block: &[u8]| {
             if self.cancel.is_cancelled() {
                 return Err(ArchiveError::Cancelled);
             }
             chunker.push(offset, block, &mut put)
-        })?;
+        };
+        let (read, file) = match stat.size >= BESIDE_FROM {
+            true => read_beside(file, buffer, cut),
+            false => (read_once(&*file, buffer, stat.size >= SPARSE_FROM, cut), file),
+        };
+        let (size, hash) = read?;
         chunker.finish(size, &mut put)?;
         if let Some(sealed) = self.sealed.get(&record.path).filter(|sealed| sealed.hash.is_some())
             && (Some(hash), size) != (sealed.hash, sealed.size)
@@ -340,6 +363,36 @@ impl Storing<'_> {
         record.hash = Some(hash);
         Ok(gathering.finish(content))
     }
+}
+
+/// Reads and hashes on a thread of its own while what was read is cut: both take about as long, and a large file is often the last one.
+fn read_beside(
+    file: Box<dyn OpenFile>,
+    buffer: &mut [u8],
+    mut cut: impl FnMut(u64, &[u8]) -> Result<(), ArchiveError>,
+) -> (Result<(u64, ContentHash), ArchiveError>, Box<dyn OpenFile>) {
+    let (blocks, read) = sync_channel::<(u64, Vec<u8>)>(1);
+    let (used, spare) = channel::<Vec<u8>>();
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let hand_on = |offset, block: &[u8]| {
+                let mut copy = spare.try_recv().unwrap_or_default();
+                copy.clear();
+                copy.extend_from_slice(block);
+                // Who cuts has ended for a reason of its own.
+                blocks.send((offset, copy)).map_err(|_| ArchiveError::Cancelled)
+            };
+            (read_once(&*file, buffer, true, hand_on), file)
+        });
+        let cut = read.into_iter().try_for_each(|(offset, block)| {
+            cut(offset, &block)?;
+            // The reader may have read all.
+            drop(used.send(block));
+            Ok(())
+        });
+        let (read, file) = reader.join().expect("reading does not panic");
+        (cut.and(read), file)
+    })
 }
 
 fn unsealed(path: &RelPath, reason: &str) -> ArchiveError {
