@@ -148,6 +148,34 @@ fn a_bare_machine_needs_nothing_but_the_folder() {
 }
 
 #[test]
+fn the_archive_tells_what_the_folder_tells() {
+    let bench = Bench::new();
+    let at = |name: &str| bench.script(name).to_str().expect("Unicode").to_owned();
+    let (folder, repository, passphrase) =
+        (bench.test.site.destination().join("P01Backup"), at("repository"), at("pass"));
+    fs::write(&passphrase, "correct horse battery staple\n").expect("written");
+    let access = ["--repository", &repository, "--passphrase-file", &passphrase];
+    let run = |words: &[&str]| {
+        let ran = bench.test.program.run([words, &access].concat());
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        ran
+    };
+    run(&["archive", "init", &repository]);
+    run(&["archive", folder.to_str().expect("Unicode")]);
+    let answers = format!("{SET} {ANSWERS}");
+    let answers: Vec<&str> = answers.split(' ').collect();
+    let script = |name: &str, from: &[&str]| {
+        let ran = bench.test.program.run([&["--json", "recover", "--unattended", &at(name)], from, &answers].concat());
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        (ran.json()["result"]["cd_latest"].clone(), fs::read(bench.script(name)).expect("it is written"))
+    };
+    let of_folder = script("folder.ini", &["--from", folder.to_str().expect("Unicode")]);
+    let of_archive = script("archive.ini", &[&["--from-archive", "latest"], &access[..]].concat());
+    assert_eq!(of_archive, of_folder);
+    assert_eq!(of_archive.0["version"], "5.00.9122.1000");
+}
+
+#[test]
 fn a_damaged_cd_latest_is_loud_and_claims_nothing() {
     let bench = Bench::new();
     let setup = bench.test.site.destination().join("P01Backup/CD.Latest/SMSSETUP/BIN/X64/setup.exe");

@@ -58,6 +58,20 @@ impl ArchivedSnapshot {
         self.inner.records.iter().map(|record| &record.record)
     }
 
+    pub(crate) fn chunks(&self) -> &Chunks {
+        &self.inner.chunks
+    }
+
+    /// The contents of all entries, in the order of these.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = &Content> {
+        self.inner.records.iter().map(|record| &record.content)
+    }
+
+    /// How a message names the entry of this number.
+    pub(crate) fn what(&self, entry: usize) -> String {
+        self.inner.records[entry].record.path.to_string()
+    }
+
     /// How a message names an entry.
     fn shown(&self, path: &RelPath) -> SitePath {
         SitePath::parse(format!("/{}", &self.inner.id[..12])).expect("absolute").join(path)

@@ -49,7 +49,7 @@ pub enum ArchiveError {
         ours: u64,
     },
     /// There is no snapshot at all that can be read.
-    #[error("there is no archived snapshot yet")]
+    #[error("there is no archived snapshot that can be read")]
     Empty,
     /// No snapshot has an id that begins so.
     #[error("no archived snapshot has an id that begins with `{0}`")]

@@ -40,6 +40,7 @@ mod live;
 mod lock;
 mod pack;
 mod packer;
+mod prove;
 mod prune;
 mod read;
 mod repository;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use crate::content::{Content, Part};
-use crate::crypto::{Id, ObjectKey, ReadKey};
+use crate::crypto::{Id, ObjectKey, ReadKey, WriteKey};
 use crate::error::ArchiveError;
 use crate::index::{Index, Patch, Place};
 use crate::lock::lock;
@@ -51,7 +51,7 @@ impl Chunks {
 
     /// The bytes of a chunk; `what` needs it.
     pub(crate) fn get(&self, id: &Id, what: &str) -> Result<ChunkBytes, ArchiveError> {
-        let lost = || self.newer().unwrap_or_else(|| ArchiveError::Lost { what: what.to_owned(), id: id.to_string() });
+        let lost = || self.lost(what, id);
         let (place, patch) = self.index.find(id).ok_or_else(lost)?;
         let Some(Patch { base, pages }) = patch else { return self.bytes(place) };
         let given = self.bytes(place)?;
@@ -72,6 +72,25 @@ impl Chunks {
             }
             _ => None,
         })
+    }
+
+    /// Why a chunk is not there that `what` needs: a pack that cannot be read may have it.
+    pub(crate) fn lost(&self, what: &str, id: &Id) -> ArchiveError {
+        match (self.newer(), self.index.damaged.first()) {
+            (Some(newer), _) => newer,
+            (None, Some(damage)) => ArchiveError::damaged(what, format!("chunk {id} is missing, and {damage}")),
+            (None, None) => ArchiveError::Lost { what: what.to_owned(), id: id.to_string() },
+        }
+    }
+
+    /// The key by which chunks have their ids.
+    pub(crate) fn write_key(&self) -> WriteKey {
+        self.key.write_key()
+    }
+
+    /// The name of the pack in which a chunk lies.
+    pub(crate) fn pack_of(&self, id: &Id) -> &str {
+        self.index.find(id).map_or("", |(place, _)| &self.index.packs[place.pack as usize].name)
     }
 
     fn bytes(&self, place: Place) -> Result<ChunkBytes, ArchiveError> {

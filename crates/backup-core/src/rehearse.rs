@@ -9,7 +9,7 @@ use crate::manifest::{FileRecord, Manifest, Origin, Part};
 use crate::path::SitePath;
 use crate::patience::unless_cancelled;
 use crate::ports::Ports;
-use crate::ports::commands::{CommandEnd, CommandLine};
+use crate::ports::commands::{CommandEnd, CommandLine, Commands};
 use crate::ports::database::{DatabaseForm, DatabaseSource, DatabaseTarget, SiteDatabase};
 use crate::ports::destination::SnapshotFiles;
 use crate::ports::recovery_target::RecoveryError;
@@ -30,6 +30,22 @@ pub struct RehearseRequest {
     pub limit: Duration,
 }
 
+/// What a rehearsal needs of the world.
+#[derive(Debug, Clone)]
+pub struct RehearsalPorts {
+    /// Those of the recovery; services and applications are not asked, for nothing of the site is touched.
+    pub recovery: RecoveryPorts,
+    /// Runs the probes.
+    pub commands: Arc<dyn Commands>,
+}
+
+impl RehearsalPorts {
+    /// The ports of a configured site.
+    pub fn of(ports: &Ports) -> Self {
+        Self { recovery: RecoveryPorts::of(ports, Vec::new()), commands: Arc::clone(&ports.commands) }
+    }
+}
+
 /// Why there was no rehearsal.
 #[derive(Debug, thiserror::Error)]
 pub enum RehearseError {
@@ -46,26 +62,30 @@ pub enum RehearseError {
 /// # Errors
 /// [`RehearseError`]; faults of the snapshot are findings of the report.
 pub async fn rehearse(
-    ports: &Ports,
+    ports: &RehearsalPorts,
     files: Arc<dyn SnapshotFiles>,
     request: &RehearseRequest,
 ) -> Result<RehearsalReport, RehearseError> {
-    let scratch = ports.recovery_target.scratch(request.scratch.as_ref()).await?;
+    let target = &ports.recovery.target;
+    let scratch = target.scratch(request.scratch.as_ref()).await?;
     let result = in_scratch(ports, files, request, &scratch).await;
-    let discarded = ports.recovery_target.discard(&scratch).await;
+    let discarded = target.discard(&scratch).await;
     let report = result?;
     discarded?;
     Ok(report)
 }
 
 async fn in_scratch(
-    ports: &Ports,
+    ports: &RehearsalPorts,
     files: Arc<dyn SnapshotFiles>,
     request: &RehearseRequest,
     scratch: &SitePath,
 ) -> Result<RehearsalReport, SnapshotError> {
-    let began = ports.clock.now();
-    let recovery_ports = RecoveryPorts { services: None, ..RecoveryPorts::of(ports, Vec::new()) };
+    let ports_of_site = &ports.recovery;
+    let clock = &ports_of_site.clock;
+    let began = clock.now();
+    let recovery_ports =
+        RecoveryPorts { services: None, restores: None, restore_writers: Vec::new(), ..ports_of_site.clone() };
     let place =
         RecoverRequest { to: Some(scratch.clone()), on_windows: scratch.is_windows(), ..request.recover.clone() };
     let recover_request = RecoverRequest { map: Vec::new(), ..place };
@@ -73,19 +93,29 @@ async fn in_scratch(
     let snapshot = read_snapshot(files.as_ref()).await?;
     let mut findings = recovery.findings.clone();
     if request.recover.cancel.is_cancelled() {
-        let took = ports.clock.now().duration_since(began).unsigned_abs();
+        let took = clock.now().duration_since(began).unsigned_abs();
         return Ok(RehearsalReport { run: snapshot.0.run, recovery, took, findings });
     }
-    findings.extend(judge_registry(files.as_ref(), &snapshot.0, ports.registry.as_ref()).await);
-    findings.extend(judge_database(ports, &files, &recovery, &snapshot, &request.recover.cancel).await);
-    let took = ports.clock.now().duration_since(began).unsigned_abs();
+    findings.extend(match &ports_of_site.registry {
+        Some(registry) => judge_registry(files.as_ref(), &snapshot.0, registry.as_ref()).await,
+        None => unjudged_registry(&snapshot.0),
+    });
+    findings.extend(judge_database(ports_of_site, &files, &recovery, &snapshot, &request.recover.cancel).await);
+    let took = clock.now().duration_since(began).unsigned_abs();
     findings.extend(probe(ports, request, scratch).await);
     Ok(RehearsalReport { run: snapshot.0.run, recovery, took, findings })
 }
 
+fn unjudged_registry(manifest: &Manifest) -> Vec<Finding> {
+    let keys = manifest.origins.iter().filter(|origin| origin.part == Part::Registry);
+    let unseen =
+        |origin: &Origin| format!("registry key {} was not rehearsed: no registry is configured", origin.original);
+    keys.map(|origin| Finding::error(Cause::Registry, unseen(origin))).collect()
+}
+
 /// Judges the database: the file that was recovered, or one that is made on its server for that.
 async fn judge_database(
-    ports: &Ports,
+    ports: &RecoveryPorts,
     files: &Arc<dyn SnapshotFiles>,
     recovery: &RecoveryReport,
     (manifest, records): &(Manifest, Vec<FileRecord>),
@@ -145,7 +175,7 @@ async fn judge_files(database: &dyn SiteDatabase, recovery: &RecoveryReport, man
 
 /// Restores a server's database under a name of its own, judges it and discards it, whatever happened in between.
 async fn judge_served(
-    ports: &Ports,
+    ports: &RecoveryPorts,
     database: &dyn SiteDatabase,
     source: &DatabaseSource,
     cancel: &Cancel,
@@ -180,7 +210,7 @@ async fn judge(database: &dyn SiteDatabase, target: &DatabaseTarget, name: &str)
     }
 }
 
-async fn probe(ports: &Ports, request: &RehearseRequest, scratch: &SitePath) -> Vec<Finding> {
+async fn probe(ports: &RehearsalPorts, request: &RehearseRequest, scratch: &SitePath) -> Vec<Finding> {
     let mut findings = Vec::new();
     for text in &request.probes {
         let environment = vec![("SITEBACKUP_REHEARSAL".to_owned(), scratch.to_string())];

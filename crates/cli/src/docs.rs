@@ -60,29 +60,32 @@ pub fn cli_md() -> String {
     root.get_arguments().filter(|arg| arg.is_global_set()).for_each(|arg| push_argument(&mut page, arg));
     page.push('\n');
     for command in root.get_subcommands() {
-        push_command(&mut page, "sitebackup", command);
+        push_command(&mut page, "sitebackup", command, false);
     }
     push_json(&mut page);
     page
 }
 
-fn push_command(page: &mut String, parent: &str, command: &Command) {
+/// `is_told` is whether the shared options stand above already.
+fn push_command(page: &mut String, parent: &str, command: &Command, is_told: bool) {
     if command.is_hide_set() {
         return;
     }
     let name = format!("{parent} {}", command.get_name());
+    let is_listed = |arg: &Arg| is_own(arg) || (is_shared(arg) && !is_told);
     if command.has_subcommands() {
         // What has arguments of its own is a command, too, and its options are those of all below it.
-        if command.get_arguments().any(|arg| is_own(arg) || is_shared(arg)) {
-            push_section(page, &name, command, |arg| is_own(arg) || is_shared(arg));
+        if command.get_arguments().any(is_listed) {
+            push_section(page, &name, command, is_listed);
         }
-        command.get_subcommands().for_each(|command| push_command(page, &name, command));
+        let is_told = is_told || command.get_arguments().any(is_shared);
+        command.get_subcommands().for_each(|command| push_command(page, &name, command, is_told));
         return;
     }
-    push_section(page, &name, command, is_own);
+    push_section(page, &name, command, is_listed);
 }
 
-/// Options of `archive` and all below it, which stand there once.
+/// Options of the archive. Those of `archive` and all below it stand there once.
 const SHARED: [&str; 3] = ["repository", "passphrase_file", "identity_file"];
 
 fn is_shared(arg: &Arg) -> bool {

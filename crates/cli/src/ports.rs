@@ -19,6 +19,7 @@ use backup_core::ports::services::ServiceControl;
 use backup_core::ports::shadow_copies::{SessionLimits, Writer};
 use backup_core::ports::site_files::SiteFiles;
 use backup_core::recover::RecoveryPorts;
+use backup_core::rehearse::RehearsalPorts;
 use backup_core::verify::SnapshotError;
 use host::commands::HostCommands;
 use host::destination::LocalDestination;
@@ -162,7 +163,7 @@ pub(crate) fn bare(
         target: Arc::new(LocalRecoveryTarget::new()),
         database: bare_database(form, site)?,
         registry: registry.map(|config| Arc::new(RegistryRoots::new(&config.registry)) as _),
-        services: config.map(|config| (services(config), names(config))),
+        services: site.map(|site| (services(site), names(site))),
         journal: site.map(|site| Arc::new(FileJournal::new(local(&site.state_dir))) as _),
         destination: site.map(|site| Arc::new(destination(site)) as _),
         restores: Some(Arc::new(InProcessRestores)),
@@ -170,6 +171,20 @@ pub(crate) fn bare(
         clock: Arc::new(SystemClock),
         events,
     })
+}
+
+/// What the rehearsal of a snapshot needs that does not come from the destination. No run takes it away meanwhile, so none is kept away.
+pub(crate) fn bare_rehearsal(
+    config: Option<&SiteConfig>,
+    site: Option<&SiteConfig>,
+    form: DatabaseForm,
+    events: Arc<dyn EventSink>,
+) -> Result<RehearsalPorts, CommandError> {
+    let recovery = bare(config, site, form, events)?;
+    // Exports are judged wherever they came from.
+    let registry = recovery.registry.clone().or_else(|| Some(Arc::new(RegistryRoots::new(&[])) as _));
+    let recovery = RecoveryPorts { registry, journal: None, destination: None, ..recovery };
+    Ok(RehearsalPorts { recovery, commands: Arc::new(HostCommands::new(std::env::temp_dir())) })
 }
 
 /// A file goes where the recovery says. To a server only the configuration of this machine leads: one in a snapshot is not trusted, for it

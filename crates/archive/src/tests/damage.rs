@@ -7,6 +7,7 @@ use backup_core::cancel::Cancel;
 
 use super::tree::Tree;
 use super::{HOLDER, noise, read_back, repository, restored, store};
+use crate::content::Part;
 use crate::crypto::ReadKey;
 use crate::index::Index;
 use crate::pack::{Digests, EXTENT, Frame, Kind, OpenPack, PAGE, PackedFrame, compressor, name_of};
@@ -130,6 +131,64 @@ fn a_damaged_snapshot_is_named_and_nothing_is_pruned_on_its_account() {
     }
     assert!(two.repository().leases().expect("listed").is_empty(), "a prune that gave up holds nothing");
     assert!(read_back(&two.repository(), &two.ids[1]) == two.trees[1]);
+}
+
+#[test]
+fn a_proof_reads_all_that_a_snapshot_needs_and_names_the_pack_that_is_not_as_it_was() {
+    let two = Two::new();
+    let proven = |n: usize| {
+        let repository = two.repository();
+        let listed = repository.find(&two.ids[n]).expect("it can be read");
+        repository.open_snapshot(&listed).and_then(|snapshot| snapshot.prove(&Cancel::default()))
+    };
+    for pack in &two.packs[1] {
+        let len = two.storage.len(pack).expect("it is there");
+        for at in [100, len - 10] {
+            let flip = |bytes: &mut Vec<u8>| bytes[usize::try_from(at).expect("small")] ^= 1;
+            two.storage.damage(pack, flip);
+            let error = proven(1).expect_err("it is not as it was").to_string();
+            assert!(error.contains(pack), "byte {at} of {pack}: {error}");
+            proven(0).expect("it needs nothing of that pack");
+            two.storage.damage(pack, flip);
+        }
+    }
+    proven(1).expect("it is as it was");
+    let listed = two.repository().find(&two.ids[1]).expect("listed");
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let stopped = two.repository().open_snapshot(&listed).expect("opened").prove(&cancel).expect_err("it was to stop");
+    assert!(matches!(stopped, ArchiveError::Cancelled), "{stopped}");
+}
+
+/// Whoever has the key that writes can store false bytes under the id of a chunk.
+#[test]
+fn a_proof_compares_each_chunk_with_its_id() {
+    let two = Two::new();
+    let write = two.key.write_key();
+    let repository = two.repository();
+    let listed = repository.find(&two.ids[1]).expect("listed");
+    let mut needed = Vec::new();
+    let chunks = repository.chunks().expect("read");
+    let snapshot = repository.open_snapshot(&listed).expect("opened");
+    for content in snapshot.contents() {
+        let see = |part| {
+            needed.extend(if let Part::Chunk(id, len) = part { Some((id, len)) } else { None });
+            Ok(())
+        };
+        chunks.walk(content, "a file", see).expect("it adds up");
+    }
+    let name = chunks.pack_of(&needed[0].0).to_owned();
+    let mut frame = Frame::default();
+    let false_bytes = |len: u64| vec![b'x'; usize::try_from(len).expect("small")];
+    needed.iter().for_each(|(id, len)| frame.push(Kind::Data, *id, &[&false_bytes(*len)]));
+    let mut pack = OpenPack::new(&write);
+    pack.push(frame, &mut compressor());
+    let (id, bytes) = pack.close(&write);
+    two.storage.delete(&name).expect("deleted");
+    two.storage.put_new(&name_of(&id), &bytes).expect("put");
+    let forged = two.repository().open_snapshot(&listed).expect("opened").prove(&Cancel::default());
+    let forged = forged.expect_err("it is not what was stored").to_string();
+    assert!(forged.contains(&id) && forged.contains("is not what was stored"), "{forged}");
 }
 
 /// A prune deletes the base of a patch that has another patch, of another base, beside it.

@@ -7,7 +7,7 @@ use crate::ports::database::{DatabaseForm, SetupOption};
 use crate::ports::services::ServiceState;
 use crate::ports::site_files::FileKind;
 use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, recover};
-use crate::rehearse::{RehearseRequest, rehearse};
+use crate::rehearse::{RehearsalPorts, RehearseRequest, rehearse};
 use crate::report::{Cause, Finding, Gravity, Outcome, RecoveryReport};
 
 const DATA: &str = "/site/db/CM_P01.mdf";
@@ -176,8 +176,10 @@ fn a_rehearsal_judges_each_file_and_says_what_it_cannot() {
     let world = world();
     let snapshot = backed_up(&world);
     let ports = world.ports();
-    let rehearsed =
-        || block_on(rehearse(&ports, open(&ports, &snapshot), &RehearseRequest::default())).expect("rehearsed");
+    let rehearsed = || {
+        block_on(rehearse(&RehearsalPorts::of(&ports), open(&ports, &snapshot), &RehearseRequest::default()))
+            .expect("rehearsed")
+    };
     let report = rehearsed();
     assert!(of_database(&report.findings, Gravity::Error).is_empty(), "{:?}", report.findings);
     let said = of_database(&report.findings, Gravity::Note).concat();

@@ -7,7 +7,7 @@ use crate::ports::destination::Holder;
 use crate::ports::journal::JournalRecord;
 use crate::ports::services::ServiceState;
 use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, preview_recovery, recover};
-use crate::rehearse::{RehearseRequest, rehearse};
+use crate::rehearse::{RehearsalPorts, RehearseRequest, rehearse};
 use crate::report::{Cause, Finding, Outcome, RecoveryReport};
 
 /// A world that was backed up, stopped, and then lost its files, its database and its registry.
@@ -288,7 +288,7 @@ fn a_rehearsal_changes_nothing_and_leaves_nothing() {
     let before = world.lock().files.len();
     let ports = world.ports();
     let request = RehearseRequest { probes: vec!["true".into(), "false".into()], ..RehearseRequest::default() };
-    let report = block_on(rehearse(&ports, open(&ports, &snapshot), &request)).expect("it runs");
+    let report = block_on(rehearse(&RehearsalPorts::of(&ports), open(&ports, &snapshot), &request)).expect("it runs");
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
     assert!(report.findings[0].message.contains("probe `false` failed"));
     assert_eq!(world.lock().files.len(), before);

@@ -12,7 +12,7 @@ use crate::ports::database::{ChangedFact, DatabaseForm, DatabaseMoment};
 use crate::ports::journal::JournalRecord;
 use crate::ports::services::ServiceState;
 use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, recover};
-use crate::rehearse::{RehearseRequest, rehearse};
+use crate::rehearse::{RehearsalPorts, RehearseRequest, rehearse};
 use crate::report::{Cause, Gravity, Outcome, RecoveryReport};
 
 fn world(form: DatabaseForm, moment: DatabaseMoment) -> World {
@@ -186,7 +186,8 @@ fn a_rehearsal_makes_a_database_of_its_own_and_discards_it() {
         world.lock().database_faults.clone_from(&faults);
         let ports = world.ports();
         let request = RehearseRequest { limit: Duration::from_secs(1), ..RehearseRequest::default() };
-        let report = block_on(rehearse(&ports, open(&ports, &snapshot), &request)).expect("it is rehearsed");
+        let report = block_on(rehearse(&RehearsalPorts::of(&ports), open(&ports, &snapshot), &request))
+            .expect("it is rehearsed");
         assert_eq!(report.findings.iter().any(|found| found.message.contains("row 7")), !faults.is_empty());
         assert!(world.lock().scratch_databases.is_empty());
         assert!(world.lock().database.is_empty(), "the site's own is not touched");
@@ -310,7 +311,8 @@ fn a_rehearsal_that_does_not_see_the_database_fails() {
     let (world, snapshot) = wrecked();
     let ports = Ports { database: None, ..world.ports() };
     let request = RehearseRequest { limit: Duration::from_secs(1), ..RehearseRequest::default() };
-    let report = block_on(rehearse(&ports, open(&ports, &snapshot), &request)).expect("it is rehearsed");
+    let report =
+        block_on(rehearse(&RehearsalPorts::of(&ports), open(&ports, &snapshot), &request)).expect("it is rehearsed");
     assert!(report.findings.iter().any(|found| found.message.contains("was not rehearsed")), "{:?}", report.findings);
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct ArchiveArgs {
     pub(crate) access: AccessArgs,
 }
 
-/// Options of every `archive` command.
+/// How the archive is reached: options of every `archive` command, of `recover` and of `rehearse`.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct AccessArgs {
     /// Use the repository in this folder; without it the variable SITEBACKUP_REPOSITORY names it
@@ -71,7 +71,8 @@ pub(crate) enum ArchiveCommand {
     ///
     /// What stands there with the right content is not written again, so an interrupted call is simply repeated; what the snapshot does not
     /// have stays. Files that were changed after the snapshot are not overwritten unless --overwrite-newer says so: then nothing is written.
-    /// Metadata that cannot be set is an error. A backup snapshot that was put back is recovered with `sitebackup recover --from FOLDER`.
+    /// Metadata that cannot be set is an error. A backup snapshot that was put back is recovered with `sitebackup recover --from FOLDER`,
+    /// and one in the archive with `sitebackup recover --from-archive ID`.
     Restore(ArchiveRestoreArgs),
     /// Prove that what is stored can be read
     ///

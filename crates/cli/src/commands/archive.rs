@@ -1,5 +1,6 @@
 //! `archive`: the repository that keeps many snapshots.
 
+mod chosen;
 mod init;
 mod keys;
 mod open;
@@ -10,6 +11,8 @@ mod store;
 mod verify;
 
 use backup_core::path::RelPath;
+
+pub(super) use chosen::chosen;
 
 use super::Session;
 use crate::args::{ArchiveArgs, ArchiveCommand, ArchiveStoreArgs};

@@ -3,6 +3,7 @@
 mod alert;
 mod archive;
 mod backup;
+mod brought;
 mod check;
 mod control_file;
 mod database;
@@ -110,11 +111,11 @@ pub(crate) fn is_cancellable(command: &Command) -> bool {
         || matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | VssSelftest(_) | VssWriter)
 }
 
-/// A snapshot that was chosen among those of the destination.
+/// A snapshot that was chosen.
 struct Chosen {
     files: Arc<dyn SnapshotFiles>,
-    /// Where it lies.
-    folder: SitePath,
+    /// The folder in which it lies; none in the archive.
+    folder: Option<SitePath>,
     /// The shortest text that names it.
     short: String,
     /// Said when nobody named the snapshot and it is not the one that they would want.
@@ -138,7 +139,7 @@ async fn open(ports: &Ports, id: Option<&str>) -> Result<Chosen, CommandError> {
         None => Vec::new(),
     };
     findings.extend(newest.and_then(|newest| weaker(newest, &snapshots, &runs)));
-    let (folder, files) = (chosen.folder.clone(), ports.destination.open(run).await?);
+    let (folder, files) = (Some(chosen.folder.clone()), ports.destination.open(run).await?);
     Ok(Chosen { files, folder, short: short(run, &runs), findings })
 }
 

@@ -1,6 +1,6 @@
-//! `recover`: a snapshot put back, from the destination or from a bare folder.
+//! `recover`: a snapshot put back, from the destination, a bare folder or the archive.
 
-mod bare;
+pub(super) mod bare;
 pub(super) mod unattended;
 
 use std::sync::Arc;
@@ -8,27 +8,27 @@ use std::sync::Arc;
 use backup_core::config::SiteConfig;
 use backup_core::manifest::{Manifest, Part};
 use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::Ports;
 use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::registry::{ImportMode, RegistryKey};
 use backup_core::ports::shadow_copies::SYSTEM_DOCUMENT;
-use backup_core::ports::{Ports, Source};
 use backup_core::recover::{
     RecoverRequest, RecoveryEnd, RecoveryPorts, abandon_recoveries, half_recovered, preview_recovery, recover,
 };
 use backup_core::report::{Cause, Finding, Gravity, RecoveryPreview, RecoveryReport, has_errors};
 use backup_core::snapshot::{RunId, short};
 use backup_core::verify::SnapshotError;
-use host::destination::LocalSnapshot;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::brought::{Brought, refuse_access};
 use super::{Session, open};
-use crate::args::{Global, RecoverArgs};
+use crate::args::RecoverArgs;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::output::{Answer, human};
 use crate::ports;
-use crate::site::{self, Site, site_path};
+use crate::site::{Site, site_path};
 
 /// Bytes of a document of the system that are read.
 const LARGEST_DOCUMENT: u64 = 64 << 20;
@@ -42,12 +42,25 @@ pub(super) async fn run(session: &Session, args: &RecoverArgs) -> Result<Answer,
         return abandon(&ports::wire(&site, Arc::clone(&session.screen) as _)).await;
     }
     let request = request(session, args)?;
-    let answer = match &args.from {
-        Some(folder) => from_folder(session, args, &site_path(folder)?, &request).await,
+    let answer = match brought(session, args).await? {
+        Some(brought) => from_elsewhere(session, args, brought, &request).await,
         None => from_destination(session, args, &request).await,
     };
     session.screen.clear();
     answer
+}
+
+/// The snapshot that does not come from the destination, if the options name one.
+async fn brought(session: &Session, args: &RecoverArgs) -> Result<Option<Brought>, CommandError> {
+    let brought = match (&args.from, &args.from_archive) {
+        (None, Some(id)) => Brought::from_archive(session, &args.access, id).await,
+        (Some(folder), _) => {
+            refuse_access(&args.access)?;
+            Brought::from_folder(session, &site_path(folder)?).await
+        }
+        (None, None) => return refuse_access(&args.access).map(|()| None),
+    };
+    brought.map(Some)
 }
 
 pub(super) fn request(session: &Session, args: &RecoverArgs) -> Result<RecoverRequest, CommandError> {
@@ -143,20 +156,18 @@ fn with_mapped_stores(mut config: SiteConfig, request: &RecoverRequest) -> SiteC
     config
 }
 
-/// On a bare machine: nothing is needed but the folder. What its site.toml says of services is told, never run.
-async fn from_folder(
+/// On a bare machine: nothing is needed but the snapshot. What its site.toml says of services is told, never run; those of the site that is
+/// configured here are asked.
+async fn from_elsewhere(
     session: &Session,
     args: &RecoverArgs,
-    folder: &SitePath,
+    brought: Brought,
     request: &RecoverRequest,
 ) -> Result<Answer, CommandError> {
-    let files: Arc<dyn SnapshotFiles> = Arc::new(LocalSnapshot::open(folder).map_err(no_snapshot)?);
-    let manifest = Manifest::parse(&files.manifest().await.map_err(no_snapshot)?).map_err(no_snapshot)?;
-    let (config, mut findings) = bare::configuration(files.as_ref(), request);
-    // Where the site is configured all the same, its timer must not back it up in between.
-    let (here, unread) = configured_here(&session.global);
-    findings.extend(unread);
-    let here = here.filter(|site| site.config.code.as_str() == manifest.site);
+    let Brought { chosen, manifest, here } = brought;
+    let nobody_asks = request.to.is_none() && here.is_none();
+    let (config, mut findings) = bare::configuration(chosen.files.as_ref(), nobody_asks);
+    findings.extend(chosen.findings);
     let own = here.as_ref().map(|site| places(&site.config)).unwrap_or_default();
     let database = here.as_ref().and_then(|site| database(&site.config));
     let request = &RecoverRequest { stores: stores(config.as_ref()), site: own, database, ..request.clone() };
@@ -164,21 +175,8 @@ async fn from_folder(
     let form = manifest.database.as_ref().map(|part| part.form).unwrap_or_default();
     let here = here.as_ref().map(|site| &site.config);
     let ports = ports::bare(config.as_ref(), here, form, Arc::clone(&session.screen) as _)?;
-    let answer = carry_out(args, &ports, files, request).await?;
+    let answer = carry_out(args, &ports, chosen.files, request).await?;
     Ok(answer.after(findings.into_iter().map(Into::into).collect()))
-}
-
-/// The site that is configured on this machine; where its site.toml is of no use, that is told, for its runs are not kept away then.
-pub(super) fn configured_here(global: &Global) -> (Option<Site>, Option<Finding>) {
-    let Some(file) = site::find(global).filter(|file| file.exists()) else { return (None, None) };
-    match Site::read(&file) {
-        Ok(site) => (Some(site), None),
-        Err(error) => {
-            let message = format!("the site.toml of this machine is of no use: {}", error.finding().message);
-            let finding = Finding::new(Gravity::Warning, Cause::Configuration, message);
-            (None, Some(finding.hint("if it is this site's, let no backup begin before the recovery has ended")))
-        }
-    }
 }
 
 /// The administrator's word that the site is as it should be.
@@ -192,11 +190,6 @@ pub(super) async fn abandon(ports: &Ports) -> Result<Answer, CommandError> {
     let run = abandoned.last().map(|recovery| recovery.snapshot);
     let result = Told { run, end: json!("abandoned"), places: &places, ..Told::default() }.json();
     Ok(Answer::new(text, result))
-}
-
-fn no_snapshot(error: impl Into<Source>) -> CommandError {
-    let hint = "name the folder of a backup snapshot, the one with `sitebackup.json` in it";
-    CommandError::new(Exit::SNAPSHOT, error).hint(hint)
 }
 
 async fn carry_out(

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use backup_core::ports::Ports;
 use backup_core::recover::RecoverRequest;
-use backup_core::rehearse::{RehearseError, RehearseRequest, rehearse};
+use backup_core::rehearse::{RehearsalPorts, RehearseError, RehearseRequest, rehearse};
 use backup_core::report::{RehearsalReport, has_errors};
 use serde_json::json;
 
-use super::{Chosen, Session, open, recover};
+use super::brought::{Brought, refuse_access};
+use super::recover::{self, bare};
+use super::{Chosen, Session, open};
 use crate::args::RehearseArgs;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -17,17 +18,41 @@ use crate::ports;
 use crate::site::{Site, site_path};
 
 pub(super) async fn run(session: &Session, args: &RehearseArgs) -> Result<Answer, CommandError> {
-    let site = Site::load(&session.global)?;
-    let mut ports = ports::wire(&site, Arc::clone(&session.screen) as _);
-    let chosen = open(&ports, args.id.as_deref()).await?;
-    ports.database = ports::recovery_database(&site, chosen.files.as_ref()).await?;
+    let (ports, chosen) = match &args.from_archive {
+        Some(id) => from_archive(session, args, id).await?,
+        None => from_destination(session, args).await?,
+    };
     let answer = judge(&ports, chosen, session, args).await;
     session.screen.clear();
     answer
 }
 
+async fn from_destination(session: &Session, args: &RehearseArgs) -> Result<(RehearsalPorts, Chosen), CommandError> {
+    refuse_access(&args.access)?;
+    let site = Site::load(&session.global)?;
+    let mut ports = ports::wire(&site, Arc::clone(&session.screen) as _);
+    let chosen = open(&ports, args.id.as_deref()).await?;
+    ports.database = ports::recovery_database(&site, chosen.files.as_ref()).await?;
+    Ok((RehearsalPorts::of(&ports), chosen))
+}
+
+/// On any machine: the snapshot tells what a site is to come of it.
+async fn from_archive(
+    session: &Session,
+    args: &RehearseArgs,
+    id: &str,
+) -> Result<(RehearsalPorts, Chosen), CommandError> {
+    let Brought { mut chosen, manifest, here } = Brought::from_archive(session, &args.access, id).await?;
+    let (config, findings) = bare::configuration(chosen.files.as_ref(), false);
+    chosen.findings.extend(findings);
+    let form = manifest.database.as_ref().map(|part| part.form).unwrap_or_default();
+    let here = here.as_ref().map(|site| &site.config);
+    let ports = ports::bare_rehearsal(config.as_ref(), here, form, Arc::clone(&session.screen) as _)?;
+    Ok((ports, chosen))
+}
+
 pub(super) async fn judge(
-    ports: &Ports,
+    ports: &RehearsalPorts,
     chosen: Chosen,
     session: &Session,
     args: &RehearseArgs,

@@ -59,8 +59,8 @@ fn sheet(path: &SitePath, id: &str, ids: &[(KeyId, String)]) -> String {
          \n\
          With the program, on any machine that sees the folder:\n\
          \x20 sitebackup archive snapshots --repository FOLDER --passphrase-file FILE\n\
+         \x20 sitebackup recover --from-archive ID --repository FOLDER --passphrase-file FILE\n\
          \x20 sitebackup archive restore ID --to PLACE --repository FOLDER --passphrase-file FILE\n\
-         \x20 sitebackup recover --from PLACE\n\
          Without it: docs/format.md of the project describes every byte of the repository, and a reader of its own in Python, made\n\
          from that page alone, restores a snapshot (tests/it/archive_reader.py).\n\
          \n\

@@ -5,7 +5,6 @@
 use backup_core::config::SiteConfig;
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::{DestinationError, SnapshotFiles};
-use backup_core::recover::RecoverRequest;
 use backup_core::report::{Cause, Finding, Gravity};
 use host::site_toml;
 
@@ -14,8 +13,12 @@ use crate::plan::{KEPT_FOLDER, KEPT_SITE, KEPT_SITE_PATH};
 /// More than any site.toml has; a hostile snapshot must not fill the memory.
 const LARGEST: u64 = 4 << 20;
 
-/// What the kept site.toml says, without its services, and what the user should know of it.
-pub(super) fn configuration(files: &dyn SnapshotFiles, request: &RecoverRequest) -> (Option<SiteConfig>, Vec<Finding>) {
+/// What the kept site.toml says, without its services, and what the user should know of it: of services where nobody else asks them before a
+/// recovery in place.
+pub(in crate::commands) fn configuration(
+    files: &dyn SnapshotFiles,
+    is_in_place: bool,
+) -> (Option<SiteConfig>, Vec<Finding>) {
     let Ok(text) = document(files, KEPT_SITE) else {
         return (None, vec![note("the snapshot keeps no site.toml: files and a SQLite database can be recovered")]);
     };
@@ -23,7 +26,7 @@ pub(super) fn configuration(files: &dyn SnapshotFiles, request: &RecoverRequest)
     let folder = folder.unwrap_or_else(|| SitePath::parse("/").expect("the root is absolute"));
     match site_toml::parse(&String::from_utf8_lossy(&text), &folder) {
         Ok(config) => {
-            let findings = services_note(&config, request);
+            let findings = if is_in_place { services_note(&config) } else { Vec::new() };
             (Some(SiteConfig { services: Vec::new(), ..config }), findings)
         }
         Err(errors) => {
@@ -37,8 +40,8 @@ fn note(message: &str) -> Finding {
     Finding::new(Gravity::Note, Cause::Recovery, message)
 }
 
-fn services_note(config: &SiteConfig, request: &RecoverRequest) -> Vec<Finding> {
-    if config.services.is_empty() || request.to.is_some() {
+fn services_note(config: &SiteConfig) -> Vec<Finding> {
+    if config.services.is_empty() {
         return Vec::new();
     }
     let names: Vec<&str> = config.services.iter().map(|service| service.name.as_str()).collect();

@@ -13,23 +13,22 @@ use backup_core::path::SitePath;
 use backup_core::ports::clock::Clock;
 use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::registry::RegistryKey;
-use backup_core::recover::RecoverRequest;
 use backup_core::report::{Cause, Finding, Gravity, has_errors};
 use backup_core::secret::Secret;
 use backup_core::site::SiteKind;
 use backup_core::snapshot::short;
 use backup_core::unattended::{Answers, CdLatest, EXTENSION, Refused, Section, SnapshotFacts, UnattendedRecovery};
 use backup_core::verify::read_snapshot;
-use host::destination::LocalSnapshot;
 use host::machine::SystemClock;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-use super::{bare, configured_here, no_snapshot};
+use super::bare;
 use crate::args::{RecoverArgs, UnattendedArgs, unattended_option};
+use crate::commands::brought::Brought;
 use crate::commands::product::{self, ProductSite};
-use crate::commands::{Session, open};
+use crate::commands::{Chosen, Session, open};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::output::{Answer, Notice, human, json};
@@ -42,15 +41,15 @@ const LARGEST_EXPORT: u64 = 256 << 20;
 /// A snapshot, with what is known of its site.
 pub(in crate::commands) struct Found {
     pub(in crate::commands) files: Arc<dyn SnapshotFiles>,
-    pub(in crate::commands) folder: SitePath,
+    pub(in crate::commands) folder: Option<SitePath>,
     pub(in crate::commands) config: Option<SiteConfig>,
     pub(in crate::commands) findings: Vec<Finding>,
 }
 
 pub(super) async fn run(session: &Session, args: &RecoverArgs, file: &Path) -> Result<Answer, CommandError> {
     refuse_name(file)?;
-    let found = match &args.from {
-        Some(folder) => from_folder(session, &site_path(folder)?).await?,
+    let found = match super::brought(session, args).await? {
+        Some(brought) => from_elsewhere(brought),
         None => {
             let site = Site::load(&session.global)?;
             let chosen = open(&ports::wire(&site, Arc::clone(&session.screen) as _), args.id.as_deref()).await?;
@@ -82,13 +81,11 @@ fn not_written(file: &Path, error: std::io::Error) -> CommandError {
 
 /// What the site is tells the site.toml of this machine, if it is of that site, or else the one that the snapshot keeps, which nobody can
 /// correct.
-async fn from_folder(session: &Session, folder: &SitePath) -> Result<Found, CommandError> {
-    let files: Arc<dyn SnapshotFiles> = Arc::new(LocalSnapshot::open(folder).map_err(no_snapshot)?);
-    let manifest = Manifest::parse(&files.manifest().await.map_err(no_snapshot)?).map_err(no_snapshot)?;
-    let (here, unread) = configured_here(&session.global);
-    let here = here.filter(|site| site.config.code.as_str() == manifest.site).map(|site| site.config);
-    let config = here.or_else(|| bare::configuration(files.as_ref(), &RecoverRequest::default()).0);
-    Ok(Found { files, folder: folder.clone(), config, findings: unread.into_iter().collect() })
+fn from_elsewhere(Brought { chosen, here, .. }: Brought) -> Found {
+    let Chosen { files, folder, findings, .. } = chosen;
+    let here = here.map(|site| site.config);
+    let config = here.or_else(|| bare::configuration(files.as_ref(), false).0);
+    Found { files, folder, config, findings }
 }
 
 /// Makes the script and tells of it; writes nothing.
@@ -102,7 +99,7 @@ pub(in crate::commands) async fn judge(
     let (manifest, records) = read_snapshot(files.as_ref()).await?;
     let (product, unread) = registry_site(files.as_ref(), &manifest);
     findings.extend(unread);
-    let (answers, taken) = answers(args, &folder, product.as_ref())?;
+    let (answers, taken) = answers(args, folder.as_ref(), product.as_ref())?;
     findings.extend(taken);
     let version = product.as_ref().and_then(|product| product.version.clone());
     let facts = SnapshotFacts {
@@ -149,8 +146,7 @@ fn kind(config: Option<&SiteConfig>, product: Option<&ProductSite>) -> Result<Si
                 kind_name(configured),
                 kind_name(registered)
             );
-            let hint =
-                "correct `site.kind` and `site.parent` in site.toml; with --from, name a corrected one by --site FILE";
+            let hint = "correct `site.kind` and `site.parent` in site.toml; with --from or --from-archive, name a corrected one by --site FILE";
             Err(CommandError::usage(message).hint(hint))
         }
         (Some(kind), _) | (None, Some(kind)) => Ok(kind.clone()),
@@ -172,11 +168,11 @@ fn kind_name(kind: &SiteKind) -> String {
 /// What the options say, and what they leave to the snapshot's folder and its registry.
 fn answers(
     args: &UnattendedArgs,
-    folder: &SitePath,
+    folder: Option<&SitePath>,
     product: Option<&ProductSite>,
 ) -> Result<(Answers, Option<Finding>), CommandError> {
     let mut answers = Answers { product_id: product_key(args)?, ..args.answers() };
-    let own = folder.is_windows().then(|| folder.to_string());
+    let own = folder.filter(|folder| folder.is_windows()).map(ToString::to_string);
     answers.site_server_backup_location = answers.site_server_backup_location.or(own);
     let mut taken = Vec::new();
     let mut take = |key: &str, answer: &mut Option<String>, found: Option<String>| {

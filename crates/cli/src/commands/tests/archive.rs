@@ -217,6 +217,24 @@ fn a_damaged_pack_is_named_and_what_it_does_not_touch_restores() {
 }
 
 #[test]
+fn a_damaged_snapshot_is_forgotten_by_its_whole_id_only() {
+    let archive = Archive::new();
+    let id = archive.store();
+    let object = archive.path("repo/snapshots").join(&id);
+    let mut bytes = fs::read(&object).expect("read");
+    bytes[100] ^= 1;
+    fs::remove_file(&object).expect("removed");
+    fs::write(&object, bytes).expect("written");
+    let remedy = format!("archive forget {id}");
+    archive.refused(&format!("forget {}", &id[..12]), Exit::ARCHIVE_DAMAGED, &["another hash", &remedy]);
+    archive.refused("forget latest --last-good", Exit::SNAPSHOT, &["there is no archived snapshot"]);
+    archive.refused("prune", Exit::ARCHIVE_DAMAGED, &[&id]);
+    archive.ok(&format!("forget {}", id.to_uppercase()));
+    archive.ok("prune");
+    assert!(archive.packs().is_empty(), "nothing needs them");
+}
+
+#[test]
 fn a_repository_that_is_none() {
     let archive = Archive::new();
     let error = archive.run("snapshots --repository @P01Backup --passphrase-file @pass").expect_err("none");

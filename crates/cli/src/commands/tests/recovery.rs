@@ -1,6 +1,7 @@
 //! `recover`, `rehearse`, `repair`.
 
 use backup_core::manifest::Manifest;
+use backup_core::rehearse::RehearsalPorts;
 
 use super::*;
 
@@ -82,7 +83,7 @@ fn rehearse_judges_and_says_how_long() {
         let args = RehearseArgs { probe: vec![probe.to_owned()], ..RehearseArgs::default() };
         let rehearse = async {
             let chosen = open(&world.ports(), None).await?;
-            rehearse::judge(&world.ports(), chosen, &session(), &args).await
+            rehearse::judge(&RehearsalPorts::of(&world.ports()), chosen, &session(), &args).await
         };
         block_on(rehearse).expect("a snapshot")
     };
@@ -319,7 +320,7 @@ fn a_configuration_that_cannot_be_read_is_told() {
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("site.toml");
     let global = Global { site: Some(file.clone()), ..Global::default() };
-    let told = || recover::configured_here(&global).1.map(|finding| finding.message);
+    let told = || brought::configured_here(&global).1.map(|finding| finding.message);
     assert_eq!(told(), None, "a bare machine has none");
     std::fs::write(&file, "version = ").expect("written");
     let told = told().expect("what is there counts for nothing");
