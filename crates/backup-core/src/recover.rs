@@ -34,6 +34,7 @@ use crate::verify::{SnapshotError, read_snapshot};
 
 use database::DatabaseWork;
 pub(crate) use database::database_source;
+pub use judge::refused_by_windows;
 use record::Guard;
 pub(crate) use record::HALF_RECOVERED_HINT;
 pub use record::{AbandonError, abandon_recoveries, half_recovered};

@@ -150,27 +150,30 @@ impl Recovery<'_> {
         }
     }
 
-    /// Names that Windows keeps for devices, and names that are one there.
     fn judge_names(&mut self, work: &Work) {
-        let mut seen: BTreeMap<String, String> = BTreeMap::new();
-        let mut messages = Vec::new();
-        for item in work.items() {
-            let path = item.root.join(&item.path).to_string();
-            if item.path.components().any(is_reserved) {
-                messages.push(format!("`{path}` holds a name that Windows does not allow"));
-            }
-            if let Some(other) = seen.insert(path.to_lowercase(), path.clone()).filter(|other| *other != path) {
-                messages.push(format!("`{path}` and `{other}` are one file on Windows"));
-            }
-        }
-        for message in messages {
-            self.error(
-                Cause::Recovery,
-                message,
-                "recover it on a machine that allows both, or another part with --part",
-            );
+        let items = work.items().map(|item| (item.root.join(&item.path), &item.path));
+        for message in refused_by_windows(items) {
+            let hint = "recover it on a machine that allows both, or another part with --part";
+            self.error(Cause::Recovery, message, hint);
         }
     }
+}
+
+/// What Windows refuses of entries that are to be written, each with its place and its path below the folder that is trusted: names that it
+/// keeps for devices or does not allow, and names that are one there.
+pub fn refused_by_windows<'a>(entries: impl IntoIterator<Item = (SitePath, &'a RelPath)>) -> Vec<String> {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut messages = Vec::new();
+    for (place, path) in entries {
+        let place = place.to_string();
+        if path.components().any(is_reserved) {
+            messages.push(format!("`{place}` holds a name that Windows does not allow"));
+        }
+        if let Some(other) = seen.insert(place.to_lowercase(), place.clone()).filter(|other| *other != place) {
+            messages.push(format!("`{place}` and `{other}` are one file on Windows"));
+        }
+    }
+    messages
 }
 
 /// The run that made the snapshot went on writing its log in the install folder: that it is newer says nothing.

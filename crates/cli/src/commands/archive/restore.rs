@@ -10,6 +10,7 @@ use backup_core::manifest::{FileRecord, RecordKind};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
+use backup_core::recover::refused_by_windows;
 use backup_core::report::{Cause, Finding, Gravity, has_errors};
 use serde_json::{Map, json};
 
@@ -49,7 +50,8 @@ pub(super) async fn run(
     let (listed, snapshot) = open_snapshot(&opened, &args.id)?;
     let items = items(&snapshot, &root, &wanted)?;
     let target = ports::recovery_target();
-    let mut outcome = Outcome { findings: judge(&*target, &items, args.overwrite_newer).await, ..Outcome::default() };
+    let mut outcome =
+        Outcome { findings: judge(&*target, &items, args.overwrite_newer, cfg!(windows)).await, ..Outcome::default() };
     let refused = has_errors(&outcome.findings);
     if !refused {
         put_back(session, &*target, items, snapshot, &mut outcome).await;
@@ -131,7 +133,19 @@ fn further_name(
 }
 
 /// Refuses before anything is written.
-async fn judge(target: &dyn RecoveryTarget, items: &[RestoreItem], overwrite_newer: bool) -> Vec<Finding> {
+async fn judge(
+    target: &dyn RecoveryTarget,
+    items: &[RestoreItem],
+    overwrite_newer: bool,
+    on_windows: bool,
+) -> Vec<Finding> {
+    let places = items.iter().map(|item| (item.root.join(&item.path), &item.path));
+    let names = if on_windows { refused_by_windows(places) } else { Vec::new() };
+    if !names.is_empty() {
+        let hint = "restore it on a machine that allows both, or other paths alone";
+        let finding = |message: String| Finding::error(Cause::Recovery, message).hint(hint);
+        return shortened(names.into_iter().map(finding).collect());
+    }
     let mut findings = Vec::new();
     for (item, standing) in items.iter().zip(target.survey(items).await) {
         let path = item.root.join(&item.path);
@@ -213,4 +227,40 @@ fn finding(error: &RecoveryError) -> Finding {
         }
     };
     Finding::error(cause, chain(error)).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use backup_core::memory::{World, block_on};
+
+    use super::*;
+
+    #[test]
+    fn names_are_judged_before_a_restore_on_windows() {
+        let root = SitePath::parse("/out").expect("absolute");
+        let item = |path: &str| {
+            let path = RelPath::parse(path).expect("a plain path");
+            let record = FileRecord::new(RecordKind::File, path.clone());
+            RestoreItem { root: root.clone(), path, record, link_to: None }
+        };
+        let items = ["a/Con.txt", "dot.", "a:b", "Same", "same", "fine"].map(item);
+        let judged = |items: &[RestoreItem], on_windows| {
+            let target = World::new().ports().recovery_target;
+            let findings = block_on(judge(&*target, items, false, on_windows));
+            findings.into_iter().map(|finding| finding.message).collect::<Vec<_>>()
+        };
+        let refused = judged(&items, true);
+        let refused: Vec<&str> = refused.iter().map(String::as_str).collect();
+        assert_eq!(
+            refused,
+            [
+                "`/out/a/Con.txt` holds a name that Windows does not allow",
+                "`/out/dot.` holds a name that Windows does not allow",
+                "`/out/a:b` holds a name that Windows does not allow",
+                "`/out/same` and `/out/Same` are one file on Windows",
+            ]
+        );
+        assert_eq!(judged(&items[4..], true), [""; 0], "other paths alone are restored");
+        assert_eq!(judged(&items, false), [""; 0], "elsewhere they are names like any other");
+    }
 }
