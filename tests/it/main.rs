@@ -4,6 +4,8 @@
 mod after_backup;
 #[cfg(all(target_os = "linux", feature = "servers"))]
 mod archive;
+#[cfg(target_os = "linux")]
+mod archive_restore;
 #[cfg(unix)]
 mod archived_site;
 #[cfg(unix)]
@@ -11,6 +13,8 @@ mod bad_input;
 mod conformance;
 mod consistency;
 mod database;
+#[cfg(target_os = "linux")]
+mod hard_tree;
 #[cfg(feature = "servers")]
 mod hives;
 #[cfg(unix)]
