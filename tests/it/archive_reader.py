@@ -125,6 +125,7 @@ class Repository:
         """The bytes of a content in order; `entries` are those of JSON, or of a list."""
         check(level <= 8, "a content has too many levels")
         for length, id in entries:
+            check(length > 0, "a content has an entry of no bytes")
             id = id if isinstance(id, bytes) else bytes.fromhex(id or "")
             if not any(id):
                 yield from (bytes(min(MIB, length - at)) for at in range(0, length, MIB))  # A hole.

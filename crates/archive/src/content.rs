@@ -20,7 +20,17 @@ const ENTRY: usize = 40;
 
 /// A chunk or a list with the bytes of content that it stands for; a hole has no id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "(u64, Option<Id>)")]
 pub(crate) struct Entry(pub(crate) u64, pub(crate) Option<Id>);
+
+impl TryFrom<(u64, Option<Id>)> for Entry {
+    type Error = &'static str;
+
+    /// An entry of no bytes is none: lists of such would take for ever to be walked and never not add up.
+    fn try_from((len, id): (u64, Option<Id>)) -> Result<Self, Self::Error> {
+        if len > 0 { Ok(Self(len, id)) } else { Err("an entry has no bytes") }
+    }
+}
 
 /// The bytes of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -79,7 +89,7 @@ fn read_list(level: u8, list: &[u8]) -> Option<Content> {
     let entry = |bytes: &[u8; ENTRY]| {
         let mut reader = Reader(bytes);
         let (len, id) = (reader.u64()?, Id::from_bytes(*reader.bytes()?));
-        Some(Entry(len, (id != Id::ZERO).then_some(id)))
+        Entry::try_from((len, (id != Id::ZERO).then_some(id))).ok()
     };
     Some(Content { level, entries: entries.iter().map(entry).collect::<Option<_>>()? })
 }
@@ -219,5 +229,17 @@ mod tests {
         damaged.expect_err("bytes are missing");
         lists.values_mut().for_each(|list| list.truncate(39));
         content.walk("a file", &mut |id| Ok(lists[id].clone()), &mut |_| Ok(())).expect_err("no list");
+    }
+
+    #[test]
+    fn an_entry_of_no_bytes_is_refused() {
+        let (content, mut lists) = build(&entries(&(1..200).collect::<Vec<u16>>()));
+        // The sum stays.
+        lists.values_mut().for_each(|list| list.extend([[0; 8].as_slice(), &[7; 32]].concat()));
+        let damaged = content.walk("a file", &mut |id| Ok(lists[id].clone()), &mut |_| Ok(()));
+        damaged.expect_err("an entry has no bytes");
+        let json = |len: u8| format!("{{\"level\":0,\"entries\":[[{len},\"{}\"]]}}", "07".repeat(32));
+        serde_json::from_str::<Content>(&json(1)).expect("a content");
+        serde_json::from_str::<Content>(&json(0)).expect_err("an entry has no bytes");
     }
 }

@@ -6,7 +6,7 @@ use crate::storage::{Storage, Stored};
 use crate::wire::{Reader, Wire};
 
 /// A pack's first bytes: what it is, and its version.
-const MAGIC: [u8; 8] = *b"sbpack\x01\0";
+pub(crate) const MAGIC: [u8; 8] = *b"sbpack\x01\0";
 /// What stands before the frames: the magic and the sealed key.
 pub(crate) const HEAD: usize = 88;
 /// Bytes that encryption adds.
