@@ -7,6 +7,8 @@ mod archive;
 #[cfg(target_os = "linux")]
 mod archive_restore;
 #[cfg(unix)]
+mod archive_hard;
+#[cfg(unix)]
 mod archived_site;
 #[cfg(unix)]
 mod bad_input;

@@ -19,6 +19,8 @@ pub enum FileSystem {
     Btrfs,
     /// Clones files.
     Xfs,
+    /// Neither.
+    Ext4,
 }
 
 impl Volume {
@@ -27,7 +29,7 @@ impl Volume {
     /// # Panics
     /// When it cannot be made: root may, where `mkfs.btrfs` and loop devices are.
     pub fn btrfs() -> Self {
-        Self::made_by(FileSystem::Btrfs, Command::new("mkfs.btrfs").arg("-q"), "apt-get install btrfs-progs")
+        Self::made_by(FileSystem::Btrfs, 600, Command::new("mkfs.btrfs").arg("-q"), "apt-get install btrfs-progs")
     }
 
     /// An empty XFS of 600 MB, which clones files.
@@ -37,15 +39,25 @@ impl Volume {
     pub fn xfs() -> Self {
         Self::made_by(
             FileSystem::Xfs,
+            600,
             Command::new("mkfs.xfs").args(["-q", "-m", "reflink=1"]),
             "apt-get install xfsprogs",
         )
     }
 
-    fn made_by(file_system: FileSystem, program: &mut Command, remedy: &str) -> Self {
+    /// An empty ext4 of 120 MB, to be filled up.
+    ///
+    /// # Panics
+    /// When it cannot be made: root may, where `mkfs.ext4` and loop devices are.
+    pub fn ext4() -> Self {
+        let mut program = Command::new("mkfs.ext4");
+        Self::made_by(FileSystem::Ext4, 120, program.args(["-q", "-m", "0"]), "apt-get install e2fsprogs")
+    }
+
+    fn made_by(file_system: FileSystem, megabytes: u64, program: &mut Command, remedy: &str) -> Self {
         let volume = Self { scratch: tempfile::tempdir().expect("a scratch folder"), file_system };
         let file = std::fs::File::create(volume.file()).expect("a file");
-        file.set_len(600 << 20).expect("a sparse file");
+        file.set_len(megabytes << 20).expect("a sparse file");
         std::fs::create_dir(volume.path()).expect("a folder");
         run(program.arg(volume.file()), remedy);
         run(Command::new("mount").args(["-o", "loop"]).arg(volume.file()).arg(volume.path()), "run the suites as root");

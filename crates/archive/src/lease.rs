@@ -10,6 +10,9 @@ use crate::error::ArchiveError;
 use crate::repository::{Repository, get_json};
 use crate::storage::{Storage, StorageError};
 
+/// The folder of objects that end a lease of the same name.
+const ENDED: &str = "ended";
+
 /// What somebody with a lease does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -63,7 +66,15 @@ impl Lease {
     /// Ends it, and says when that fails: it would keep a later prune from deleting.
     pub(crate) fn end(mut self) -> Result<(), ArchiveError> {
         self.is_over = true;
-        Ok(self.storage.delete(&format!("leases/{}", self.id))?)
+        Ok(self.give_back()?)
+    }
+
+    /// Deletes it. Where nothing can be deleted, an object more says that it is over, and a prune elsewhere deletes both.
+    fn give_back(&self) -> Result<(), StorageError> {
+        match self.storage.delete(&format!("leases/{}", self.id)) {
+            Err(StorageError::Failed { .. }) => self.storage.put_new(&format!("{ENDED}/{}", self.id), &[]),
+            deleted => deleted,
+        }
     }
 }
 
@@ -71,7 +82,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if !self.is_over {
             // What failed before is what is told.
-            let _ = self.storage.delete(&format!("leases/{}", self.id));
+            let _ = self.give_back();
         }
     }
 }
@@ -82,7 +93,25 @@ impl Repository {
     /// # Errors
     /// When storage or one of them cannot be read.
     pub fn leases(&self) -> Result<Vec<(String, LeaseFacts)>, ArchiveError> {
-        list_json(&*self.storage, "leases")
+        let mut leases = list_json(&*self.storage, "leases")?;
+        // In this order: one that is listed and over has put its snapshot before.
+        let ended = self.ended()?;
+        leases.retain(|(id, _)| !ended.contains(id));
+        Ok(leases)
+    }
+
+    fn ended(&self) -> Result<HashSet<String>, ArchiveError> {
+        let listed = self.storage.list(ENDED)?;
+        Ok(listed.into_iter().map(|stored| stored.name[ENDED.len() + 1..].to_owned()).collect())
+    }
+
+    /// Deletes leases that are over, and what says so. The lease goes first: a crash between the two leaves nothing that would look as if it were at work.
+    pub(crate) fn delete_ended(&self) -> Result<(), ArchiveError> {
+        for id in self.ended()? {
+            self.storage.delete(&format!("leases/{id}"))?;
+            self.storage.delete(&format!("{ENDED}/{id}"))?;
+        }
+        Ok(())
     }
 
     /// Removes a lease whose holder is known to be gone. While that one still stores, a prune may delete what it relies on.

@@ -88,6 +88,9 @@ impl Repository {
 
     /// Deletes packs that no snapshot needs, and copies what is left of packs of which more than an eighth is not needed. With `dry_run` nothing is changed. Blocks.
     ///
+    /// It also has storage remove what killed puts have left, while no lease says that somebody stores ([`Storage::sweep`](crate::storage::Storage::sweep)).
+    /// Where nothing can be deleted it fails: prune from a machine that can.
+    ///
     /// Safe beside running stores and readers, and after a crash at any call. A reader that opened the repository before may miss a pack.
     ///
     /// # Errors
@@ -122,6 +125,11 @@ impl Repository {
             let dead = plan.dead.into_iter().chain(plan.thinned.into_iter().map(|(_, pack)| pack));
             self.mark(dead.map(|pack| pack.name).collect())?;
             self.delete_marked(&mut needed, &mut pruned)?;
+            self.delete_ended()?;
+            // Besides the age of what is swept: while nobody stores, nobody writes anything that takes long.
+            if !self.leases()?.iter().any(|(_, facts)| facts.purpose == Purpose::Store) {
+                self.storage.sweep()?;
+            }
             lease.end()?;
         }
         Ok(pruned)

@@ -1,5 +1,6 @@
 //! Where a repository's objects lie: a few calls that a folder, a share and an object store can all keep.
 
+pub mod append_only;
 pub mod faults;
 pub mod local;
 pub mod memory;
@@ -88,6 +89,15 @@ pub trait Storage: Debug + Send + Sync {
     /// [`StorageError::Failed`], also where storage refuses to delete.
     fn delete(&self, name: &str) -> Result<(), StorageError>;
 
+    /// Removes what puts that were killed have left behind, where that is visible, and nothing that anybody may still be writing. Returns how much
+    /// there was of it. Storage that leaves nothing behind has nothing to do.
+    ///
+    /// # Errors
+    /// [`StorageError::Failed`].
+    fn sweep(&self) -> Result<usize, StorageError> {
+        Ok(0)
+    }
+
     /// All of an object that has at most `limit` bytes.
     ///
     /// # Errors
@@ -126,6 +136,10 @@ impl<S: Storage + ?Sized> Storage for Arc<S> {
 
     fn delete(&self, name: &str) -> Result<(), StorageError> {
         (**self).delete(name)
+    }
+
+    fn sweep(&self) -> Result<usize, StorageError> {
+        (**self).sweep()
     }
 }
 

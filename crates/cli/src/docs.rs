@@ -86,7 +86,7 @@ fn push_command(page: &mut String, parent: &str, command: &Command, is_told: boo
 }
 
 /// Options of the archive. Those of `archive` and all below it stand there once.
-const SHARED: [&str; 3] = ["repository", "passphrase_file", "identity_file"];
+const SHARED: [&str; 4] = ["repository", "passphrase_file", "identity_file", "append_only"];
 
 fn is_shared(arg: &Arg) -> bool {
     SHARED.contains(&arg.get_id().as_str())

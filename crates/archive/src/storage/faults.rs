@@ -32,7 +32,7 @@ pub struct Fault {
 /// A call as it was counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// `list`, `len`, `get`, `put` or `delete`.
+    /// `list`, `len`, `get`, `put`, `delete` or `sweep`.
     pub action: &'static str,
     /// The object, or the folder of objects.
     pub name: String,
@@ -102,5 +102,9 @@ impl<S: Storage> Storage for FaultyStorage<S> {
 
     fn delete(&self, name: &str) -> Result<(), StorageError> {
         self.call("delete", name, |inner| inner.delete(name))
+    }
+
+    fn sweep(&self) -> Result<usize, StorageError> {
+        self.call("sweep", "", S::sweep)
     }
 }

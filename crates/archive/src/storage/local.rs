@@ -66,33 +66,6 @@ impl LocalStorage {
         Ok(Self { root, ready: Mutex::default(), renaming: Mutex::default() })
     }
 
-    /// Removes what puts that were killed have left: temporary files of ours that were last written more than a day before `now`, and
-    /// nothing else. Returns how many.
-    ///
-    /// # Errors
-    /// [`StorageError::Failed`].
-    pub fn sweep(&self, now: SystemTime) -> Result<usize, StorageError> {
-        let fault = |error| refused("sweep", TEMPORARY, error);
-        let folder = self.root.join(TEMPORARY);
-        if !found(plain_folder(&folder)).map_err(fault)?.unwrap_or(false) {
-            return Ok(0);
-        }
-        let mut swept = 0;
-        for entry in fs::read_dir(&folder).map_err(fault)? {
-            let entry = entry.map_err(fault)?;
-            let Some(metadata) = found(entry.metadata()).map_err(fault)? else { continue };
-            let age = metadata.modified().map(|modified| now.duration_since(modified).unwrap_or_default());
-            let is_ours = metadata.is_file() && entry.file_name().to_str().is_some_and(is_temporary);
-            if is_ours
-                && age.map_err(fault)? > ABANDONED
-                && found(fs::remove_file(entry.path())).map_err(fault)?.is_some()
-            {
-                swept += 1;
-            }
-        }
-        Ok(swept)
-    }
-
     /// The path of an object that may be there. No folder on the way is a link.
     fn path(&self, name: &str) -> io::Result<PathBuf> {
         if !is_name(name) {
@@ -258,6 +231,35 @@ impl Storage for LocalStorage {
             .and_then(|done| done.map_or_else(|| self.is_there(), Ok))
             .map_err(|error| refused("delete", name, error))
     }
+
+    /// Takes temporary files of ours that were last written more than a day ago. What time it is there, a new file tells: the clock of this machine may be
+    /// wrong, and that of the share another one.
+    fn sweep(&self) -> Result<usize, StorageError> {
+        let fault = |error| refused("sweep", TEMPORARY, error);
+        let folder = self.root.join(TEMPORARY);
+        if !found(plain_folder(&folder)).map_err(fault)?.unwrap_or(false) {
+            return Ok(0);
+        }
+        let probe = write_temporary(&folder, &[]).map_err(fault)?;
+        let now = fs::metadata(&probe).and_then(|facts| facts.modified());
+        fs::remove_file(&probe).map_err(fault)?;
+        sweep_folder(&folder, now.map_err(fault)?).map_err(fault)
+    }
+}
+
+/// Removes what is ours and was old at `now`; returns how many.
+pub(super) fn sweep_folder(folder: &Path, now: SystemTime) -> io::Result<usize> {
+    let mut swept = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Some(metadata) = found(entry.metadata())? else { continue };
+        let age = now.duration_since(metadata.modified()?).unwrap_or_default();
+        let is_ours = metadata.is_file() && entry.file_name().to_str().is_some_and(is_temporary);
+        if is_ours && age > ABANDONED && found(fs::remove_file(entry.path()))?.is_some() {
+            swept += 1;
+        }
+    }
+    Ok(swept)
 }
 
 /// What the system refused, in the port's words.

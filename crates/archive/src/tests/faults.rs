@@ -82,17 +82,24 @@ fn a_prune_that_fails_anywhere_loses_nothing_and_can_be_repeated() {
     // In packs of its own.
     let lone = store(&made, &lone_tree(), 30).expect("stored").id;
     [first, lone].iter().for_each(|id| made.forget(id).expect("forgotten"));
+    // Of a client that deletes nothing.
+    storage.put_new("leases/0f", br#"{"purpose":"store","holder":"over"}"#).expect("put");
+    storage.put_new("ended/0f", b"").expect("put");
     let would = made.prune(HOLDER, true, &Cancel::default()).expect("looked");
     assert!(would.dead_packs > 0 && would.repacked > 0, "both are tried: {would:?}");
     let act = |repository: &Repository| repository.prune(HOLDER, false, &Cancel::default());
     at_every_call((&storage, &key), act, |repository, fault, _| {
         assert_eq!(verified(repository), 1, "{fault:?}");
-        for (id, _) in repository.leases().expect("listed") {
+        for (id, facts) in repository.leases().expect("listed") {
+            assert_eq!(facts.purpose, Purpose::Prune, "{fault:?}: a lease that was over is at work again");
             repository.break_lease(&id).expect("broken");
         }
         act(repository).expect("nothing fails any more");
         assert!(read_back(repository, &second) == small_tree(2), "{fault:?}");
         assert!(repository.marks().expect("listed").is_empty(), "{fault:?}");
+        for folder in ["leases", "ended"] {
+            assert_eq!(repository.storage.list(folder).expect("listed"), [], "{fault:?}");
+        }
     });
 }
 

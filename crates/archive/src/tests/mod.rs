@@ -1,5 +1,7 @@
 //! The whole archive on storage in memory.
 
+mod append_only;
+mod clock;
 mod damage;
 mod faults;
 mod hostile;

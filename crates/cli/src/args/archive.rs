@@ -37,6 +37,12 @@ pub(crate) struct AccessArgs {
     /// Open the repository with the identity in this file, which `archive keys identity` has written
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "passphrase_file")]
     pub(crate) identity_file: Option<PathBuf>,
+    /// Delete nothing in the repository: for a machine that only stores
+    ///
+    /// A command that would delete is refused, and a store says by an object more that it is over. Whoever has taken over the machine leaves the option
+    /// away: have the folder itself refuse to delete (docs/archive.md, Append-only).
+    #[arg(long, global = true)]
+    pub(crate) append_only: bool,
 }
 
 /// The commands of `archive`.

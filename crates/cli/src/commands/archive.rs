@@ -15,7 +15,7 @@ use backup_core::path::RelPath;
 pub(super) use chosen::chosen;
 
 use super::Session;
-use crate::args::{ArchiveArgs, ArchiveCommand, ArchiveStoreArgs};
+use crate::args::{ArchiveArgs, ArchiveCommand, ArchiveStoreArgs, KeysCommand};
 use crate::error::CommandError;
 use crate::output::Answer;
 
@@ -45,6 +45,10 @@ async fn run_command(session: &Session, args: &ArchiveArgs) -> Result<Answer, Co
             return Err(CommandError::usage(message).hint("`sitebackup archive --help` lists the commands"));
         }
     };
+    if access.append_only && deletes(&command) {
+        let message = "this command deletes in the repository, and --append-only says that nothing is deleted";
+        return Err(CommandError::usage(message).hint("leave --append-only away, on a machine that may delete there"));
+    }
     match &command {
         Init(args) => init::run(access, args),
         Store(args) => store::run(session, access, args).await,
@@ -62,6 +66,16 @@ async fn run_command(session: &Session, args: &ArchiveArgs) -> Result<Answer, Co
         Leases => prune::leases(access),
         Unlock(args) => prune::unlock(access, args),
         Keys(command) => keys::run(access, command),
+    }
+}
+
+/// Whether a command is for deleting something in the repository.
+fn deletes(command: &ArchiveCommand) -> bool {
+    match command {
+        ArchiveCommand::Prune(args) => !args.dry_run,
+        ArchiveCommand::Keys(command) => matches!(command, KeysCommand::Remove(_) | KeysCommand::Passphrase(_)),
+        ArchiveCommand::Forget(_) | ArchiveCommand::Unpin(_) | ArchiveCommand::Unlock(_) => true,
+        _ => false,
     }
 }
 

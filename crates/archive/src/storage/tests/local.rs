@@ -7,7 +7,7 @@ use std::{env, io, thread};
 
 use tempfile::TempDir;
 
-use super::super::local::LocalStorage;
+use super::super::local::{self, LocalStorage};
 use super::super::{Storage, StorageError};
 use super::{WRONG_NAMES, conforms};
 
@@ -117,7 +117,13 @@ fn links_are_not_followed() {
     fs::remove_dir(folder.join("tmp")).expect("it is empty");
     symlink(&elsewhere, folder.join("tmp")).expect("a link");
     fs::write(elsewhere.join("0123456789abcdef.part"), "theirs").expect("written");
-    assert_eq!(storage.sweep(SystemTime::now() + Duration::from_secs(1 << 20)).expect("swept"), 0);
+    File::options()
+        .write(true)
+        .open(elsewhere.join("0123456789abcdef.part"))
+        .expect("it is there")
+        .set_modified(SystemTime::UNIX_EPOCH)
+        .expect("old");
+    assert_eq!(storage.sweep().expect("swept"), 0);
     let anew = LocalStorage::open(folder).expect("it is there");
     assert!(matches!(anew.put_new("packs/aa/bb", b"x"), Err(StorageError::Failed { .. })));
     assert_eq!(names(&elsewhere), ["0123456789abcdef.part", "1f"]);
@@ -151,7 +157,7 @@ fn storage_that_is_gone_is_not_empty() {
 #[test]
 fn a_sweep_takes_what_is_ours_and_a_day_old() {
     let (scratch, storage) = scratch();
-    assert_eq!(storage.sweep(SystemTime::now()).expect("there is no such folder yet"), 0);
+    assert_eq!(storage.sweep().expect("there is no such folder yet"), 0);
     storage.put_new("packs/1f", b"content").expect("room");
     let folder = scratch.path().join("repository/tmp");
     let now = SystemTime::now();
@@ -161,12 +167,12 @@ fn a_sweep_takes_what_is_ours_and_a_day_old() {
         ["0123456789abcdef", "0123456789abcde.part", "0123456789ABCDE0.part", "notes.part", "0123456789abcdefg.part"];
     for name in others.iter().chain([&ours, &young]) {
         let file = File::create(folder.join(name)).expect("a file");
-        file.set_modified(if *name == young { old + Duration::from_secs(2) } else { old }).expect("old");
+        file.set_modified(if *name == young { old + Duration::from_secs(60) } else { old }).expect("old");
     }
     fs::create_dir(folder.join("1111111111111111.part")).expect("a folder");
     // A clock that went back makes nothing old.
-    assert_eq!(storage.sweep(old - Duration::from_secs(1 << 20)).expect("swept"), 0);
-    assert_eq!(storage.sweep(now).expect("swept"), 1);
+    assert_eq!(local::sweep_folder(&folder, old - Duration::from_secs(1 << 20)).expect("swept"), 0);
+    assert_eq!(storage.sweep().expect("swept"), 1);
     assert!(!folder.join(ours).exists() && folder.join(young).exists());
     assert_eq!(names(&folder).len(), others.len() + 2);
     assert_eq!(storage.list("packs").expect("a listing").len(), 1);
@@ -200,7 +206,6 @@ fn a_rename_replaces_nothing_either() {
 #[cfg(target_os = "linux")]
 #[test]
 fn what_file_systems_say_is_understood() {
-    use super::super::local;
     use std::io::Write;
     let full = File::options().write(true).open("/dev/full").and_then(|mut full| full.write_all(b"x"));
     let full = local::refused("put", "a", full.expect_err("it is always full"));
@@ -235,7 +240,7 @@ fn a_put_that_is_killed_leaves_a_whole_object_or_none() {
     }
     let left = names(&folder.join("tmp"));
     let tomorrow = SystemTime::now() + Duration::from_secs(25 * 60 * 60);
-    assert_eq!(storage.sweep(tomorrow).expect("swept"), left.len(), "{left:?}");
+    assert_eq!(local::sweep_folder(&folder.join("tmp"), tomorrow).expect("swept"), left.len(), "{left:?}");
 }
 
 const LARGE: usize = 2_000_000;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use archive::keys::identity::Identity;
 use archive::keys::{self, KeyError, Opened};
+use archive::storage::append_only::AppendOnly;
 use archive::storage::local::LocalStorage;
 use archive::storage::{Storage, StorageError};
 use archive::{ArchiveError, Listed, Repository};
@@ -62,6 +63,7 @@ impl Place {
         };
         let path = site_path(&folder)?;
         match LocalStorage::open(local(&path)) {
+            Ok(storage) if access.append_only => Ok(Self { path, storage: Arc::new(AppendOnly(storage)) }),
             Ok(storage) => Ok(Self { path, storage: Arc::new(storage) }),
             Err(StorageError::Missing(_)) => Err(no_repository(&path, "the folder does not exist")),
             Err(error) => Err(failed(&path, error.into())),
@@ -75,6 +77,10 @@ impl Place {
 
     /// An error of its keys.
     pub(super) fn key_failed(&self, error: KeyError) -> CommandError {
+        let error = match error {
+            KeyError::Storage(error) => return self.failed(error.into()),
+            error => error,
+        };
         let hint = match &error {
             KeyError::WrongPassphrase { .. } => {
                 "is it the passphrase of this repository? `sitebackup archive keys list` tells what opens it"
