@@ -4,10 +4,10 @@
 mod after_backup;
 #[cfg(all(target_os = "linux", feature = "servers"))]
 mod archive;
-#[cfg(target_os = "linux")]
-mod archive_restore;
 #[cfg(unix)]
 mod archive_hard;
+#[cfg(target_os = "linux")]
+mod archive_restore;
 #[cfg(unix)]
 mod archived_site;
 #[cfg(unix)]

@@ -40,6 +40,7 @@ mod live;
 mod lock;
 mod pack;
 mod packer;
+mod progress;
 mod prove;
 mod prune;
 mod read;

@@ -183,6 +183,7 @@ impl Repository {
     /// Copies live chunks as they are, patches too; returns the bytes of the new packs.
     fn repack(&self, chunks: &Chunks, plan: &Plan, live: &Live, cancel: &Cancel) -> Result<u64, ArchiveError> {
         let (mut zstd, mut buffer, mut bytes) = (compressor(), Vec::new(), 0);
+        let meter = self.meter(plan.thinned.len() as u64, plan.thinned.iter().map(|(_, pack)| pack.len).sum());
         let mut open: [Option<OpenPack>; 2] = [None, None];
         let mut put = |pack: OpenPack| {
             let (id, content) = pack.close(&self.write);
@@ -209,6 +210,7 @@ impl Repository {
                     put(full)?;
                 }
             }
+            meter.add(1, pack.len);
         }
         for pack in open.into_iter().flatten() {
             put(pack)?;

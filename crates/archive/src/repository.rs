@@ -9,6 +9,7 @@ use crate::crypto::{ReadKey, WriteKey};
 use crate::error::ArchiveError;
 use crate::index::Index;
 use crate::keys::Key;
+use crate::progress::Hearers;
 use crate::read::Chunks;
 use crate::snapshot::Snapshot;
 use crate::storage::{Storage, StorageError};
@@ -60,6 +61,7 @@ pub struct Repository {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) read: Option<ReadKey>,
     pub(crate) write: WriteKey,
+    pub(crate) hearers: Hearers,
     id: String,
 }
 
@@ -100,7 +102,7 @@ impl Repository {
         if write.repository() != id {
             return Err(ArchiveError::OtherKey(id));
         }
-        Ok(Self { storage, read, write, id })
+        Ok(Self { storage, read, write, hearers: Hearers::default(), id })
     }
 
     /// The id of the repository that lies in `storage`.

@@ -24,6 +24,7 @@ use crate::lease::{Lease, Purpose};
 use crate::lock::lock;
 use crate::pack::Kind;
 use crate::packer::{Gathering, Packing, WAITING};
+use crate::progress::Meter;
 use crate::read::Chunks;
 use crate::repository::Repository;
 use crate::snapshot::{About, Record, Snapshot};
@@ -91,6 +92,7 @@ struct Storing<'a> {
     earlier: &'a Earlier,
     packing: &'a Packing<'a>,
     cancel: &'a Cancel,
+    meter: Meter<'a>,
     threads: usize,
 }
 
@@ -148,10 +150,13 @@ impl Repository {
         };
         let packing = Packing::new(&*self.storage, &self.write, known);
         let sealed = folder.sealed.iter().map(|record| (&record.path, record)).collect();
-        let storing = Storing { folder, sealed, earlier: &earlier, packing: &packing, cancel, threads: *threads };
+        let files = entries.iter().filter(|entry| entry.stat.kind == FileKind::File);
+        let bytes = files.clone().map(|entry| entry.stat.size).sum();
+        let meter = self.meter(files.count() as u64, bytes);
+        let storing =
+            Storing { folder, sealed, earlier: &earlier, packing: &packing, cancel, meter, threads: *threads };
         storing.check_complete(entries)?;
         let records = storing.run(entries)?;
-        let bytes = entries.iter().filter(|entry| entry.stat.kind == FileKind::File).map(|entry| entry.stat.size).sum();
         let added = packing.added.load(Ordering::Relaxed);
         let snapshot = Snapshot { about, stored: *now, entries: entries.len() as u64, bytes, added, records };
         let (id, object) = snapshot.seal(&self.write);
@@ -288,6 +293,7 @@ impl Storing<'_> {
             record.kind = RecordKind::HardLink;
             record.first = Some((*first).clone());
             record.size = 0;
+            self.meter.add(1, stat.size);
             return Ok(Record { record, content: Content::default() });
         }
         record.attributes = self.folder.files.attributes(&place)?;
@@ -300,6 +306,7 @@ impl Storing<'_> {
         let content = match self.unread(path, stat) {
             Some((hash, content)) => {
                 record.hash = Some(hash);
+                self.meter.add(1, stat.size);
                 content
             }
             None => self.read(&mut record, &place, stat, gathering, tools)?,
@@ -338,10 +345,14 @@ impl Storing<'_> {
             gathering.add(&mut content, entry);
             Ok(())
         };
+        let mut told = 0;
         let cut = |offset, block: &[u8]| {
             if self.cancel.is_cancelled() {
                 return Err(ArchiveError::Cancelled);
             }
+            let now = offset + block.len() as u64;
+            self.meter.add(0, now - told);
+            told = now;
             chunker.push(offset, block, &mut put)
         };
         let (read, file) = match stat.size >= BESIDE_FROM {
@@ -360,6 +371,7 @@ impl Storing<'_> {
             let source = "it changed while it was read".into();
             return Err(SiteFilesError::Failed { action: "read", path: place.clone(), source }.into());
         }
+        self.meter.add(1, size - told);
         record.hash = Some(hash);
         Ok(gathering.finish(content))
     }

@@ -94,6 +94,7 @@ impl Repository {
             digits.is_some_and(|digits| digits % of.max(1) + 1 == part)
         };
         let packs: Vec<Stored> = self.storage.list("packs")?.into_iter().filter(is_in).collect();
+        let meter = self.meter(packs.len() as u64, packs.iter().map(|stored| stored.len).sum());
         let (next, problems) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let threads = thread::available_parallelism().map_or(2, usize::from).min(4);
         thread::scope(|scope| {
@@ -106,6 +107,7 @@ impl Repository {
                             let mut problems = lock(&problems);
                             problems.push((stored.name.clone(), error));
                         }
+                        meter.add(1, stored.len);
                     }
                 });
             }

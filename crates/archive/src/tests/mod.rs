@@ -7,6 +7,7 @@ mod faults;
 mod hostile;
 mod known;
 mod model;
+mod progress;
 mod tree;
 mod versions;
 

@@ -13,6 +13,7 @@ use backup_core::path::SitePath;
 use zeroize::Zeroizing;
 
 use crate::args::AccessArgs;
+use crate::commands::Session;
 use crate::error::{Because, CommandError};
 use crate::exit::Exit;
 use crate::site::{local, site_path};
@@ -112,6 +113,12 @@ pub(super) fn open_repository(access: &AccessArgs) -> Result<OpenRepository, Com
 }
 
 impl OpenRepository {
+    /// Has the screen show how far its long calls are.
+    pub(super) fn heard_by(mut self, session: &Session) -> Self {
+        self.repository = self.repository.with_events(session.screen.clone());
+        self
+    }
+
     pub(super) fn failed(&self, error: ArchiveError) -> CommandError {
         self.place.failed(error)
     }

@@ -67,7 +67,7 @@ pub(super) fn unpin(access: &AccessArgs, args: &ArchiveSnapshotArgs) -> Result<A
 }
 
 pub(super) fn run(session: &Session, access: &AccessArgs, args: &ArchivePruneArgs) -> Result<Answer, CommandError> {
-    let opened = open_repository(access)?;
+    let opened = open_repository(access)?.heard_by(session);
     session.screen.work("pruning");
     let facts = process_facts();
     let holder = format!("process {} on {}, since {}", facts.pid, facts.machine, Timestamp::now());

@@ -42,7 +42,7 @@ pub(super) async fn run(
         true => ours(&root, args.code.as_ref()).await?,
         false => foreign(&root, args.code.as_ref())?,
     };
-    let opened = open_repository(access)?;
+    let opened = open_repository(access)?.heard_by(session);
     let repository = real(&opened.place.path);
     if repository.starts_with(&root) || root.starts_with(&repository) {
         let message = format!("`{root}` and the archive repository `{repository}` lie in one another");

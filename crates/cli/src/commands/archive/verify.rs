@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::output::{Answer, human};
 
 pub(super) fn run(session: &Session, access: &AccessArgs, args: &ArchiveVerifyArgs) -> Result<Answer, CommandError> {
-    let opened = open_repository(access)?;
+    let opened = open_repository(access)?.heard_by(session);
     let read = match args.read_data {
         None => ReadData::Structure,
         Some(part) => {
