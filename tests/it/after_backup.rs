@@ -103,3 +103,61 @@ fn the_example_of_the_product_runs_as_given() {
     let log = fs::read_to_string(Path::new(&backups).join("smsbkup.log")).expect("a log is kept");
     assert!(log.contains("STATMSG: ID=5040") && log.contains("AfterBackup ended with exit code 1."), "{log}");
 }
+
+/// The line of docs/archive.md in the place of robocopy: the snapshot goes into an archive on a share, and comes back from there.
+#[test]
+fn a_line_archives_the_snapshot() {
+    let [backups, vault] = [format!("{DRIVE}Archived Backups"), format!("{SHARE}\\vault")];
+    emptied(&backups);
+    emptied(&vault);
+    let site = Site::new(&format!("local = '{backups}'"));
+    let passphrase = site.folder().join("archive passphrase.txt");
+    fs::write(&passphrase, "correct horse battery staple\r\n").expect("written");
+    let [repository, passphrase] = [format!("{vault}\\archive"), passphrase.display().to_string()];
+    let archive = |args: &[&str]| {
+        let ran = site.program.run([&["archive"], args, &["--passphrase-file", &passphrase]].concat());
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        ran
+    };
+    archive(&["init", &repository]);
+    let exe = site.program.path().display();
+    let line = |folder: &str| {
+        format!("\"{exe}\" archive \"{folder}\" --repository {repository} --passphrase-file \"{passphrase}\"\r\n")
+    };
+    site.hook("AfterBackup.bat", &line("%SITEBACKUP_SNAPSHOT%"));
+    for content in ["content", "of another day"] {
+        fs::write(site.folder().join("data/a file.txt"), content).expect("written");
+        let ran = site.run(&["backup"]);
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        assert!(ran.stdout.contains("succeeded with exit code 0"), "{ran:#?}");
+    }
+
+    // And as the product runs its own hook, on a folder that only the product has made.
+    let product = site.scratch.path().join("XYZBackup");
+    fs::create_dir_all(product.join("SiteServer")).expect("made");
+    fs::write(product.join("SiteServer/a file.txt"), "of the product").expect("written");
+    fs::write(product.join("smsbkup.log"), "Backup completed\r\n").expect("written");
+    let batch = site.scratch.path().join("AfterBackup.bat");
+    fs::write(&batch, line(&product.display().to_string())).expect("written");
+    let ended = std::process::Command::new("cmd").arg("/c").arg(&batch).status().expect("cmd.exe starts");
+    assert_eq!(ended.code(), Some(0));
+
+    let listed = archive(&["snapshots", "--json", "--repository", &repository]).json();
+    let snapshots = listed["result"]["snapshots"].as_array().expect("a list");
+    let sites: Vec<_> = snapshots.iter().map(|snapshot| snapshot["site"].as_str().expect("a site")).collect();
+    assert_eq!(sites, ["P01", "P01", "XYZ"]);
+    let restored = site.scratch.path().join("restored");
+    let to = restored.display().to_string();
+    let contents = ["data/a file.txt", "data/a file.txt", "SiteServer/a file.txt"];
+    for (snapshot, content) in snapshots.iter().zip(["content", "of another day", "of the product"]) {
+        let id = snapshot["id"].as_str().expect("an id");
+        archive(&["restore", id, "--to", &to, "--repository", &repository]);
+        let found = contents.iter().map(|path| restored.join(path)).find(|path| path.exists());
+        match found {
+            Some(path) => assert_eq!(fs::read_to_string(path).expect("text"), content),
+            None => site.assert_recoverable(&restored),
+        }
+        fs::remove_dir_all(&restored).expect("removed");
+    }
+    archive(&["verify", "--read-data", "--repository", &repository]);
+}
