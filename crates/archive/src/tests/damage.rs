@@ -182,8 +182,8 @@ fn a_proof_compares_each_chunk_with_its_id() {
     let mut frame = Frame::default();
     let false_bytes = |len: u64| vec![b'x'; usize::try_from(len).expect("small")];
     needed.iter().for_each(|(id, len)| frame.push(Kind::Data, *id, &[&false_bytes(*len)]));
-    let mut pack = OpenPack::new(&write);
-    pack.push(frame, &mut compressor());
+    let mut pack = OpenPack::new(&write, Vec::new());
+    drop(pack.push(PackedFrame::compress(frame, &mut compressor(), &mut Vec::new())));
     let (id, bytes) = pack.close(&write);
     two.storage.delete(&name).expect("deleted");
     two.storage.put_new(&name_of(&id), &bytes).expect("put");
