@@ -6,6 +6,7 @@ use crate::destination::DestinationOption;
 use crate::path::SitePath;
 use crate::ports::registry::RegistryKey;
 use crate::ports::shadow_copies::WriterLevel;
+use crate::retention::RetentionPolicy;
 use crate::schedule::Schedule;
 use crate::site::{Role, SiteCode, SiteKind};
 
@@ -38,6 +39,8 @@ pub struct SiteConfig {
     pub writers: Vec<CommandWriterConfig>,
     /// The Backup Site Server task.
     pub task: TaskConfig,
+    /// The archive of its snapshots.
+    pub archive: Option<ArchiveConfig>,
     /// Run on failure, as program and arguments.
     pub alert_command: Option<Vec<String>>,
     /// Journal, status messages and locks.
@@ -71,6 +74,7 @@ impl SiteConfig {
                 alert_on_failure: true,
                 after_backup: AfterBackupConfig::default(),
             },
+            archive: None,
             alert_command: None,
             state_dir,
         }
@@ -383,5 +387,43 @@ pub struct AfterBackupConfig {
 impl Default for AfterBackupConfig {
     fn default() -> Self {
         Self { timeout: Duration::from_secs(3600), success: 0..=0 }
+    }
+}
+
+/// The archive of a site's snapshots. Other sites may share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveConfig {
+    /// The folder of the repository.
+    pub repository: SitePath,
+    /// What it is opened with.
+    pub key: ArchiveKey,
+    /// What stays of this site's snapshots; without a rule all of them.
+    pub keep: RetentionPolicy,
+    /// Where the key is kept besides this server, in the administrator's words.
+    pub recovery_sheet: Option<String>,
+}
+
+/// What an archive is opened with, each of them a file whose first line counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArchiveKey {
+    /// A passphrase, which opens all of it.
+    PassphraseFile(SitePath),
+    /// The identity of a recipient, who was given a key that opens all of it, or one that only adds to it.
+    IdentityFile(SitePath),
+}
+
+impl ArchiveKey {
+    /// The file.
+    pub fn path(&self) -> &SitePath {
+        match self {
+            Self::PassphraseFile(path) | Self::IdentityFile(path) => path,
+        }
+    }
+
+    /// The file, to be put elsewhere.
+    pub fn path_mut(&mut self) -> &mut SitePath {
+        match self {
+            Self::PassphraseFile(path) | Self::IdentityFile(path) => path,
+        }
     }
 }

@@ -26,6 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod archive_key;
 pub mod backup;
 pub mod cancel;
 pub mod change_tracking;

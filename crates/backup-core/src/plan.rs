@@ -228,8 +228,9 @@ fn image_source(config: &SiteConfig, root: SitePath, target: RelPath) -> ImageSo
     // What this program itself writes while it runs is no part of the site.
     let mut skip = vec![config.state_dir.clone(), config.task.destination.site_folder().clone()];
     skip.extend(config.task.work_dir.clone());
-    // A password is no part of it either.
+    // Passwords and keys are no part of it either, and neither is the archive of what it was before.
     skip.extend(config.database.as_ref().and_then(|database| database.place.password_file().cloned()));
+    skip.extend(config.archive.iter().flat_map(|archive| [archive.repository.clone(), archive.key.path().clone()]));
     skip.retain(|path| path.starts_with(&root));
     ImageSource { source: FileSource { root, exclude: config.files.exclude.clone(), skip }, target }
 }

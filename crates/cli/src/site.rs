@@ -70,7 +70,9 @@ fn with_real_paths(mut config: SiteConfig) -> SiteConfig {
     let include = config.files.include.iter_mut();
     let mapped = config.paths.iter_mut().map(|(_, local)| local);
     let database = config.database.iter_mut().filter_map(|database| database.place.file_mut());
-    let paths = include.chain(mapped).chain(database).chain(&mut config.install_dir).chain(&mut config.control_file);
+    let archive = config.archive.iter_mut().flat_map(|archive| [&mut archive.repository, archive.key.path_mut()]);
+    let paths = include.chain(mapped).chain(database).chain(archive);
+    let paths = paths.chain(&mut config.install_dir).chain(&mut config.control_file);
     for path in paths.chain([destination, &mut config.state_dir]) {
         *path = real(path);
     }

@@ -1,8 +1,10 @@
-//! A new file that only its owner may read: for what holds a secret.
+//! Files that only their owner may read, for what holds a secret: written, and looked at.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
+
+use backup_core::archive_key::KeyFile;
 
 use crate::os::fd::OwnedFd;
 use crate::os::fs::{AtFlags, Mode, OFlags, fsync, open, openat, unlinkat};
@@ -33,6 +35,24 @@ fn write(mut file: File, folder: &OwnedFd, content: &[u8]) -> io::Result<()> {
     Ok(fsync(folder)?)
 }
 
+/// The longest first line that is looked at, in bytes.
+const LONGEST_LINE: u64 = 64 << 10;
+
+/// Looks at a file whose first line is a secret, of which nothing is kept. On Windows who else may read it is not known.
+///
+/// # Errors
+/// The system's, when it cannot be read.
+pub fn inspect(path: &Path) -> io::Result<KeyFile> {
+    let file = File::open(path)?;
+    #[cfg(unix)]
+    let is_open = Some(std::os::unix::fs::MetadataExt::mode(&file.metadata()?) & 0o077 != 0);
+    #[cfg(windows)]
+    let is_open = None;
+    let mut line = Vec::new();
+    BufReader::new(file.take(LONGEST_LINE)).read_until(b'\n', &mut line)?;
+    Ok(KeyFile { is_empty: line.trim_ascii().is_empty(), is_open })
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -55,6 +75,25 @@ mod tests {
         assert_eq!(fs::read(&file).expect("read"), b"[Options]\r\n");
         let nowhere = write_new(&scratch.path().join("no/such.ini"), b"").expect_err("no folder");
         assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_key_is_looked_at() {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let file = scratch.path().join("passphrase");
+        assert_eq!(inspect(&file).expect_err("it is not there").kind(), io::ErrorKind::NotFound);
+        write_new(&file, b"correct horse\n").expect("written");
+        let closed = cfg!(unix).then_some(false);
+        assert_eq!(inspect(&file).expect("read"), KeyFile { is_empty: false, is_open: closed });
+        let empty = scratch.path().join("empty");
+        write_new(&empty, b" \r\nsecond line").expect("written");
+        assert_eq!(inspect(&empty).expect("read"), KeyFile { is_empty: true, is_open: closed });
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("changed");
+            assert_eq!(inspect(&file).expect("read").is_open, Some(true));
+        }
     }
 
     #[cfg(unix)]

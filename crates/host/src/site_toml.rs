@@ -13,6 +13,7 @@
 //! # Ok::<(), backup_core::path::PathError>(())
 //! ```
 
+mod archive;
 mod database;
 mod read;
 mod services;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backup_core::archive_key;
 use backup_core::check::check;
 use backup_core::config::SiteConfig;
 use backup_core::plan::BackupPlan;
@@ -14,7 +15,7 @@ use super::Session;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::output::{Answer, human, json};
-use crate::site::Site;
+use crate::site::{Site, local};
 use crate::{plan, ports};
 
 pub(super) async fn run(session: &Session) -> Result<Answer, CommandError> {
@@ -32,6 +33,10 @@ pub(super) async fn judge(ports: &Ports, config: &SiteConfig, plan: &BackupPlan)
     let retention = retention(ports, config).await;
     for warning in config.task.schedule.warnings(plan.in_hierarchy, retention) {
         report.findings.push(Finding::new(Gravity::Warning, Cause::Configuration, warning));
+    }
+    if let Some(archive) = &config.archive {
+        let file = host::private_file::inspect(&local(archive.key.path())).map_err(|error| error.to_string());
+        report.findings.extend(archive_key::judge(archive, file));
     }
     answer(&report, config)
 }

@@ -10,6 +10,7 @@ use backup_core::path::SitePath;
 use backup_core::schedule::{Schedule, ScheduleZone};
 use backup_core::site::{Role, SiteCode, SiteKind};
 
+use super::archive::{self, archive};
 use super::database;
 use super::services::{argv, services, writers};
 use super::table::{Section, Text, Value};
@@ -18,7 +19,7 @@ use super::values::{self, DAYS, any_path, local_path};
 /// Where the control file lies in an installation.
 const CONTROL_FILE: &str = "inboxes/smsbkup.box/smsbkup.ctl";
 /// The tables, and the keys that are looked for in others when they stand in the wrong one.
-const PLACES: [(&str, &[&str]); 6] = [
+const PLACES: [(&str, &[&str]); 7] = [
     (
         "[site]",
         &[
@@ -51,6 +52,7 @@ const PLACES: [(&str, &[&str]); 6] = [
             "after-backup",
         ],
     ),
+    ("[archive]", archive::KEYS),
     ("[alerts]", &["webhook", "smtp", "command"]),
     ("the top of the file, above all tables", &["version", "state-dir"]),
 ];
@@ -75,7 +77,8 @@ pub(super) fn site_config(root: Section<'_>, folder: &SitePath) -> Option<SiteCo
     let writers = table(&root, "writers").map(|section| writers(&section, &services)).unwrap_or_default();
     let task = table(&root, "task").and_then(|section| task(section, folder));
     let alert_command = table(&root, "alerts").and_then(alerts);
-    root.not_yet(&["archive", "also"], "remove the table");
+    let archive = table(&root, "archive").and_then(|section| archive(&section, folder));
+    root.not_yet(&["also"], "remove the table");
     for (key, example) in
         [("site", "[site] with code = \"P01\""), ("task", "[task] with destination = { local = \"/backup\" }")]
     {
@@ -95,6 +98,7 @@ pub(super) fn site_config(root: Section<'_>, folder: &SitePath) -> Option<SiteCo
         services,
         writers,
         task,
+        archive,
         alert_command,
         state_dir,
     });

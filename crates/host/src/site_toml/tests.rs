@@ -248,14 +248,13 @@ fn services_of_windows_are_on_windows() {
 fn what_is_not_in_this_version_is_refused() {
     let text = "#top\n[site]\ncode='P01'\ninstall-dir='/x'\nrole='auto'\n[database]\nkind='sqlite'\npath='/d'\n\
         [services]\nmanager='systemd'\n[task]\ndestination={local='/b'}\n\
-        shadow-copy='auto'\n[archive]\nrepository='/a'\n[alerts]\nwebhook='x'\nsmtp={}\n[also]\n";
+        shadow-copy='auto'\n[alerts]\nwebhook='x'\nsmtp={}\n[also]\n";
     assert_snapshot!(problems_of(text), @r#"
     5:6: the role "auto" is not in this version; write "active", or "passive" with active-server
     10:9: the manager "systemd" is not in this version; write "commands" and the commands of each service
-    14:2: `archive` in this file is not in this version; remove the table
-    17:1: `webhook` in [alerts] is not in this version; let a command send it: command = ["program", "argument"]
-    18:1: `smtp` in [alerts] is not in this version; let a command send it: command = ["program", "argument"]
-    19:2: `also` in this file is not in this version; remove the table
+    15:1: `webhook` in [alerts] is not in this version; let a command send it: command = ["program", "argument"]
+    16:1: `smtp` in [alerts] is not in this version; let a command send it: command = ["program", "argument"]
+    17:2: `also` in this file is not in this version; remove the table
     "#);
 }
 

@@ -1,5 +1,8 @@
 //! `check`, `backup`, `snapshots`, `verify`.
 
+use backup_core::config::{ArchiveConfig, ArchiveKey};
+use backup_core::retention::RetentionPolicy;
+
 use super::*;
 
 #[test]
@@ -51,6 +54,28 @@ fn check_tells_what_would_be_done() {
       "site": "P01"
     }
     "#);
+}
+
+#[test]
+fn check_judges_what_opens_the_archive() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let key = scratch.path().join("passphrase");
+    host::private_file::write_new(&key, b"correct horse\n").expect("written");
+    let key = crate::site::site_path(&key).expect("an absolute path");
+    let told = |recovery_sheet: Option<&str>, key: ArchiveKey| {
+        let recovery_sheet = recovery_sheet.map(str::to_owned);
+        let keep = RetentionPolicy::default();
+        let archive = Some(ArchiveConfig { repository: path("/archive"), key, keep, recovery_sheet });
+        let config = SiteConfig { archive, ..alone() };
+        let answer = block_on(check::judge(&World::new().ports(), &config, &plan(&config)));
+        let shown = Printer::shown("check", &answer);
+        (shown.contains("both are lost at once"), shown.contains("cannot be read"), answer.exit.name())
+    };
+    let passphrase = || ArchiveKey::PassphraseFile(key.clone());
+    assert_eq!(told(None, passphrase()), (true, false, "done"));
+    assert_eq!(told(Some("printed, in the safe"), passphrase()), (false, false, "done"));
+    let gone = ArchiveKey::PassphraseFile(crate::site::site_path(&scratch.path().join("gone")).expect("absolute"));
+    assert_eq!(told(Some("printed, in the safe"), gone), (false, true, "usage"));
 }
 
 #[test]
