@@ -67,6 +67,7 @@ conforms! {
 }
 
 conforms! {
+    memory_archive: archive on Memory::new;
     memory_clock: clock on Memory::new;
     memory_commands: commands on Memory::new;
     memory_database: database on Memory::new;
@@ -86,6 +87,7 @@ conforms! {
     archived_snapshot_files: snapshot_files on Archived::new;
     logical_sqlite: served_database on LogicalSqlite::new;
     local_destination: destination on Local::new;
+    repository_archive: archive on Local::new;
     local_recovery_target: recovery_target on Local::new;
     local_site_files: site_files on Local::new;
     local_snapshot_files: snapshot_files on Local::new;

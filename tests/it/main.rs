@@ -6,6 +6,8 @@ mod after_backup;
 mod archive;
 #[cfg(unix)]
 mod archive_hard;
+#[cfg(unix)]
+mod archive_of_site;
 #[cfg(target_os = "linux")]
 mod archive_restore;
 #[cfg(unix)]

@@ -32,7 +32,7 @@ pub struct Pruned {
     pub waits_for: Vec<(String, LeaseFacts)>,
 }
 
-/// What snapshots need, and which of them were asked.
+/// What snapshots need, and which of them were asked, or are not to be.
 #[derive(Debug, Default)]
 struct Needed {
     live: Live,
@@ -96,43 +96,54 @@ impl Repository {
     /// # Errors
     /// [`ArchiveError::Busy`] when somebody else prunes; when a snapshot or a pack cannot be read, for then nobody knows what is needed.
     pub fn prune(&self, holder: &str, dry_run: bool, cancel: &Cancel) -> Result<Pruned, ArchiveError> {
-        let lease = match dry_run {
-            true => None,
-            false => Some(Lease::take(&self.storage, Purpose::Prune, holder)?),
-        };
-        if let Some(lease) = &lease {
-            let is_other = |(id, facts): &(String, LeaseFacts)| facts.purpose == Purpose::Prune && *id != lease.id;
-            if let Some((id, facts)) = self.leases()?.into_iter().find(is_other) {
-                return Err(ArchiveError::Busy(format!("{id} ({})", facts.holder)));
-            }
+        if dry_run {
+            return self.preview_prune(&HashSet::new());
+        }
+        let lease = Lease::take(&self.storage, Purpose::Prune, holder)?;
+        let is_other = |(id, facts): &(String, LeaseFacts)| facts.purpose == Purpose::Prune && *id != lease.id;
+        if let Some((id, facts)) = self.leases()?.into_iter().find(is_other) {
+            return Err(ArchiveError::Busy(format!("{id} ({})", facts.holder)));
         }
         let mut pruned = Pruned::default();
         let mut needed = Needed::default();
         self.add_live(&mut needed)?;
-        if lease.is_some() {
-            // What an earlier prune had to leave.
-            self.delete_marked(&mut needed, &mut pruned)?;
+        // What an earlier prune had to leave.
+        self.delete_marked(&mut needed, &mut pruned)?;
+        let (index, plan) = self.planned(&needed.live, &mut pruned)?;
+        let chunks = Chunks::new(Arc::clone(&self.storage), index, self.read_key()?.clone());
+        pruned.repacked_bytes = self.repack(&chunks, &plan, &needed.live, cancel)?;
+        let dead = plan.dead.into_iter().chain(plan.thinned.into_iter().map(|(_, pack)| pack));
+        self.mark(dead.map(|pack| pack.name).collect())?;
+        self.delete_marked(&mut needed, &mut pruned)?;
+        self.delete_ended()?;
+        // Besides the age of what is swept: while nobody stores, nobody writes anything that takes long.
+        if !self.leases()?.iter().any(|(_, facts)| facts.purpose == Purpose::Store) {
+            self.storage.sweep()?;
         }
+        lease.end()?;
+        Ok(pruned)
+    }
+
+    /// What a prune would do once these snapshots are forgotten as well. Changes nothing. Blocks.
+    ///
+    /// # Errors
+    /// When a snapshot or a pack cannot be read, for then nobody knows what is needed.
+    pub fn preview_prune(&self, forgotten: &HashSet<String>) -> Result<Pruned, ArchiveError> {
+        let mut needed = Needed { seen: forgotten.clone(), ..Needed::default() };
+        self.add_live(&mut needed)?;
+        let mut pruned = Pruned::default();
+        self.planned(&needed.live, &mut pruned)?;
+        Ok(pruned)
+    }
+
+    fn planned(&self, live: &Live, pruned: &mut Pruned) -> Result<(Index, Plan), ArchiveError> {
         // What is marked still is not planned with: its chunks may have a copy that stays.
         let index = Index::load(&*self.storage, &self.write, &self.marked()?, |_| ())?;
-        let plan = self.plan(&index, &needed.live)?;
+        let plan = self.plan(&index, live)?;
         pruned.dead_packs = plan.dead.len() as u64;
         pruned.dead_bytes = plan.dead.iter().map(|pack| pack.len).sum();
         pruned.repacked = plan.thinned.len() as u64;
-        if let Some(lease) = lease {
-            let chunks = Chunks::new(Arc::clone(&self.storage), index, self.read_key()?.clone());
-            pruned.repacked_bytes = self.repack(&chunks, &plan, &needed.live, cancel)?;
-            let dead = plan.dead.into_iter().chain(plan.thinned.into_iter().map(|(_, pack)| pack));
-            self.mark(dead.map(|pack| pack.name).collect())?;
-            self.delete_marked(&mut needed, &mut pruned)?;
-            self.delete_ended()?;
-            // Besides the age of what is swept: while nobody stores, nobody writes anything that takes long.
-            if !self.leases()?.iter().any(|(_, facts)| facts.purpose == Purpose::Store) {
-                self.storage.sweep()?;
-            }
-            lease.end()?;
-        }
-        Ok(pruned)
+        Ok((index, plan))
     }
 
     /// All chunks; a pack that cannot be read is an error here.

@@ -4,6 +4,8 @@
 //! configuration has to say where, and who writes it down has thought of it.
 
 use crate::config::{ArchiveConfig, ArchiveKey};
+use crate::copy::chain;
+use crate::ports::archive::{ArchiveFacts, SnapshotArchiveError};
 use crate::report::{Cause, Finding, Gravity};
 
 /// What a look at the key's file tells.
@@ -15,11 +17,14 @@ pub struct KeyFile {
     pub is_open: Option<bool>,
 }
 
-/// Judges the key of an archive by its file, or by the reason why that cannot be read.
-pub fn judge(archive: &ArchiveConfig, file: Result<KeyFile, String>) -> Vec<Finding> {
+/// Judges an archive and its key: by the key's file, or the reason why that cannot be read, and by what the archive says to it, where it was asked.
+pub fn judge(
+    archive: &ArchiveConfig,
+    file: Result<KeyFile, String>,
+    facts: Option<Result<ArchiveFacts, SnapshotArchiveError>>,
+) -> Vec<Finding> {
     let path = archive.key.path();
-    let finding =
-        |gravity, message: String, hint: &str| Finding::new(gravity, Cause::Configuration, message).hint(hint);
+    let finding = |gravity, message: String, hint: &str| Finding::new(gravity, Cause::Key, message).hint(hint);
     let mut findings = Vec::new();
     match file {
         Err(reason) => findings.push(finding(
@@ -41,7 +46,23 @@ pub fn judge(archive: &ArchiveConfig, file: Result<KeyFile, String>) -> Vec<Find
         findings.push(finding(Gravity::Error, message, "move it away: whoever gets the repository gets the key"));
     }
     // An identity may have been given a key that only stores, and then nothing is lost with it.
-    if matches!(archive.key, ArchiveKey::PassphraseFile(_)) && archive.recovery_sheet.is_none() {
+    let mut reads = matches!(archive.key, ArchiveKey::PassphraseFile(_));
+    let only_stores = matches!(facts, Some(Ok(ArchiveFacts { reads: false })));
+    match facts {
+        Some(Ok(facts)) => reads = facts.reads,
+        Some(Err(error)) => {
+            let message = format!("`{}`, the archive's repository: {}", archive.repository, chain(&error));
+            let hint = "until it can be used, runs end as incomplete: their snapshots are made, and not archived";
+            findings.push(Finding::error(error.cause(), message).hint(hint));
+        }
+        None => {}
+    }
+    if only_stores && !archive.keep.is_empty() {
+        let message = format!("`keep` is not applied by this server: `{path}` opens a key that only stores");
+        let hint = "have somebody with a key that reads run `sitebackup archive expire`";
+        findings.push(finding(Gravity::Warning, message, hint));
+    }
+    if reads && archive.recovery_sheet.is_none() {
         let message = format!(
             "the archive opens with `{path}`, which is on the server that is backed up: if nobody has it elsewhere, both are lost at once"
         );
@@ -57,7 +78,7 @@ mod tests {
     use crate::config::SiteConfig;
     use crate::destination::DestinationOption;
     use crate::path::{RelPath, SitePath};
-    use crate::plan::{BackupPlan, Tasks};
+    use crate::plan::{BackupPlan, PlanError, Tasks};
     use crate::retention::RetentionPolicy;
 
     const GOOD: KeyFile = KeyFile { is_empty: false, is_open: Some(false) };
@@ -72,7 +93,18 @@ mod tests {
     }
 
     fn told(archive: &ArchiveConfig, file: Result<KeyFile, String>) -> Vec<String> {
-        judge(archive, file).iter().map(|finding| format!("{:?}: {}", finding.gravity, finding.message)).collect()
+        told_of(archive, file, None)
+    }
+
+    fn told_of(
+        archive: &ArchiveConfig,
+        file: Result<KeyFile, String>,
+        facts: Option<Result<ArchiveFacts, SnapshotArchiveError>>,
+    ) -> Vec<String> {
+        judge(archive, file, facts)
+            .iter()
+            .map(|finding| format!("{:?}: {}", finding.gravity, finding.message))
+            .collect()
     }
 
     #[test]
@@ -111,6 +143,25 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_and_what_it_archives_lie_apart() {
+        let plan_with = |repository: &str| {
+            let destination = DestinationOption::Local(path("/backup"));
+            let mut config = SiteConfig::new("P01".parse().expect("a site code"), destination, path("/state"));
+            let key = ArchiveKey::PassphraseFile(path("/etc/passphrase"));
+            config.archive = Some(ArchiveConfig { repository: path(repository), ..archive(key) });
+            let place = RelPath::parse("SiteServer/app").expect("a plain path");
+            BackupPlan::new(&config, Tasks { files: vec![(path("/srv/app"), place)], ..Tasks::default() }, Vec::new())
+        };
+        for nested in ["/backup", "/", "/backup/P01Backup", "/backup/P01Backup/archive"] {
+            let errors = plan_with(nested).expect_err(nested);
+            assert!(matches!(errors[..], [PlanError::ArchiveInSnapshot { .. }]), "{errors:?}");
+        }
+        for apart in ["/archive", "/backup/archive"] {
+            plan_with(apart).expect(apart);
+        }
+    }
+
+    #[test]
     fn a_passphrase_is_known_to_be_elsewhere_too() {
         let without = |key| ArchiveConfig { recovery_sheet: None, ..archive(key) };
         let key = path("/etc/key");
@@ -120,6 +171,26 @@ mod tests {
                 "Warning: the archive opens with `/etc/key`, which is on the server that is backed up: if nobody has it elsewhere, both are lost at once"
             ]
         );
-        assert_eq!(told(&without(ArchiveKey::IdentityFile(key)), Ok(GOOD)), [""; 0]);
+        let identity = without(ArchiveKey::IdentityFile(key));
+        assert_eq!(told(&identity, Ok(GOOD)), [""; 0], "it may only store");
+        let reads = |reads| Some(Ok(ArchiveFacts { reads }));
+        assert_eq!(told_of(&identity, Ok(GOOD), reads(false)), [""; 0]);
+        assert_eq!(told_of(&identity, Ok(GOOD), reads(true)).len(), 1);
+    }
+
+    #[test]
+    fn what_the_archive_says_is_told() {
+        let identity = archive(ArchiveKey::IdentityFile(path("/etc/identity")));
+        let failed = SnapshotArchiveError::Failed("it is not there".into());
+        assert_eq!(
+            told_of(&identity, Ok(GOOD), Some(Err(failed))),
+            ["Error: `/archive`, the archive's repository: the archive cannot be used: it is not there"]
+        );
+        let keeping = ArchiveConfig { keep: RetentionPolicy { last: 1, ..RetentionPolicy::default() }, ..identity };
+        assert_eq!(
+            told_of(&keeping, Ok(GOOD), Some(Ok(ArchiveFacts { reads: false }))),
+            ["Warning: `keep` is not applied by this server: `/etc/identity` opens a key that only stores"]
+        );
+        assert_eq!(told_of(&keeping, Ok(GOOD), Some(Ok(ArchiveFacts { reads: true }))), [""; 0]);
     }
 }

@@ -1,7 +1,8 @@
-//! One run: preflight, shadow copy, one copy of each byte, seal, publish, AfterBackup, report.
+//! One run: preflight, shadow copy, one copy of each byte, seal, publish, AfterBackup, archive, retention, report.
 //!
 //! The previous snapshot is not touched before the new one is sealed, published and, after AfterBackup, found unaltered.
 
+mod archive;
 mod collect;
 mod database;
 mod finish;
@@ -147,6 +148,7 @@ impl<'a> Run<'a> {
             totals: Totals::default(),
             findings: Vec::new(),
             after_backup: None,
+            archived: None,
         };
         Self {
             ports: ports.clone(),

@@ -41,6 +41,8 @@ pub enum Phase {
     Publishing,
     /// AfterBackup runs.
     AfterBackup,
+    /// The snapshot is archived.
+    Archiving,
     /// Content is read and hashed.
     Verifying,
     /// Content is put back.

@@ -27,6 +27,7 @@
 //! ```
 
 pub mod archive_key;
+pub mod archiving;
 pub mod backup;
 pub mod cancel;
 pub mod change_tracking;

@@ -8,6 +8,8 @@ use crate::path::{PathError, RelPath, SitePath};
 use crate::ports::registry::RegistryKey;
 use crate::ports::shadow_copies::{BACKUP_DOCUMENT, ImageSource, SYSTEM_DOCUMENT, SessionLimits, WRITER_DOCUMENTS};
 use crate::ports::site_files::FileSource;
+use crate::retention::RetentionPolicy;
+use crate::schedule::ScheduleZone;
 use crate::site::{Refusal, SiteCode};
 
 /// A registry key to export, and its place in the snapshot.
@@ -68,6 +70,10 @@ pub struct BackupPlan {
     pub retry: RetryConfig,
     /// How AfterBackup is judged.
     pub after_backup: AfterBackupConfig,
+    /// What stays of the site in the archive; without a rule all of it.
+    pub keep_archived: RetentionPolicy,
+    /// Whose days and weeks these are.
+    pub zone: ScheduleZone,
     /// What no part of the plan covers, by name.
     pub not_covered: Vec<String>,
     /// How long change tracking data is kept.
@@ -96,6 +102,14 @@ pub enum PlanError {
     /// A task writes where the manifest or the log go.
     #[error("`{0}` is a place that the snapshot keeps for itself")]
     ReservedPlace(RelPath),
+    /// The archive would archive itself, or be replaced by a snapshot.
+    #[error("the archive's repository `{repository}` and the snapshot's folder `{snapshot}` lie in one another")]
+    ArchiveInSnapshot {
+        /// The repository.
+        repository: SitePath,
+        /// Where snapshots are published.
+        snapshot: SitePath,
+    },
     /// There is nothing to back up.
     #[error("nothing is backed up: neither a control file nor `[files] include` nor a database is configured")]
     Nothing,
@@ -200,6 +214,7 @@ impl BackupPlan {
         sources.extend(config.install_dir.clone());
         errors.extend(config.task.destination.validate(remote, &sources).err().map(PlanError::from));
         errors.extend(judge_places(&tasks));
+        errors.extend(judge_archive(config));
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -218,10 +233,20 @@ impl BackupPlan {
             limits: SessionLimits::default(),
             retry: config.task.retry,
             after_backup: config.task.after_backup.clone(),
+            keep_archived: config.archive.as_ref().map(|archive| archive.keep.clone()).unwrap_or_default(),
+            zone: config.task.schedule.zone.clone(),
             not_covered: not_covered(config),
             change_tracking_retention: config.change_tracking_retention,
         })
     }
+}
+
+fn judge_archive(config: &SiteConfig) -> Option<PlanError> {
+    let repository = config.archive.as_ref()?.repository.clone();
+    let name = RelPath::parse(format!("{}Backup", config.code)).expect("a site code is a plain name");
+    let snapshot = config.task.destination.site_folder().join(&name);
+    let is_nested = repository.starts_with(&snapshot) || snapshot.starts_with(&repository);
+    is_nested.then_some(PlanError::ArchiveInSnapshot { repository, snapshot })
 }
 
 fn image_source(config: &SiteConfig, root: SitePath, target: RelPath) -> ImageSource {

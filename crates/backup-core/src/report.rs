@@ -153,6 +153,17 @@ pub enum AfterBackupEnd {
     NotStarted,
 }
 
+/// What a run did in the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Archiving {
+    /// The id that the snapshot has there.
+    pub id: String,
+    /// Bytes that the archive grew by.
+    pub added: u64,
+    /// The ids of snapshots that retention let go of.
+    pub forgotten: Vec<String>,
+}
+
 /// Bytes and files of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Totals {
@@ -189,6 +200,8 @@ pub struct BackupReport {
     pub findings: Vec<Finding>,
     /// How AfterBackup ended; `None` when it was not reached.
     pub after_backup: Option<AfterBackupEnd>,
+    /// What the archive has of it; `None` when there is no archive, or nothing was stored.
+    pub archived: Option<Archiving>,
 }
 
 /// A part of what would be backed up.

@@ -6,6 +6,8 @@ use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::ports::clock::{Clock, UnknownZone};
+
 /// Whose clock the window is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScheduleZone {
@@ -15,6 +17,20 @@ pub enum ScheduleZone {
     Utc,
     /// That of an IANA name.
     Named(String),
+}
+
+impl ScheduleZone {
+    /// The zone itself.
+    ///
+    /// # Errors
+    /// [`UnknownZone`] for a name that the clock does not know.
+    pub fn find(&self, clock: &dyn Clock) -> Result<TimeZone, UnknownZone> {
+        match self {
+            Self::Local => Ok(clock.local_zone()),
+            Self::Utc => Ok(TimeZone::UTC),
+            Self::Named(name) => clock.zone(name),
+        }
+    }
 }
 
 /// Days of the week and the window in which a run may begin.

@@ -82,6 +82,8 @@ message_kinds! {
     FAILED_SHADOW_COPY = 5043 Error "the shadow copy could not be made";
     /// A snapshot was published that is weaker than asked for.
     INCOMPLETE = 5044 Error "a snapshot was published, but it is incomplete or weaker than asked for";
+    /// The snapshot is there, and not in the archive as asked for.
+    ARCHIVE_FAILED = 5045 Error "the snapshot was not archived, or retention was not applied to the archive; the snapshot itself is not affected";
     /// A run has begun.
     STARTED = 5055 Information "the backup run has begun";
     /// The moment is held; copying begins.

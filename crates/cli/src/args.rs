@@ -16,9 +16,9 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use jiff::civil::{Time, Weekday};
 
 pub(crate) use archive::{
-    AccessArgs, ArchiveArgs, ArchiveCommand, ArchiveDiffArgs, ArchiveFileArgs, ArchiveFilesArgs, ArchiveForgetArgs,
-    ArchiveInitArgs, ArchivePruneArgs, ArchiveRestoreArgs, ArchiveSnapshotArgs, ArchiveStoreArgs, ArchiveVerifyArgs,
-    KeysAddArgs, KeysCommand, KeysIdentityArgs, KeysPassphraseArgs, KeysRemoveArgs,
+    AccessArgs, ArchiveArgs, ArchiveCommand, ArchiveDiffArgs, ArchiveExpireArgs, ArchiveFileArgs, ArchiveFilesArgs,
+    ArchiveForgetArgs, ArchiveInitArgs, ArchivePruneArgs, ArchiveRestoreArgs, ArchiveSnapshotArgs, ArchiveStoreArgs,
+    ArchiveVerifyArgs, KeysAddArgs, KeysCommand, KeysIdentityArgs, KeysPassphraseArgs, KeysRemoveArgs,
 };
 pub(crate) use database::{
     DatabaseCommand, DatabaseDumpArgs, DatabaseInspectArgs, DatabaseRestoreArgs, DatabaseVerifyArgs, ReachArgs,

@@ -8,7 +8,7 @@ use backup_core::path::RelPath;
 use backup_core::plan::{BackupPlan, PlanError, Tasks};
 use backup_core::ports::clock::Clock;
 use backup_core::report::{Cause, Finding, Gravity};
-use backup_core::schedule::{Schedule, ScheduleZone};
+use backup_core::schedule::Schedule;
 use host::commands::AFTER_BACKUP;
 use host::machine::SystemClock;
 use jiff::tz::TimeZone;
@@ -49,14 +49,8 @@ pub(crate) fn make(site: &Site) -> Result<(BackupPlan, Vec<Notice>), CommandErro
 /// # Errors
 /// A name that the system's database of time zones does not have.
 pub(crate) fn zone(schedule: &Schedule, clock: &dyn Clock) -> Result<TimeZone, CommandError> {
-    match &schedule.zone {
-        ScheduleZone::Local => Ok(clock.local_zone()),
-        ScheduleZone::Utc => Ok(TimeZone::UTC),
-        ScheduleZone::Named(name) => {
-            let hint = "use `local`, `utc` or a name such as \"Europe/Berlin\"";
-            clock.zone(name).map_err(|error| CommandError::usage(error).hint(hint))
-        }
-    }
+    let hint = "use `local`, `utc` or a name such as \"Europe/Berlin\"";
+    schedule.zone.find(clock).map_err(|error| CommandError::usage(error).hint(hint))
 }
 
 /// A control file's `file` task copies a single file into its destination and keeps its name; only a look at the disk tells it from a

@@ -5,12 +5,14 @@ mod registry_roots;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_core::config::{CommandWriterConfig, MomentChoice, SiteConfig, TaskConfig};
+use archive::RepositoryArchive;
+use backup_core::config::{ArchiveConfig, CommandWriterConfig, MomentChoice, SiteConfig, TaskConfig};
 use backup_core::event::EventSink;
 use backup_core::manifest::Manifest;
 use backup_core::path::RelPath;
 use backup_core::plan::{BackupPlan, ServiceStep};
 use backup_core::ports::Ports;
+use backup_core::ports::archive::SnapshotArchive;
 use backup_core::ports::database::{DatabaseForm, SiteDatabase};
 use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::recovery_target::RecoveryTarget;
@@ -33,6 +35,7 @@ use host::watchdog::{WatchdogOptions, WatchedServices};
 use host::writers::{CommandRestoreWriter, CommandWriter, service_of};
 use vss::{InProcessCoordinator, InProcessRestores, Provider};
 
+use crate::commands::archive::open;
 use crate::database;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -58,6 +61,7 @@ fn wire_with(site: &Site, provider: Arc<dyn Provider>, events: Arc<dyn EventSink
         files: Arc::new(LocalSiteFiles::new()),
         destination: Arc::new(destination(config)),
         kept: Arc::new(kept(config)),
+        archive: config.archive.clone().map(archive),
         registry: Arc::new(RegistryRoots::new(&config.registry)),
         services: Arc::clone(&services),
         writers: writers(config, &services),
@@ -69,6 +73,11 @@ fn wire_with(site: &Site, provider: Arc<dyn Provider>, events: Arc<dyn EventSink
         status_log: Arc::new(FileStatusLog::new(&state_dir)),
         events,
     }
+}
+
+/// The repository of site.toml, opened when it is first used.
+fn archive(config: ArchiveConfig) -> Arc<dyn SnapshotArchive> {
+    Arc::new(RepositoryArchive::new(move || open::open_configured(&config), site_files(), open::holder()))
 }
 
 /// What reads the folders of this machine.

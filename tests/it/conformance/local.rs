@@ -12,7 +12,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use archive::crypto::ReadKey;
+use archive::storage::Storage;
+use archive::storage::local::LocalStorage;
+use archive::{ArchiveError, Key, Repository, RepositoryArchive};
 use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::archive::{SnapshotArchive, SnapshotArchiveError};
 use backup_core::ports::destination::{Destination, StoredSnapshot};
 use backup_core::ports::recovery_target::RecoveryTarget;
 use backup_core::ports::restores::{RestoreWriter, Restores};
@@ -24,6 +29,7 @@ use host::files::LocalSiteFiles;
 use host::machine::SystemClock;
 use host::recovery::LocalRecoveryTarget;
 use tempfile::TempDir;
+use tests::conformance::archive::ArchiveBench;
 use tests::conformance::destination::DestinationBench;
 use tests::conformance::recovery_target::RecoveryBench;
 use tests::conformance::restores::RestoresBench;
@@ -47,6 +53,7 @@ pub(super) struct Local {
     folder: PathBuf,
     _scratch: TempDir,
     provider: Arc<dyn Provider>,
+    archive_key: ReadKey,
     /// The lock of a program that makes a set.
     another_program: Mutex<Option<fs::File>>,
     /// Who stands in for the system's shadow copies and its writers, where these take part.
@@ -77,6 +84,7 @@ impl Local {
             folder,
             _scratch: scratch,
             provider: Arc::new(PreCopy),
+            archive_key: ReadKey::generate(),
             another_program: Mutex::default(),
             #[cfg(windows)]
             vss: None,
@@ -94,6 +102,27 @@ impl Local {
 
     fn backup(&self) -> PathBuf {
         self.folder.join("backup")
+    }
+
+    /// The repository, made at the first call.
+    fn repository(&self) -> Repository {
+        let folder = self.folder.join("archive");
+        fs::create_dir_all(&folder).expect("made");
+        let storage: Arc<dyn Storage> = Arc::new(LocalStorage::open(folder).expect("opened"));
+        match Repository::open(Arc::clone(&storage), Key::Read(self.archive_key.clone())) {
+            Err(ArchiveError::NoRepository) => Repository::create(storage, &self.archive_key).expect("made"),
+            opened => opened.expect("opened"),
+        }
+    }
+
+    fn archive_with(&self, key: Key) -> Arc<dyn SnapshotArchive> {
+        drop(self.repository());
+        let folder = self.folder.join("archive");
+        let open = move || {
+            let storage = LocalStorage::open(folder.clone()).map_err(ArchiveError::from)?;
+            Repository::open(Arc::new(storage), key.clone()).map_err(SnapshotArchiveError::from)
+        };
+        Arc::new(RepositoryArchive::new(open, Arc::new(LocalSiteFiles::new()), "conformance".to_owned()))
     }
 
     /// Where an entry of the site goes; the folders above it are made.
@@ -189,6 +218,24 @@ impl DestinationBench for Local {
 
     fn fill(&self) -> bool {
         false
+    }
+}
+
+impl ArchiveBench for Local {
+    fn archive(&self) -> Arc<dyn SnapshotArchive> {
+        self.archive_with(Key::Read(self.archive_key.clone()))
+    }
+
+    fn writer(&self) -> Arc<dyn SnapshotArchive> {
+        self.archive_with(Key::Write(self.archive_key.write_key()))
+    }
+
+    fn pin(&self, id: &str) {
+        self.repository().pin(id).expect("pinned");
+    }
+
+    fn spoil(&self, snapshot: &StoredSnapshot) {
+        fs::write(system_path(&snapshot.folder).join("a.txt"), "###").expect("written");
     }
 }
 

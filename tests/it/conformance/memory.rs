@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use backup_core::memory::{MemoryFile, MemoryRestores, World};
 use backup_core::path::{RelPath, SitePath};
+use backup_core::ports::archive::SnapshotArchive;
 use backup_core::ports::clock::Clock;
 use backup_core::ports::commands::{CommandEnd, CommandOutcome, Commands};
 use backup_core::ports::database::{DatabaseForm, SiteDatabase};
@@ -19,6 +20,7 @@ use backup_core::ports::site_files::{FileKind, FileTime, SiteFiles};
 use backup_core::ports::status_log::StatusLog;
 use backup_core::snapshot::RunId;
 use jiff::SignedDuration;
+use tests::conformance::archive::ArchiveBench;
 use tests::conformance::clock::ClockBench;
 use tests::conformance::commands::CommandsBench;
 use tests::conformance::database::DatabaseBench;
@@ -185,6 +187,24 @@ impl DestinationBench for Memory {
     fn fill(&self) -> bool {
         self.0.lock().free = 0;
         true
+    }
+}
+
+impl ArchiveBench for Memory {
+    fn archive(&self) -> Arc<dyn SnapshotArchive> {
+        self.quiet().archive()
+    }
+
+    fn writer(&self) -> Arc<dyn SnapshotArchive> {
+        self.quiet().archive_for_writing()
+    }
+
+    fn pin(&self, id: &str) {
+        self.0.pin_archived(id);
+    }
+
+    fn spoil(&self, _snapshot: &StoredSnapshot) {
+        self.0.tamper("a.txt", b"###");
     }
 }
 

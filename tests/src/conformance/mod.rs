@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+pub mod archive;
 pub mod clock;
 pub mod commands;
 pub mod database;

@@ -1,4 +1,4 @@
-//! After the commit: status messages, AfterBackup, the end of older snapshots, the log. And the end of a run that failed.
+//! After the commit: status messages, AfterBackup, the end of older snapshots, the archive, the log. And the end of a run that failed.
 
 use super::{Run, Stop};
 use crate::copy::chain;
@@ -24,10 +24,17 @@ impl Run<'_> {
         let before = self.before_hook().await;
         self.after_backup().await;
         let told = self.report.outcome;
-        if self.unaltered(&before).await {
+        let is_unaltered = self.unaltered(&before).await;
+        if is_unaltered {
             snapshots.extend(self.report.snapshot.clone());
             self.remove(&superseded(&snapshots)).await;
         }
+        if told == Outcome::Done && has_errors(&self.log.findings) {
+            // 5035 went out before the snapshot was damaged.
+            self.report.outcome = Outcome::Incomplete;
+            self.tell_result().await;
+        }
+        self.archive(is_unaltered).await;
         // A service that is still down matters more than a good snapshot.
         if self.log.findings.iter().any(|f| f.cause == Cause::ServiceStart && f.gravity == Gravity::Error) {
             self.report.outcome = Outcome::Failed(Cause::ServiceStart);
@@ -36,10 +43,6 @@ impl Run<'_> {
             self.log.status(status::FAILED_START, down).await;
         } else if has_errors(&self.log.findings) {
             self.report.outcome = Outcome::Incomplete;
-            // 5035 went out before the snapshot was damaged.
-            if told == Outcome::Done {
-                self.tell_result().await;
-            }
         }
         self.closing_lines();
     }

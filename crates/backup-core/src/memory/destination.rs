@@ -21,7 +21,7 @@ use crate::snapshot::RunId;
 use crate::trace::is_of_another_task;
 
 const ROOT: &str = "/backup";
-const FINAL: &str = "P01Backup";
+pub(super) const FINAL: &str = "P01Backup";
 
 fn working_name(run: RunId) -> String {
     format!(".sitebackup-{run}")
@@ -335,7 +335,7 @@ impl StagedFile for MemoryStagedFile {
 
 /// A snapshot as it was when it was opened.
 #[derive(Debug)]
-struct MemorySnapshot(Folder);
+pub(super) struct MemorySnapshot(pub(super) Folder);
 
 #[async_trait]
 impl SnapshotFiles for MemorySnapshot {

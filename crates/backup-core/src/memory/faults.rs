@@ -1,5 +1,6 @@
 //! The one decorator that injects faults: an error or a kill, before or after the effect, at the n-th call of any port.
 
+mod archive;
 mod destination;
 mod shadow_copies;
 
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use crate::path::SitePath;
 use crate::ports::Ports;
+use crate::ports::archive::SnapshotArchive;
 use crate::ports::clock::{Clock, UnknownZone};
 use crate::ports::commands::{AfterBackupContext, CommandError, CommandLine, CommandOutcome, Commands};
 use crate::ports::database::{
@@ -177,6 +179,7 @@ pub fn faulty(ports: &Ports, faults: &Faults) -> Ports {
         files: wrap(faults, &ports.files),
         destination: wrap(faults, &ports.destination),
         kept: wrap(faults, &ports.kept),
+        archive: ports.archive.as_ref().map(|archive| wrap(faults, archive) as Arc<dyn SnapshotArchive>),
         registry: wrap(faults, &ports.registry),
         services: wrap(faults, &ports.services),
         database: ports.database.as_ref().map(|database| wrap(faults, database) as Arc<dyn SiteDatabase>),

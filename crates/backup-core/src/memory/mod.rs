@@ -4,6 +4,7 @@
 //! services run, each call of a port lets the site write its growing number to the database, to a file and to the registry, one of them
 //! a call, so that an image that is not of one moment holds different numbers.
 
+mod archive;
 mod database;
 mod destination;
 mod faults;
@@ -13,6 +14,7 @@ mod site;
 mod small;
 mod world;
 
+pub use archive::MemoryArchive;
 pub use faults::{Fault, FaultKind, Faults, faulty, faulty_restore_writer};
 pub use restores::MemoryRestores;
 pub use site::IMAGE_ROOT;

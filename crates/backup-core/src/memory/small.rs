@@ -37,6 +37,7 @@ impl World {
             files: world(),
             destination: world(),
             kept: Arc::new(self.kept_store()),
+            archive: None,
             registry: world(),
             services: world(),
             database: Some(world()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use super::archive::MemoryArchive;
 use crate::manifest::Manifest;
 use crate::path::{RelPath, SitePath};
 use crate::ports::commands::CommandOutcome;
@@ -84,6 +85,8 @@ pub struct WorldState {
     pub(crate) images: BTreeMap<Uuid, BTreeMap<SitePath, MemoryFile>>,
     /// Folders at the destination by name.
     pub(crate) folders: BTreeMap<String, Folder>,
+    /// The archive.
+    pub archive: MemoryArchive,
     /// Bytes free at the destination.
     pub free: u64,
     /// Who holds the destination.
@@ -176,6 +179,7 @@ impl World {
             files: BTreeMap::new(),
             images: BTreeMap::new(),
             folders: BTreeMap::new(),
+            archive: MemoryArchive::default(),
             free: 1 << 30,
             held: None,
             half_recovered: None,

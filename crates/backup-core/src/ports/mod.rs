@@ -3,6 +3,7 @@
 //! Every async port is dyn-compatible, has a strict in-memory implementation in [`memory`](crate::memory), and a conformance suite
 //! that each adapter runs. Dropping the future of a call counts as a kill: the call may have had its effect or not.
 
+pub mod archive;
 pub mod clock;
 pub mod commands;
 pub mod database;
@@ -35,6 +36,8 @@ pub struct Ports {
     pub destination: Arc<dyn destination::Destination>,
     /// Where shadow copies are kept for other programs: a place of its own, whose snapshots lack what lies on an image and are never published.
     pub kept: Arc<dyn destination::Destination>,
+    /// Where snapshots are archived; a site may have no archive.
+    pub archive: Option<Arc<dyn archive::SnapshotArchive>>,
     /// The registry.
     pub registry: Arc<dyn registry::Registry>,
     /// The site's services.

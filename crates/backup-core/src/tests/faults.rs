@@ -8,29 +8,35 @@ use crate::ports::journal::unfinished_runs;
 use crate::ports::services::ServiceState;
 use crate::repair::repair;
 use crate::report::Outcome;
+use crate::retention::RetentionPolicy;
 
 /// A site whose database is a file, one that holds its services until a server's backup has ended, one whose server's own files are on the image,
-/// and one whose moment is held at the second try.
+/// one whose moment is held at the second try, and one that is archived.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Site {
     File,
     Held,
     Files,
     Retried,
+    Archived,
 }
 
-const SITES: [Site; 4] = [Site::File, Site::Held, Site::Files, Site::Retried];
+const SITES: [Site; 5] = [Site::File, Site::Held, Site::Files, Site::Retried, Site::Archived];
 
 fn ports_of(site: Site, world: &World) -> Ports {
     match site {
         Site::File | Site::Held | Site::Files => world.ports(),
         Site::Retried => Ports { writers: vec![Reluctant::writer(1, true)], ..world.ports() },
+        Site::Archived => Ports { archive: Some(world.archive()), ..world.ports() },
     }
 }
 
 fn plan_of(site: Site) -> BackupPlan {
     match site {
         Site::File | Site::Files | Site::Retried => plan(),
+        Site::Archived => {
+            BackupPlan { keep_archived: RetentionPolicy { last: 1, ..RetentionPolicy::default() }, ..plan() }
+        }
         Site::Held => {
             BackupPlan { database_moment: MomentChoice::HoldServices(std::time::Duration::from_secs(600)), ..plan() }
         }
@@ -45,7 +51,7 @@ fn backup_of(site: Site, world: &World) -> BackupReport {
 fn backed_up_world(site: Site) -> World {
     let world = World::new();
     match site {
-        Site::File | Site::Retried => {}
+        Site::File | Site::Retried | Site::Archived => {}
         Site::Files => world.lock().database_form = DatabaseForm::Files,
         Site::Held => {
             let mut state = world.lock();
@@ -84,12 +90,30 @@ fn assert_rules(site: Site, world: &World, when: &str) {
     let good = snapshots(&world.ports()).iter().any(|snapshot| snapshot.manifest.weaker.is_empty());
     assert!(good, "{when}: no good snapshot is left");
     assert_all_good(world, when);
+    if site == Site::Archived {
+        assert!(world.archived().iter().any(|archived| archived.is_good), "{when}: no good snapshot is archived");
+        assert_archived_whole(world, when);
+    }
     assert!(world.has_folder("OTHBackup"), "{when}: a folder without our marker is gone");
     let next = backup_of(site, world);
     assert_eq!(next.outcome, Outcome::Done, "{when}: the next run: {:?}", next.findings);
     assert_all_good(world, when);
     assert_eq!(snapshots(&world.ports()).len(), 1, "{when}: leftovers");
     assert!(!world.has_images(), "{when}: an image is left");
+    if site == Site::Archived {
+        let last = next.archived.expect("the next run archives").id;
+        let left: Vec<String> = world.archived().into_iter().map(|archived| archived.id).collect();
+        assert_eq!(left, [last], "{when}: what no rule asks for");
+    }
+}
+
+/// Every archived snapshot is what its list says to the last byte.
+fn assert_archived_whole(world: &World, when: &str) {
+    for archived in world.archived() {
+        let files = block_on(world.archive().open(&archived.id)).expect("what is listed opens");
+        let report = block_on(crate::verify::verify(&world.ports(), files, None, true)).expect("it has a list");
+        assert_eq!(report.findings, [], "{when}: archived");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The nine rules, on the in-memory ports.
 
 mod ageing;
+mod archiving;
 mod dependents;
 mod documents;
 mod faults;
@@ -27,6 +28,8 @@ use crate::ports::shadow_copies::{ImageSource, SessionLimits};
 use crate::ports::site_files::FileSource;
 use crate::repair::repair;
 use crate::report::BackupReport;
+use crate::retention::RetentionPolicy;
+use crate::schedule::ScheduleZone;
 
 fn path(text: &str) -> SitePath {
     SitePath::parse(text).expect("an absolute path")
@@ -64,6 +67,8 @@ fn plan() -> BackupPlan {
         limits: SessionLimits::default(),
         retry: crate::config::RetryConfig::default(),
         after_backup: AfterBackupConfig::default(),
+        keep_archived: RetentionPolicy::default(),
+        zone: ScheduleZone::Utc,
         not_covered: Vec::new(),
         change_tracking_retention: None,
     }

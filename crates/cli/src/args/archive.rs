@@ -23,15 +23,17 @@ pub(crate) struct ArchiveArgs {
     pub(crate) access: AccessArgs,
 }
 
-/// How the archive is reached: options of every `archive` command, of `recover` and of `rehearse`.
+/// How the archive is reached: options of every `archive` command, of `recover` and of `rehearse`. Where neither they nor the environment say it,
+/// `[archive]` in site.toml does.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct AccessArgs {
-    /// Use the repository in this folder; without it the variable SITEBACKUP_REPOSITORY names it
+    /// Use the repository in this folder; without it the variable SITEBACKUP_REPOSITORY names it, or `[archive]` in site.toml
     #[arg(long, short, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) repository: Option<PathBuf>,
     /// Read the passphrase from the first line of this file
     ///
-    /// Without it the variable SITEBACKUP_PASSPHRASE_FILE names the file, or SITEBACKUP_PASSPHRASE is the passphrase itself. Nothing is ever asked.
+    /// Without it the variable SITEBACKUP_PASSPHRASE_FILE names the file, or SITEBACKUP_PASSPHRASE is the passphrase itself, or else `[archive]` in site.toml
+    /// names what opens it. Nothing is ever asked.
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Open the repository with the identity in this file, which `archive keys identity` has written
@@ -87,6 +89,11 @@ pub(crate) enum ArchiveCommand {
     Verify(ArchiveVerifyArgs),
     /// Remove an archived snapshot; its room is free after `archive prune`
     Forget(ArchiveForgetArgs),
+    /// Forget what the retention policy of site.toml does not ask for, of its site alone
+    ///
+    /// Each snapshot is listed with the reason why it stays or goes. What goes is forgotten as by `archive forget`; the newest, the last good one and
+    /// pinned ones never go. A backup does the same after it has archived its snapshot.
+    Expire(ArchiveExpireArgs),
     /// Keep an archived snapshot until it is unpinned
     Pin(ArchiveSnapshotArgs),
     /// Let a pinned snapshot be forgotten again
@@ -212,6 +219,14 @@ pub(crate) struct ArchiveForgetArgs {
     pub(crate) last_good: bool,
 }
 
+/// `archive expire`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ArchiveExpireArgs {
+    /// Tell what would go and what a prune would free then, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// `archive prune`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ArchivePruneArgs {
@@ -274,6 +289,7 @@ impl ArchiveArgs {
             Some(ArchiveCommand::Restore(_)) => "archive restore",
             Some(ArchiveCommand::Verify(_)) => "archive verify",
             Some(ArchiveCommand::Forget(_)) => "archive forget",
+            Some(ArchiveCommand::Expire(_)) => "archive expire",
             Some(ArchiveCommand::Pin(_)) => "archive pin",
             Some(ArchiveCommand::Unpin(_)) => "archive unpin",
             Some(ArchiveCommand::Prune(_)) => "archive prune",

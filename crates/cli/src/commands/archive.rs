@@ -1,9 +1,10 @@
 //! `archive`: the repository that keeps many snapshots.
 
 mod chosen;
+mod expire;
 mod init;
 mod keys;
-mod open;
+pub(crate) mod open;
 mod prune;
 mod read;
 mod restore;
@@ -13,6 +14,7 @@ mod verify;
 use backup_core::path::RelPath;
 
 pub(super) use chosen::chosen;
+pub(super) use open::completed;
 
 use super::Session;
 use crate::args::{ArchiveArgs, ArchiveCommand, ArchiveStoreArgs, KeysCommand};
@@ -27,10 +29,9 @@ pub(super) async fn run(session: &Session, args: &ArchiveArgs) -> Result<Answer,
 
 async fn run_command(session: &Session, args: &ArchiveArgs) -> Result<Answer, CommandError> {
     use ArchiveCommand::{
-        Cat, Diff, Files, Forget, Init, Keys, Leases, Pin, Prune, Restore, Show, Snapshots, Store, Unlock, Unpin,
-        Verify,
+        Cat, Diff, Expire, Files, Forget, Init, Keys, Leases, Pin, Prune, Restore, Show, Snapshots, Store, Unlock,
+        Unpin, Verify,
     };
-    let access = &args.access;
     let command = match (&args.command, &args.folder) {
         (Some(_), folder) if folder.is_some() || args.code.is_some() => {
             let message = "a folder and --code stand before the command of `archive`";
@@ -45,12 +46,18 @@ async fn run_command(session: &Session, args: &ArchiveArgs) -> Result<Answer, Co
             return Err(CommandError::usage(message).hint("`sitebackup archive --help` lists the commands"));
         }
     };
-    if access.append_only && deletes(&command) {
+    if args.access.append_only && deletes(&command) {
         let message = "this command deletes in the repository, and --append-only says that nothing is deleted";
         return Err(CommandError::usage(message).hint("leave --append-only away, on a machine that may delete there"));
     }
+    // A new repository gets its keys from nobody's configuration but the command line's.
+    let access = &match &command {
+        Init(_) | Keys(KeysCommand::Identity(_)) => args.access.clone(),
+        _ => open::with_site(session, &args.access)?,
+    };
     match &command {
         Init(args) => init::run(access, args),
+        Expire(args) => expire::run(session, access, args).await,
         Store(args) => store::run(session, access, args).await,
         Snapshots => read::snapshots(access),
         Show(args) => read::show(access, args),
@@ -73,6 +80,7 @@ async fn run_command(session: &Session, args: &ArchiveArgs) -> Result<Answer, Co
 fn deletes(command: &ArchiveCommand) -> bool {
     match command {
         ArchiveCommand::Prune(args) => !args.dry_run,
+        ArchiveCommand::Expire(args) => !args.dry_run,
         ArchiveCommand::Keys(command) => matches!(command, KeysCommand::Remove(_) | KeysCommand::Passphrase(_)),
         ArchiveCommand::Forget(_) | ArchiveCommand::Unpin(_) | ArchiveCommand::Unlock(_) => true,
         _ => false,

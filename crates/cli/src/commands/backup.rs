@@ -7,13 +7,13 @@ use backup_core::event::EventSink;
 use backup_core::plan::BackupPlan;
 use backup_core::ports::Ports;
 use backup_core::ports::clock::Clock;
-use backup_core::report::{AfterBackupEnd, BackupReport, Outcome};
+use backup_core::report::{AfterBackupEnd, Archiving, BackupReport, Outcome};
 use backup_core::snapshot::short;
 use host::machine::{SystemClock, process_facts};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::{Session, alert, snapshots};
+use super::{Session, alert, archive, snapshots};
 use crate::args::BackupArgs;
 use crate::error::CommandError;
 use crate::events::{Fan, TraceSink};
@@ -75,6 +75,7 @@ fn result(report: &BackupReport) -> Value {
         "entries": report.totals.entries,
         "bytes": report.totals.bytes,
         "after_backup": report.after_backup.as_ref().map(after_backup_value),
+        "archived": report.archived,
     })
 }
 
@@ -117,7 +118,16 @@ fn text(report: &BackupReport, zone: &TimeZone) -> String {
         ("took", human::duration(took)),
     ];
     rows.extend(report.after_backup.as_ref().and_then(after_backup_text).map(|text| ("AfterBackup", text)));
+    rows.extend(report.archived.as_ref().map(|archived| ("archive", archived_text(archived))));
     first + &human::pairs(&rows)
+}
+
+fn archived_text(Archiving { id, added, forgotten }: &Archiving) -> String {
+    let gone = match forgotten.len() {
+        0 => String::new(),
+        n => format!(", {} let go", human::count(n as u64, "snapshot", "snapshots")),
+    };
+    format!("{}, {} new{gone}", archive::open::short(id), human::bytes(*added))
 }
 
 fn outage(report: &BackupReport) -> String {

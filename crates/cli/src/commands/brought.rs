@@ -43,7 +43,8 @@ impl Brought {
     pub(super) async fn from_archive(session: &Session, access: &AccessArgs, id: &str) -> Result<Self, CommandError> {
         let (here, unread) = configured_here(&session.global);
         let site = here.as_ref().map(|site| site.config.code.as_str());
-        let mut chosen = archive::chosen(session, access, id, site)?;
+        let archive = here.as_ref().and_then(|site| site.config.archive.as_ref());
+        let mut chosen = archive::chosen(session, &archive::completed(access, archive), id, site)?;
         let manifest = Manifest::parse(&chosen.files.manifest().await?).map_err(SnapshotError::from)?;
         chosen.findings.extend(unread);
         Ok(Self::of(chosen, manifest, here))

@@ -8,7 +8,7 @@ use backup_core::check::check;
 use backup_core::config::SiteConfig;
 use backup_core::plan::BackupPlan;
 use backup_core::ports::Ports;
-use backup_core::report::{Cause, CheckReport, Finding, Gravity, has_errors};
+use backup_core::report::{Cause, CheckReport, Finding, Gravity};
 use serde_json::json;
 
 use super::Session;
@@ -36,7 +36,12 @@ pub(super) async fn judge(ports: &Ports, config: &SiteConfig, plan: &BackupPlan)
     }
     if let Some(archive) = &config.archive {
         let file = host::private_file::inspect(&local(archive.key.path())).map_err(|error| error.to_string());
-        report.findings.extend(archive_key::judge(archive, file));
+        // Without its key it would only say so once more.
+        let facts = match ports.archive.as_ref().filter(|_| file.as_ref().is_ok_and(|file| !file.is_empty)) {
+            Some(port) => Some(port.inspect().await),
+            None => None,
+        };
+        report.findings.extend(archive_key::judge(archive, file, facts));
     }
     answer(&report, config)
 }
@@ -91,9 +96,14 @@ fn text(report: &CheckReport, site: &str, destination: &str) -> String {
         "Room: the new snapshot takes {}, at the peak old and new together {}; {} are free.\n",
         room[0], room[1], room[2]
     ));
-    let verdict = match has_errors(&report.findings) {
-        true => "A backup would fail.\n",
-        false => "Nothing stands in the way of a backup.\n",
+    let of_archive = |finding: &&Finding| matches!(finding.cause, Cause::Archive | Cause::ArchiveDamaged | Cause::Key);
+    let errors = report.findings.iter().filter(|finding| finding.gravity == Gravity::Error);
+    let verdict = match (errors.clone().count(), errors.filter(of_archive).count()) {
+        (0, _) => "Nothing stands in the way of a backup.\n",
+        (all, of_archive) if all == of_archive => {
+            "Nothing but the archive stands in the way of a backup: it would be made all the same.\n"
+        }
+        _ => "A backup would fail.\n",
     };
     text.push_str(verdict);
     text

@@ -1,7 +1,7 @@
 //! One file a command. Each reads what it needs, calls core, and makes an [`Answer`] of the report.
 
 mod alert;
-mod archive;
+pub(crate) mod archive;
 mod backup;
 mod brought;
 mod check;

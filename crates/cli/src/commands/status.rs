@@ -149,7 +149,7 @@ fn last_run(messages: &[StatusMessage]) -> Option<LastRun> {
     let result = of_run.iter().rev().find(is_result);
     let result_kind = result.map_or(RunResult::Unfinished, |message| match message.id {
         id if id == status::COMPLETED.id => RunResult::Done,
-        id if id == status::INCOMPLETE.id => RunResult::Incomplete,
+        id if [status::INCOMPLETE.id, status::ARCHIVE_FAILED.id].contains(&id) => RunResult::Incomplete,
         _ => RunResult::Failed,
     });
     Some(LastRun {

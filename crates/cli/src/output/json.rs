@@ -145,6 +145,9 @@ const FIELDS: &[Fields] = &[
                 "`absent`, `success`, `failure`, `timed-out` or `not-started`; null when it was not reached",
             ),
             ("after_backup.code", "its exit code, else null"),
+            ("archived.id", "the snapshot's id in the archive; null where there is no archive, or nothing was stored"),
+            ("archived.added", "bytes that the archive grew by"),
+            ("archived.forgotten[]", "the ids of archived snapshots that retention let go of"),
         ],
     ),
     (

@@ -98,6 +98,7 @@ pub(crate) fn name(phase: Phase) -> &'static str {
         Phase::Copying => "copying",
         Phase::Publishing => "publishing",
         Phase::AfterBackup => "AfterBackup",
+        Phase::Archiving => "archiving",
         Phase::Verifying => "verifying",
         Phase::Recovering => "recovering",
     }

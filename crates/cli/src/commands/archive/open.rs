@@ -9,14 +9,19 @@ use archive::storage::append_only::AppendOnly;
 use archive::storage::local::LocalStorage;
 use archive::storage::{Storage, StorageError};
 use archive::{ArchiveError, Listed, Repository};
+use backup_core::config::{ArchiveConfig, ArchiveKey};
 use backup_core::path::SitePath;
+use backup_core::ports::Source;
+use backup_core::ports::archive::SnapshotArchiveError;
+use host::machine::process_facts;
+use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::args::AccessArgs;
 use crate::commands::Session;
 use crate::error::{Because, CommandError};
 use crate::exit::Exit;
-use crate::site::{local, site_path};
+use crate::site::{Site, find, local, site_path};
 
 const REPOSITORY_VARIABLE: &str = "SITEBACKUP_REPOSITORY";
 const FILE_VARIABLE: &str = "SITEBACKUP_PASSPHRASE_FILE";
@@ -49,8 +54,71 @@ pub(super) enum Secret {
     Identity(Identity),
 }
 
+/// This process, for whoever meets its lease.
+pub(crate) fn holder() -> String {
+    let facts = process_facts();
+    format!("process {} on {}, since {}", facts.pid, facts.machine, Timestamp::now())
+}
+
+/// The same with what site.toml says, where neither an option nor the environment names a repository, or what opens it.
+pub(super) fn with_site(session: &Session, access: &AccessArgs) -> Result<AccessArgs, CommandError> {
+    if has_place(access) && has_key(access) || find(&session.global).is_none() {
+        return Ok(access.clone());
+    }
+    Ok(completed(access, Site::load(&session.global)?.config.archive.as_ref()))
+}
+
+/// The same with what the configuration says, where nothing else does.
+pub(in crate::commands) fn completed(access: &AccessArgs, archive: Option<&ArchiveConfig>) -> AccessArgs {
+    let mut access = access.clone();
+    if let Some(configured) = archive.map(of_config) {
+        if !has_place(&access) {
+            access.repository = configured.repository;
+        }
+        if !has_key(&access) {
+            (access.passphrase_file, access.identity_file) = (configured.passphrase_file, configured.identity_file);
+        }
+    }
+    access
+}
+
+fn has_place(access: &AccessArgs) -> bool {
+    access.repository.is_some() || is_set(REPOSITORY_VARIABLE)
+}
+
+fn has_key(access: &AccessArgs) -> bool {
+    let is_given = access.passphrase_file.is_some() || access.identity_file.is_some();
+    is_given || is_set(FILE_VARIABLE) || is_set(PASSPHRASE_VARIABLE)
+}
+
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+}
+
+fn of_config(archive: &ArchiveConfig) -> AccessArgs {
+    let key = local(archive.key.path());
+    let (passphrase_file, identity_file) = match archive.key {
+        ArchiveKey::PassphraseFile(_) => (Some(key), None),
+        ArchiveKey::IdentityFile(_) => (None, Some(key)),
+    };
+    AccessArgs { repository: Some(local(&archive.repository)), passphrase_file, identity_file, append_only: false }
+}
+
+/// Opens the repository of site.toml for a run.
+pub(crate) fn open_configured(archive: &ArchiveConfig) -> Result<Repository, SnapshotArchiveError> {
+    let opened = open_repository(&of_config(archive)).map_err(|error| {
+        let cause: Source = error.messages().join(": ").into();
+        match error.kind {
+            Exit::KEY => SnapshotArchiveError::Key(cause),
+            Exit::ARCHIVE_DAMAGED => SnapshotArchiveError::Damaged(cause),
+            _ => SnapshotArchiveError::Failed(cause),
+        }
+    })?;
+    Ok(opened.repository)
+}
+
 /// The first digits of an id.
-pub(super) fn short(id: &str) -> &str {
+pub(crate) fn short(id: &str) -> &str {
     id.get(..SHORT).unwrap_or(id)
 }
 
@@ -59,7 +127,9 @@ impl Place {
     pub(super) fn find(access: &AccessArgs) -> Result<Self, CommandError> {
         let named = || std::env::var_os(REPOSITORY_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
         let Some(folder) = access.repository.clone().or_else(named) else {
-            let message = format!("neither --repository nor {REPOSITORY_VARIABLE} names the archive repository");
+            let message = format!(
+                "neither --repository nor {REPOSITORY_VARIABLE} nor `[archive]` in site.toml names the archive repository"
+            );
             return Err(CommandError::usage(message).hint("`sitebackup archive init REPOSITORY` makes one"));
         };
         let path = site_path(&folder)?;
@@ -143,7 +213,9 @@ pub(super) fn secret(access: &AccessArgs) -> Result<Secret, CommandError> {
     match passphrase(access)? {
         Some(passphrase) => Ok(Secret::Passphrase(passphrase)),
         None => Err(CommandError::new(Exit::KEY, "nothing was given to open the archive repository with").hint(
-            format!("give --passphrase-file or --identity-file, or set {FILE_VARIABLE} or {PASSPHRASE_VARIABLE}"),
+            format!(
+                "give --passphrase-file or --identity-file, set {FILE_VARIABLE} or {PASSPHRASE_VARIABLE}, or name a file under `[archive]` in site.toml"
+            ),
         )),
     }
 }

@@ -2,11 +2,9 @@
 
 use archive::{ArchiveError, LeaseFacts, Pruned, Purpose};
 use backup_core::report::{Cause, Finding, Gravity};
-use host::machine::process_facts;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::open::{OpenRepository, open_repository, short};
+use super::open::{self, OpenRepository, open_repository, short};
 use crate::args::{AccessArgs, ArchiveForgetArgs, ArchivePruneArgs, ArchiveSnapshotArgs};
 use crate::commands::Session;
 use crate::error::CommandError;
@@ -69,9 +67,7 @@ pub(super) fn unpin(access: &AccessArgs, args: &ArchiveSnapshotArgs) -> Result<A
 pub(super) fn run(session: &Session, access: &AccessArgs, args: &ArchivePruneArgs) -> Result<Answer, CommandError> {
     let opened = open_repository(access)?.heard_by(session);
     session.screen.work("pruning");
-    let facts = process_facts();
-    let holder = format!("process {} on {}, since {}", facts.pid, facts.machine, Timestamp::now());
-    let pruned = opened.repository.prune(&holder, args.dry_run, &session.cancel);
+    let pruned = opened.repository.prune(&open::holder(), args.dry_run, &session.cancel);
     Ok(answer(&pruned.map_err(|error| opened.failed(error))?, args.dry_run))
 }
 

@@ -11,12 +11,11 @@ use backup_core::report::{Cause, Finding, Gravity};
 use backup_core::site::SiteCode;
 use backup_core::verify::read_snapshot;
 use host::destination::LocalSnapshot;
-use host::machine::process_facts;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, json};
 
-use super::open::{open_repository, short};
+use super::open::{holder, open_repository, short};
 use crate::args::{AccessArgs, ArchiveStoreArgs};
 use crate::commands::Session;
 use crate::error::CommandError;
@@ -49,10 +48,7 @@ pub(super) async fn run(
         return Err(CommandError::usage(message).hint("keep the repository on another disk than what it archives"));
     }
     session.screen.work("archiving");
-    let facts = process_facts();
-    let now = Timestamp::now();
-    let holder = format!("process {} on {}, since {now}", facts.pid, facts.machine);
-    let context = StoreContext { now, holder, cancel: session.cancel.clone(), threads: 0 };
+    let context = StoreContext { now: Timestamp::now(), holder: holder(), cancel: session.cancel.clone(), threads: 0 };
     let folder = Folder { files: ports::site_files(), root, sealed };
     let stored = opened.repository.store(folder, about, context).await.map_err(|error| opened.failed(error))?;
     Ok(answer(&stored, &repository, &told))

@@ -75,7 +75,7 @@ fn check_judges_what_opens_the_archive() {
     assert_eq!(told(None, passphrase()), (true, false, "done"));
     assert_eq!(told(Some("printed, in the safe"), passphrase()), (false, false, "done"));
     let gone = ArchiveKey::PassphraseFile(crate::site::site_path(&scratch.path().join("gone")).expect("absolute"));
-    assert_eq!(told(Some("printed, in the safe"), gone), (false, true, "usage"));
+    assert_eq!(told(Some("printed, in the safe"), gone), (false, true, "key"));
 }
 
 #[test]
@@ -127,6 +127,7 @@ fn backup_tells_the_snapshot_and_the_outage() {
         "code": null,
         "end": "absent"
       },
+      "archived": null,
       "bytes": 83,
       "cause": null,
       "consistency": "application",

@@ -66,6 +66,20 @@ pub(super) const FIELDS: &[Fields] = &[
         ],
     ),
     ("archive forget", &[("id", "the snapshot that is gone")]),
+    (
+        "archive expire",
+        &[
+            ("site", "the site code"),
+            (
+                "snapshots[].id, snapshots[].moment, snapshots[].good",
+                "each snapshot of the site, as in `archive snapshots`",
+            ),
+            ("snapshots[].stays", "whether the policy keeps it"),
+            ("snapshots[].reasons[]", "why it stays or goes"),
+            ("forgotten[]", "the ids of those that are gone; none with --dry-run"),
+            ("frees", "with --dry-run what a prune would free then, in fields of `archive prune`; else null"),
+        ],
+    ),
     ("archive pin", &[("id", "the snapshot")]),
     ("archive unpin", &[("id", "the snapshot")]),
     (

@@ -1,0 +1,229 @@
+//! The archive of a site: what `[archive]` in site.toml has runs and commands do.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tests::program::{Program, Ran};
+
+/// A site of one file that is new for each backup, with an archive.
+struct Site {
+    program: Program,
+    scratch: TempDir,
+}
+
+/// Bytes that no compression and no deduplication makes smaller; others for each seed.
+fn noise(seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 32).to_le_bytes()[..4].to_vec()
+    };
+    (0..75_000).flat_map(|_| next()).collect()
+}
+
+impl Site {
+    fn new(keep: &str) -> Self {
+        let site = Self { program: Program::build(), scratch: TempDir::new().expect("a scratch folder") };
+        for folder in ["data", "backup"] {
+            fs::create_dir(site.at(folder)).expect("made");
+        }
+        site.write("passphrase", "correct horse battery staple\n");
+        site.configure("passphrase-file = \"passphrase\"\nrecovery-sheet = \"in the vault\"", keep);
+        let ran = site.program.run([
+            "archive",
+            "init",
+            &site.text("repository"),
+            "--passphrase-file",
+            &site.text("passphrase"),
+        ]);
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        site
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.at(name).to_str().expect("Unicode").to_owned()
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.at(name), content).expect("written");
+    }
+
+    fn configure(&self, key: &str, keep: &str) {
+        let keep = if keep.is_empty() { String::new() } else { format!("keep = {{ {keep} }}\n") };
+        self.write(
+            "site.toml",
+            format!(
+                "version = 1\n[site]\ncode = \"P01\"\n[files]\ninclude = [\"data\"]\n[task]\ndestination = {{ local = \"backup\" }}\n\
+                 session-lock = \"session.lock\"\n[archive]\nrepository = \"repository\"\n{key}\n{keep}"
+            ),
+        );
+    }
+
+    fn run(&self, expect: i32, args: &[&str]) -> Ran {
+        let ran = self.program.run([&["--site", &self.text("site.toml")], args].concat());
+        assert_eq!(ran.code, expect, "{ran:#?}");
+        ran
+    }
+
+    /// The result of a command.
+    fn result(&self, expect: i32, args: &[&str]) -> Value {
+        self.run(expect, &[args, &["--json"]].concat()).json()["result"].clone()
+    }
+
+    /// Backs up content that is like none before it.
+    fn backup(&self, expect: i32, seed: u64) -> Value {
+        self.write("data/file", noise(seed));
+        self.result(expect, &["backup"])
+    }
+
+    fn archived(&self) -> Vec<String> {
+        let listed = self.result(0, &["archive", "snapshots"]);
+        let snapshots = listed["snapshots"].as_array().expect("a list").clone();
+        snapshots.iter().map(|snapshot| snapshot["id"].as_str().expect("an id").to_owned()).collect()
+    }
+
+    fn published(&self) -> Value {
+        let listed = self.result(0, &["snapshots"]);
+        let snapshots = listed["snapshots"].as_array().expect("a list").clone();
+        assert_eq!(snapshots.len(), 1, "{snapshots:?}");
+        snapshots[0]["id"].clone()
+    }
+
+    fn status_messages(&self) -> Vec<u64> {
+        let messages = self.result(0, &["log"])["messages"].as_array().expect("a list").clone();
+        messages.iter().map(|message| message["id"].as_u64().expect("a number")).collect()
+    }
+}
+
+#[test]
+fn a_run_archives_and_lets_go_by_the_policy() {
+    let site = Site::new("last = 2");
+    let runs: Vec<Value> = (1..=3).map(|seed| site.backup(0, seed)).collect();
+    let id = |run: &Value| run["archived"]["id"].as_str().expect("archived").to_owned();
+    assert!(runs[2]["archived"]["added"].as_u64().expect("bytes") >= 300_000, "{}", runs[2]);
+    assert_eq!(runs[1]["archived"]["forgotten"], Value::Array(Vec::new()));
+    assert_eq!(runs[2]["archived"]["forgotten"], serde_json::json!([id(&runs[0])]));
+    assert_eq!(site.archived(), [id(&runs[1]), id(&runs[2])]);
+    assert_eq!(site.published(), runs[2]["run"]);
+    site.run(0, &["archive", "verify", "--read-data"]);
+    site.run(0, &["archive", "restore", "latest", "--to", &site.text("restored")]);
+    fs::create_dir(site.at("recovered")).expect("made");
+    site.run(0, &["recover", "--from", &site.text("restored"), "--to", &site.text("recovered")]);
+    let place = site.at("data/file").strip_prefix("/").expect("absolute").to_owned();
+    assert_eq!(fs::read(site.at("recovered").join(place)).expect("recovered"), noise(3));
+    let shown = site.run(0, &["backup"]).stdout;
+    assert!(shown.contains("archive") && shown.contains("1 snapshot let go"), "{shown}");
+}
+
+#[test]
+fn an_archive_that_is_away_costs_no_snapshot_and_is_told() {
+    let site = Site::new("last = 2");
+    site.backup(0, 1);
+    fs::rename(site.at("repository"), site.at("away")).expect("moved");
+    let run = site.backup(3, 2);
+    assert_eq!((&run["outcome"], &run["archived"]), (&"incomplete".into(), &Value::Null));
+    assert_eq!(site.published(), run["run"], "it takes the earlier one's place");
+    let messages = site.status_messages();
+    assert_eq!(messages[messages.len() - 2..], [5035, 5045], "{messages:?}");
+    let checked = site.run(26, &["check"]);
+    assert!(checked.stderr.contains("the archive cannot be used"), "{checked:#?}");
+    assert!(checked.stdout.contains("it would be made all the same"), "{checked:#?}");
+    let status = site.run(3, &["status"]);
+    assert!(status.stdout.contains("incomplete"), "{status:#?}");
+    fs::rename(site.at("away"), site.at("repository")).expect("moved");
+    site.run(0, &["check"]);
+    let run = site.backup(0, 2);
+    assert_eq!(site.archived().len(), 2, "{run}");
+    site.run(0, &["status"]);
+}
+
+#[test]
+fn a_wrong_passphrase_costs_no_snapshot() {
+    let site = Site::new("");
+    site.write("passphrase", "incorrect horse\n");
+    let run = site.backup(3, 1);
+    assert_eq!(site.published(), run["run"]);
+    site.run(28, &["check"]);
+}
+
+#[test]
+fn expiry_is_explained_before_it_is_done() {
+    let site = Site::new("");
+    (1..=4).for_each(|seed| drop(site.backup(0, seed)));
+    let ids = site.archived();
+    assert_eq!(ids.len(), 4, "without a rule nothing goes");
+    let refused = site.run(2, &["archive", "expire"]);
+    assert!(refused.stderr.contains("keep = "), "{refused:#?}");
+    site.configure("passphrase-file = \"passphrase\"", "last = 1");
+    site.run(0, &["archive", "pin", &ids[1]]);
+    let told = site.run(0, &["archive", "expire", "--dry-run"]);
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    let says = |line: usize, words: &[&str]| {
+        assert!(
+            lines[line].starts_with(&ids[line][..12]) && words.iter().all(|word| lines[line].contains(word)),
+            "{lines:#?}"
+        );
+    };
+    says(0, &["goes", "no rule asks for it"]);
+    says(1, &["stays", "pinned"]);
+    says(2, &["goes", "no rule asks for it"]);
+    says(3, &["stays", "the newest, the last good one, last 1 of 1"]);
+    assert!(
+        lines[4].starts_with("2 snapshots of site P01 would be forgotten, 2 would stay. A prune would free"),
+        "{lines:#?}"
+    );
+    assert_eq!(site.archived(), ids, "a dry run changes nothing");
+    let would = site.result(0, &["archive", "expire", "--dry-run"]);
+    let packs = |told: &Value| [&told["dead_packs"], &told["repacked"]].map(|packs| packs.as_u64().expect("a number"));
+    assert!(packs(&would["frees"]).iter().sum::<u64>() >= 2, "two of the files are not needed: {would}");
+    assert!(would["frees"]["dead_bytes"].as_u64().expect("bytes") >= 300_000, "{would}");
+    let done = site.result(0, &["archive", "expire"]);
+    assert_eq!(done["forgotten"], serde_json::json!([ids[0], ids[2]]));
+    assert_eq!(site.archived(), [ids[1].clone(), ids[3].clone()]);
+    let pruned = site.result(0, &["archive", "prune", "--dry-run"]);
+    assert_eq!(packs(&pruned), packs(&would["frees"]), "what was told is what is free to go");
+    assert_eq!(site.result(0, &["archive", "expire"])["forgotten"], Value::Array(Vec::new()));
+    site.run(0, &["archive", "prune"]);
+    site.run(0, &["archive", "verify", "--read-data"]);
+}
+
+/// The archive is shared: what is another site's is not looked at.
+#[test]
+fn another_sites_snapshots_stay() {
+    let site = Site::new("last = 1");
+    fs::create_dir(site.at("P02Backup")).expect("made");
+    site.write("P02Backup/smsbkup.log", "done");
+    site.run(0, &["archive", &site.text("P02Backup")]);
+    (1..=3).for_each(|seed| drop(site.backup(0, seed)));
+    let listed = site.result(0, &["archive", "snapshots"])["snapshots"].as_array().expect("a list").clone();
+    let sites: Vec<&str> = listed.iter().filter_map(|snapshot| snapshot["site"].as_str()).collect();
+    assert_eq!(sites.len(), 2);
+    assert!(sites.contains(&"P01") && sites.contains(&"P02"), "{sites:?}");
+    assert_eq!(site.result(0, &["archive", "expire"])["snapshots"].as_array().expect("a list").len(), 1);
+}
+
+#[test]
+fn a_server_that_only_stores_leaves_retention_to_others() {
+    let site = Site::new("last = 1");
+    let made = site.run(0, &["archive", "keys", "identity", &site.text("identity")]);
+    let recipient =
+        made.stdout.split_whitespace().find(|word| word.starts_with("sitebackup-recipient-")).expect("told");
+    site.run(0, &["archive", "keys", "add", "--recipient", recipient, "--write-only"]);
+    site.configure("identity-file = \"identity\"", "last = 1");
+    for seed in 1..=2 {
+        assert_eq!(site.backup(0, seed)["archived"]["forgotten"], Value::Array(Vec::new()));
+    }
+    let checked = site.run(0, &["check"]);
+    assert!(checked.stderr.contains("`keep` is not applied by this server"), "{checked:#?}");
+    assert!(!checked.stderr.contains("both are lost at once"), "it opens nothing: {checked:#?}");
+    site.run(28, &["archive", "expire"]);
+    let passphrase = site.text("passphrase");
+    let expired = site.result(0, &["archive", "expire", "--passphrase-file", &passphrase]);
+    assert_eq!(expired["forgotten"].as_array().expect("a list").len(), 1, "an option goes before site.toml");
+}
