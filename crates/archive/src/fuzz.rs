@@ -55,7 +55,7 @@ pub fn frame(bytes: &[u8]) {
     object.encrypt(0, &[], &mut stored);
     let entry = FrameEntry { stored: stored.len() as u32, raw, is_packed: packing & 1 == 1, chunks: Vec::new() };
     let index = PackIndex { name: "packs/aa/aa".to_owned(), len: 0, sealed: [0; SEALED_LEN], frames: vec![entry] };
-    if let Ok(opened) = index.open_frame(0, stored, &object) {
+    if let Ok(opened) = index.open_frame(0, stored, &object, Vec::new()) {
         assert_eq!(opened.len(), raw as usize);
     }
 }

@@ -228,20 +228,25 @@ impl PackIndex {
         usize::try_from(self.len - self.offset_of(self.frames.len())).expect("an index has its limit")
     }
 
-    /// Decrypts and unpacks a frame of which `stored` are the bytes.
+    /// Decrypts and unpacks a frame of which `stored` are the bytes, in the memory of `buffer` where it is packed.
     pub(crate) fn open_frame(
         &self,
         number: usize,
         stored: Vec<u8>,
         key: &crypto::ObjectKey,
+        mut buffer: Vec<u8>,
     ) -> Result<Vec<u8>, ArchiveError> {
         let frame = &self.frames[number];
         let damaged = |reason: &str| ArchiveError::damaged(&self.name, format!("frame {number}: {reason}"));
-        let packed = self.decrypt_frame(number, stored, key)?;
-        let bytes = match frame.is_packed {
-            true => zstd::bulk::decompress(&packed, frame.raw as usize).map_err(|error| damaged(&error.to_string()))?,
-            false => packed,
-        };
+        let mut bytes = self.decrypt_frame(number, stored, key)?;
+        if frame.is_packed {
+            buffer.clear();
+            buffer.reserve_exact(frame.raw as usize);
+            let unpacked =
+                zstd::bulk::Decompressor::new().and_then(|mut zstd| zstd.decompress_to_buffer(&bytes, &mut buffer));
+            unpacked.map_err(|error| damaged(&error.to_string()))?;
+            bytes = buffer;
+        }
         if bytes.len() != frame.raw as usize {
             return Err(damaged("it has another length"));
         }

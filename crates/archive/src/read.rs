@@ -13,7 +13,7 @@ use crate::pack::{EXTENT, PAGE, PAGES, PackIndex, PackedFrame};
 use crate::storage::Storage;
 
 /// Bytes of opened frames that are kept.
-const KEPT: usize = 24 << 20;
+const KEPT: usize = 16 << 20;
 
 /// A frame, and which.
 type Opened = ((u32, u32), Arc<Vec<u8>>);
@@ -27,6 +27,8 @@ pub(crate) struct Chunks {
     pack_keys: Mutex<HashMap<u32, ObjectKey>>,
     /// The last one used comes last.
     frames: Mutex<Vec<Opened>>,
+    /// Memory of frames that are not kept any more.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 /// The bytes of a chunk, in the frame that holds them.
@@ -46,7 +48,7 @@ impl std::ops::Deref for ChunkBytes {
 
 impl Chunks {
     pub(crate) fn new(storage: Arc<dyn Storage>, index: Index, key: ReadKey) -> Self {
-        Self { storage, index, key, pack_keys: Mutex::default(), frames: Mutex::default() }
+        Self { storage, index, key, pack_keys: Mutex::default(), frames: Mutex::default(), spare: Mutex::default() }
     }
 
     /// The bytes of a chunk; `what` needs it.
@@ -106,7 +108,8 @@ impl Chunks {
         }
         let index = &self.index.packs[pack as usize];
         let stored = self.stored_frame(index, number)?;
-        let frame = Arc::new(index.open_frame(number as usize, stored, &self.pack_key(pack)?)?);
+        let buffer = lock(&self.spare).pop().unwrap_or_default();
+        let frame = Arc::new(index.open_frame(number as usize, stored, &self.pack_key(pack)?, buffer)?);
         self.keep(which, Arc::clone(&frame));
         Ok(frame)
     }
@@ -136,7 +139,9 @@ impl Chunks {
         frames.push((which, frame));
         let mut bytes: usize = frames.iter().map(|(_, frame)| frame.len()).sum();
         while bytes > KEPT && frames.len() > 1 {
-            bytes -= frames.remove(0).1.len();
+            let (_, frame) = frames.remove(0);
+            bytes -= frame.len();
+            lock(&self.spare).extend(Arc::into_inner(frame));
         }
     }
 

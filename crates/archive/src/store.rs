@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{channel, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
@@ -10,9 +10,7 @@ use backup_core::cancel::Cancel;
 use backup_core::copy::{BLOCK, Previous, read_once};
 use backup_core::manifest::{ContentHash, FileRecord, RecordKind};
 use backup_core::path::{RelPath, SitePath};
-use backup_core::ports::site_files::{
-    FileId, FileKind, FileSource, FileStat, OpenFile, SiteFiles, SiteFilesError, WalkEntry,
-};
+use backup_core::ports::site_files::{FileId, FileKind, FileSource, FileStat, SiteFiles, SiteFilesError, WalkEntry};
 use jiff::Timestamp;
 
 use crate::archived::read_records;
@@ -31,8 +29,6 @@ use crate::snapshot::{About, Record, Snapshot};
 
 /// Below this size a file's holes are not worth the calls that find them.
 const SPARSE_FROM: u64 = 64 << 10;
-/// From this size on a file is worth a thread of its own.
-const BESIDE_FROM: u64 = 16 << 20;
 
 /// A folder to archive.
 #[derive(Debug, Clone)]
@@ -355,11 +351,7 @@ impl Storing<'_> {
             told = now;
             chunker.push(offset, block, &mut put)
         };
-        let (read, file) = match stat.size >= BESIDE_FROM {
-            true => read_beside(file, buffer, cut),
-            false => (read_once(&*file, buffer, stat.size >= SPARSE_FROM, cut), file),
-        };
-        let (size, hash) = read?;
+        let (size, hash) = read_once(&*file, buffer, stat.size >= SPARSE_FROM, cut)?;
         chunker.finish(size, &mut put)?;
         if let Some(sealed) = self.sealed.get(&record.path).filter(|sealed| sealed.hash.is_some())
             && (Some(hash), size) != (sealed.hash, sealed.size)
@@ -375,36 +367,6 @@ impl Storing<'_> {
         record.hash = Some(hash);
         Ok(gathering.finish(content))
     }
-}
-
-/// Reads and hashes on a thread of its own while what was read is cut: both take about as long, and a large file is often the last one.
-fn read_beside(
-    file: Box<dyn OpenFile>,
-    buffer: &mut [u8],
-    mut cut: impl FnMut(u64, &[u8]) -> Result<(), ArchiveError>,
-) -> (Result<(u64, ContentHash), ArchiveError>, Box<dyn OpenFile>) {
-    let (blocks, read) = sync_channel::<(u64, Vec<u8>)>(1);
-    let (used, spare) = channel::<Vec<u8>>();
-    thread::scope(|scope| {
-        let reader = scope.spawn(move || {
-            let hand_on = |offset, block: &[u8]| {
-                let mut copy = spare.try_recv().unwrap_or_default();
-                copy.clear();
-                copy.extend_from_slice(block);
-                // Who cuts has ended for a reason of its own.
-                blocks.send((offset, copy)).map_err(|_| ArchiveError::Cancelled)
-            };
-            (read_once(&*file, buffer, true, hand_on), file)
-        });
-        let cut = read.into_iter().try_for_each(|(offset, block)| {
-            cut(offset, &block)?;
-            // The reader may have read all.
-            drop(used.send(block));
-            Ok(())
-        });
-        let (read, file) = reader.join().expect("reading does not panic");
-        (cut.and(read), file)
-    })
 }
 
 fn unsealed(path: &RelPath, reason: &str) -> ArchiveError {

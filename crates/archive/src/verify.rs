@@ -128,7 +128,7 @@ impl Repository {
         let damaged = |reason: &str| ArchiveError::damaged(&stored.name, reason);
         let index = PackIndex::read(&*self.storage, stored, &self.write)?;
         let key = self.read_key()?.unseal(&index.sealed).map_err(|error| damaged(&error.to_string()))?;
-        let (mut hash, mut offset) = (blake3::Hasher::new(), 0);
+        let (mut hash, mut offset, mut buffer) = (blake3::Hasher::new(), 0, Vec::new());
         let mut next = |len: usize| {
             let bytes = self.storage.get_range(&stored.name, offset, len)?;
             offset += len as u64;
@@ -137,8 +137,8 @@ impl Repository {
         };
         next(HEAD)?;
         for (number, frame) in index.frames.iter().enumerate() {
-            let opened = index.open_frame(number, next(frame.stored as usize)?, &key)?;
-            let mut rest = &opened[..];
+            buffer = index.open_frame(number, next(frame.stored as usize)?, &key, buffer)?;
+            let mut rest = &buffer[..];
             for chunk in &frame.chunks {
                 let (bytes, after) = rest.split_at(chunk.len as usize);
                 rest = after;
