@@ -52,7 +52,7 @@ pub fn judge(
         Some(Ok(facts)) => reads = facts.reads,
         Some(Err(error)) => {
             let message = format!("`{}`, the archive's repository: {}", archive.repository, chain(&error));
-            let hint = "until it can be used, runs end as incomplete: their snapshots are made, and not archived";
+            let hint = "`sitebackup archive init` makes a repository; until this one can be used, runs end as incomplete: their snapshots are made, and not archived";
             findings.push(Finding::error(error.cause(), message).hint(hint));
         }
         None => {}

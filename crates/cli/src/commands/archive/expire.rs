@@ -115,7 +115,7 @@ fn answer(
     let stays = judged.len() - going;
     text.push_str(&match frees {
         Some(frees) => format!(
-"{} of site {site} would be forgotten, {stays} would stay. A prune would free {}, and a part of {} of which less than half is needed.\n",
+"{} of site {site} would be forgotten, {stays} would stay. A prune would free {}, and a part of {} of which more than an eighth is not needed.\n",
             snapshots(going),
             human::bytes(frees.dead_bytes),
             human::count(frees.repacked, "pack", "packs")
