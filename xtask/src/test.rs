@@ -28,7 +28,7 @@ const NOT_YET: &[(&str, &str)] = &[
         "a machine that is started anew; what it needs is synced before it counts as kept",
     ),
     (
-        "archives on SMB, S3 or SFTP, and a backup that archives by itself",
+        "archives on S3 or SFTP, and on SMB shares that are not mounted",
         "a later version; the archive in local folders is proven",
     ),
 ];
