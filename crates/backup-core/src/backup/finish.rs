@@ -34,14 +34,15 @@ impl Run<'_> {
             self.report.outcome = Outcome::Incomplete;
             self.tell_result().await;
         }
-        self.archive(is_unaltered).await;
-        // A service that is still down matters more than a good snapshot.
+        // A service that is still down matters more than a good snapshot, and is told before the archive takes its time.
         if self.log.findings.iter().any(|f| f.cause == Cause::ServiceStart && f.gravity == Gravity::Error) {
             self.report.outcome = Outcome::Failed(Cause::ServiceStart);
             let down = |finding: &&Finding| finding.cause == Cause::ServiceStart && finding.gravity == Gravity::Error;
             let down = self.log.findings.iter().filter(down).map(|finding| finding.message.clone()).collect();
             self.log.status(status::FAILED_START, down).await;
-        } else if has_errors(&self.log.findings) {
+        }
+        self.archive(is_unaltered).await;
+        if matches!(self.report.outcome, Outcome::Done) && has_errors(&self.log.findings) {
             self.report.outcome = Outcome::Incomplete;
         }
         self.closing_lines();

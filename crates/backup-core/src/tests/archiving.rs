@@ -164,6 +164,19 @@ impl Commands for CancellingHook {
     }
 }
 
+/// The archive may take hours.
+#[test]
+fn a_service_that_is_down_is_told_before_the_archive() {
+    let world = World::new();
+    world.lock().stubborn.insert(("SMS_EXECUTIVE".to_owned(), "start"));
+    world.lock().archive.damaged = vec!["`snapshots/x` is damaged".to_owned()];
+    let report = run_of(&world);
+    assert_eq!(report.outcome, Outcome::Failed(Cause::ServiceStart));
+    assert!(report.archived.is_some());
+    let told: Vec<u32> = world.lock().status.iter().rev().map(|message| message.id).take(2).collect();
+    assert_eq!(told, [5045, 5024]);
+}
+
 #[test]
 fn while_a_snapshot_cannot_be_read_nothing_goes() {
     let world = World::new();
