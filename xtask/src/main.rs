@@ -3,9 +3,9 @@
 
 mod archive_reader;
 mod bench;
+mod bench_archive;
 // The servers that it starts are those of Unix.
 #[cfg(unix)]
-mod bench_archive;
 mod bench_sql;
 mod codegen;
 mod demo;
@@ -38,9 +38,9 @@ fn main() -> ExitCode {
         "demo" => demo::run(rest),
         "test" => test::run(rest),
         "windows" => windows::run(rest),
+        "bench" if rest.first().is_some_and(|part| part == "archive") => bench_archive::run(rest),
         #[cfg(unix)]
         "bench" if rest.first().is_some_and(|part| part == "sql") => bench_sql::run(rest),
-        "bench" if rest.first().is_some_and(|part| part == "archive") => bench_archive::run(rest),
         "bench" => bench::run(rest),
         bench::registry::VERB => bench::registry::run(rest),
         "tidy" => tidy::run(),
