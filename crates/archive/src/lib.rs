@@ -47,10 +47,12 @@ mod prune;
 mod read;
 mod repository;
 mod snapshot;
+mod spare;
 pub mod storage;
 mod store;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod verify;
 mod wire;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::mpsc::{Receiver, SyncSender};
 
 use crate::chunker::WINDOW;
 use crate::content::{Content, ContentBuilder, Entry};
@@ -11,6 +11,7 @@ use crate::error::ArchiveError;
 use crate::index::{Known, Patch};
 use crate::lock::lock;
 use crate::pack::{Digests, FRAME, Frame, Kind, OpenPack, PAGE, PackedFrame, compressor, name_of};
+use crate::spare::Spare;
 use crate::storage::Storage;
 
 /// Frames that wait, for each packer.
@@ -30,36 +31,6 @@ pub(crate) struct Packing<'a> {
     pub(crate) failure: Mutex<Option<ArchiveError>>,
     /// Bytes of packs that were put.
     pub(crate) added: AtomicU64,
-}
-
-/// Memory to be used again. Allocated anew each time, by one thread, and freed by another, much of it would stay with the allocator.
-struct Spare {
-    given: Sender<Vec<u8>>,
-    taken: Mutex<Receiver<Vec<u8>>>,
-}
-
-impl Spare {
-    /// So many buffers, which get their memory from who uses them first.
-    fn of(count: usize) -> Self {
-        let (given, taken) = channel();
-        let spare = Self { given, taken: Mutex::new(taken) };
-        (0..count).for_each(|_| spare.give(Vec::new()));
-        spare
-    }
-
-    /// One of those that there are, or of the next one to be given back.
-    fn wait(&self) -> Vec<u8> {
-        lock(&self.taken).recv().expect("what gives is here")
-    }
-
-    fn take_or_make(&self) -> Vec<u8> {
-        lock(&self.taken).try_recv().unwrap_or_default()
-    }
-
-    fn give(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
-        self.given.send(buffer).expect("what takes is here");
-    }
 }
 
 impl<'a> Packing<'a> {

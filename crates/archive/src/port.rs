@@ -96,13 +96,7 @@ impl SnapshotArchive for RepositoryArchive {
     ) -> Result<StoredInArchive, SnapshotArchiveError> {
         let repository = self.blocking(Ok).await?;
         let SealedSnapshot { folder: root, manifest, records: sealed } = snapshot;
-        let about = About {
-            site: manifest.site,
-            run: Some(manifest.run),
-            folder: root.name().map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default(),
-            moment: manifest.moment,
-            good: manifest.weaker.is_empty(),
-        };
+        let about = About::of_manifest(&manifest, &root);
         let folder = Folder { files: Arc::clone(&self.files), root, sealed };
         let context = StoreContext { now, holder: self.holder.clone(), cancel: cancel.clone(), threads: 0 };
         let stored = repository.store(folder, about, context).await?;

@@ -1,9 +1,8 @@
 //! Proving that all of one snapshot can be read, before anybody relies on it.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use backup_core::cancel::Cancel;
 
@@ -14,6 +13,7 @@ use crate::error::ArchiveError;
 use crate::index::Place;
 use crate::lock::lock;
 use crate::read::Chunks;
+use crate::threads::each;
 
 /// A chunk that the snapshot needs, where it lies, and which entry needs it.
 #[derive(Debug, Clone, Copy)]
@@ -33,22 +33,18 @@ impl ArchivedSnapshot {
         let (needed, chunks, key) = (self.needed()?, self.chunks(), self.chunks().write_key());
         let of_frame = |a: &Needed, b: &Needed| (a.place.pack, a.place.frame) == (b.place.pack, b.place.frame);
         let frames: Vec<&[Needed]> = needed.chunk_by(of_frame).collect();
-        let (next, first) = (AtomicUsize::new(0), Mutex::new(None));
-        let threads = thread::available_parallelism().map_or(2, usize::from).min(4);
-        thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    while let Some(frame) = frames.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let proven = match cancel.is_cancelled() {
-                            true => Err(ArchiveError::Cancelled),
-                            false => frame.iter().try_for_each(|needed| self.prove_chunk(chunks, &key, needed)),
-                        };
-                        if let Err(error) = proven {
-                            next.store(frames.len(), Ordering::Relaxed);
-                            lock(&first).get_or_insert(error);
-                        }
-                    }
-                });
+        let first = Mutex::new(None);
+        each(&frames, |frame| {
+            let proven = match cancel.is_cancelled() {
+                true => Err(ArchiveError::Cancelled),
+                false => frame.iter().try_for_each(|needed| self.prove_chunk(chunks, &key, needed)),
+            };
+            match proven {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    lock(&first).get_or_insert(error);
+                    ControlFlow::Break(())
+                }
             }
         });
         let first = lock(&first).take();

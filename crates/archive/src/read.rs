@@ -10,6 +10,7 @@ use crate::error::ArchiveError;
 use crate::index::{Index, Patch, Place};
 use crate::lock::lock;
 use crate::pack::{EXTENT, PAGE, PAGES, PackIndex, PackedFrame};
+use crate::spare::Spare;
 use crate::storage::Storage;
 
 /// Bytes of opened frames that are kept.
@@ -28,7 +29,7 @@ pub(crate) struct Chunks {
     /// The last one used comes last.
     frames: Mutex<Vec<Opened>>,
     /// Memory of frames that are not kept any more.
-    spare: Mutex<Vec<Vec<u8>>>,
+    spare: Spare,
 }
 
 /// The bytes of a chunk, in the frame that holds them.
@@ -48,7 +49,7 @@ impl std::ops::Deref for ChunkBytes {
 
 impl Chunks {
     pub(crate) fn new(storage: Arc<dyn Storage>, index: Index, key: ReadKey) -> Self {
-        Self { storage, index, key, pack_keys: Mutex::default(), frames: Mutex::default(), spare: Mutex::default() }
+        Self { storage, index, key, pack_keys: Mutex::default(), frames: Mutex::default(), spare: Spare::of(0) }
     }
 
     /// The bytes of a chunk; `what` needs it.
@@ -108,7 +109,7 @@ impl Chunks {
         }
         let index = &self.index.packs[pack as usize];
         let stored = self.stored_frame(index, number)?;
-        let buffer = lock(&self.spare).pop().unwrap_or_default();
+        let buffer = self.spare.take_or_make();
         let frame = Arc::new(index.open_frame(number as usize, stored, &self.pack_key(pack)?, buffer)?);
         self.keep(which, Arc::clone(&frame));
         Ok(frame)
@@ -141,7 +142,9 @@ impl Chunks {
         while bytes > KEPT && frames.len() > 1 {
             let (_, frame) = frames.remove(0);
             bytes -= frame.len();
-            lock(&self.spare).extend(Arc::into_inner(frame));
+            if let Some(buffer) = Arc::into_inner(frame) {
+                self.spare.give(buffer);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Snapshots of the archive: what each one is of, and the records of its entries.
 
-use backup_core::manifest::FileRecord;
+use backup_core::manifest::{FileRecord, Manifest};
+use backup_core::path::SitePath;
 use backup_core::snapshot::RunId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,19 @@ pub struct About {
     pub moment: Timestamp,
     /// Whether it is as consistent as was asked for.
     pub good: bool,
+}
+
+impl About {
+    /// What a sealed snapshot of this program is, by its manifest; `root` is its folder.
+    pub fn of_manifest(manifest: &Manifest, root: &SitePath) -> Self {
+        Self {
+            site: manifest.site.clone(),
+            run: Some(manifest.run),
+            folder: root.name().map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default(),
+            moment: manifest.moment,
+            good: manifest.weaker.is_empty(),
+        }
+    }
 }
 
 /// A snapshot in the archive.

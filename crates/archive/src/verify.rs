@@ -1,8 +1,7 @@
 //! Proving that what is stored can be read.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use backup_core::cancel::Cancel;
 
@@ -15,6 +14,7 @@ use crate::pack::{HEAD, Kind, PAGE, PackIndex};
 use crate::read::Chunks;
 use crate::repository::{Listed, Repository};
 use crate::storage::Stored;
+use crate::threads::each;
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,22 +95,16 @@ impl Repository {
         };
         let packs: Vec<Stored> = self.storage.list("packs")?.into_iter().filter(is_in).collect();
         let meter = self.meter(packs.len() as u64, packs.iter().map(|stored| stored.len).sum());
-        let (next, problems) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        let threads = thread::available_parallelism().map_or(2, usize::from).min(4);
-        thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    while let Some(stored) = packs.get(next.fetch_add(1, Ordering::Relaxed))
-                        && !cancel.is_cancelled()
-                    {
-                        if let Err(error) = self.read_pack(chunks, stored) {
-                            let mut problems = lock(&problems);
-                            problems.push((stored.name.clone(), error));
-                        }
-                        meter.add(1, stored.len);
-                    }
-                });
+        let problems = Mutex::new(Vec::new());
+        each(&packs, |stored| {
+            if cancel.is_cancelled() {
+                return ControlFlow::Break(());
             }
+            if let Err(error) = self.read_pack(chunks, stored) {
+                lock(&problems).push((stored.name.clone(), error));
+            }
+            meter.add(1, stored.len);
+            ControlFlow::Continue(())
         });
         if cancel.is_cancelled() {
             return Err(ArchiveError::Cancelled);

@@ -63,14 +63,7 @@ async fn ours(root: &SitePath, code: Option<&SiteCode>) -> Result<(About, Vec<Fi
         return Err(CommandError::usage(message).hint("leave --code away: the snapshot's manifest names its site"));
     }
     let told = "by its manifest, and every file as it was sealed".to_owned();
-    let about = About {
-        site: manifest.site,
-        run: Some(manifest.run),
-        folder: name_of(root),
-        moment: manifest.moment,
-        good: manifest.weaker.is_empty(),
-    };
-    Ok((about, records, told))
+    Ok((About::of_manifest(&manifest, root), records, told))
 }
 
 /// A folder of another program, the product say. It is taken for good: the product calls AfterBackup only then.
