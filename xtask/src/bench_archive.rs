@@ -90,6 +90,8 @@ struct Taken {
     grown: i64,
 }
 
+/// One round's folder. Nothing is removed before all rounds are done: for five minutes ext4 looks through the inodes of what was removed
+/// whenever a file is made, which makes a restore two or three times as slow, and `cp -a` too.
 struct Bench {
     programs: PathBuf,
     place: PathBuf,
@@ -104,12 +106,16 @@ impl Bench {
         self.place.join(tool.name)
     }
 
+    fn restored(&self, by: &str) -> PathBuf {
+        self.place.join(format!("{by}.restored"))
+    }
+
     fn command(&self, tool: &Tool, script: &str, site: &Path) -> Command {
         let repository = self.repository(tool);
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new("sh");
         command.args(["-c", script]).env("PATH", format!("{}:{path}", self.programs.display()));
-        command.env("REPO", &repository).env("SITE", site).env("TO", self.place.join("restored"));
+        command.env("REPO", &repository).env("SITE", site).env("TO", self.restored(tool.name));
         for name in ["SITEBACKUP_REPOSITORY", "RESTIC_REPOSITORY", "BORG_REPO", "RUSTIC_REPOSITORY"] {
             command.env(name, &repository);
         }
@@ -164,11 +170,13 @@ pub(crate) fn run(args: &[String]) -> Chore {
         args.iter().skip_while(|arg| *arg != name).nth(1).map_or(Ok(usual), |n| n.parse::<f64>())
     };
     let (rounds, scale) = (number("--rounds", 3.0)? as usize, number("--scale", 1.0)?);
-    let bench = Bench { programs: shell::build(true)?, place: fresh(&shell::root().join("target/bench"))? };
+    let (programs, place) = (shell::build(true)?, fresh(&shell::root().join("target/bench"))?);
+    let bench =
+        |name: &str| -> Measured<Bench> { Ok(Bench { programs: programs.clone(), place: fresh(&place.join(name))? }) };
     #[cfg(unix)]
     if args.iter().any(|arg| arg == "--memory") {
-        memory::measure(&bench, number("--memory", 0.0)? as u64)?;
-        return Ok(fs::remove_dir_all(&bench.place)?);
+        memory::measure(&bench("memory")?, number("--memory", 0.0)? as u64)?;
+        return Ok(fs::remove_dir_all(&place)?);
     }
     let tools: Vec<&Tool> = TOOLS.iter().filter(|tool| tool.is_here()).collect();
     for absent in TOOLS.iter().filter(|tool| !tool.is_here()) {
@@ -178,17 +186,18 @@ pub(crate) fn run(args: &[String]) -> Chore {
     let mut copied = Vec::new();
     for round in 0..rounds {
         println!("round {} of {rounds}", round + 1);
-        self::round(&bench, &tools, scale, &mut taken, &mut copied)?;
+        self::round(&bench(&format!("round{round}"))?, &tools, scale, &mut taken, &mut copied)?;
     }
     print(&tools, &mut taken, median(&mut copied));
     println!(
         "\nnew data, MiB: of a page file of which 1 % of the pages changed; of a dump whose header grew by 1,536 bytes"
     );
     for tool in tools {
-        let [pages, dump] = growth(&bench, tool, scale)?.map(|bytes| bytes as f64 / f64::from(1 << 20));
+        let [pages, dump] = growth(&bench(&format!("growth.{}", tool.name))?, tool, scale)?
+            .map(|bytes| bytes as f64 / f64::from(1 << 20));
         println!("{:12} {pages:>8.2} {dump:>8.2}", tool.name);
     }
-    Ok(fs::remove_dir_all(&bench.place)?)
+    Ok(fs::remove_dir_all(&place)?)
 }
 
 fn round<'a>(
@@ -201,13 +210,12 @@ fn round<'a>(
     let site = ArchiveSite::build(&fresh(&bench.site())?, scale)?;
     // What changed in the last two seconds nobody takes for unchanged.
     std::thread::sleep(Duration::from_secs(3));
-    let restored = bench.place.join("restored");
     for (n, step) in STEPS.iter().enumerate() {
         if *step == "day 2" {
             site.day_two()?;
         }
         if *step == "restore" {
-            copied.push(copy(&bench.site(), &restored)?);
+            copied.push(copy(&bench.site(), &bench.restored("cp"))?);
         }
         for tool in tools {
             let taken = taken.entry((n, tool.name)).or_default();
@@ -223,10 +231,13 @@ fn round<'a>(
                 "forget" => tool.forget,
                 _ => tool.prune,
             };
-            fresh(&restored)?;
+            if *step == "restore" {
+                fresh(&bench.restored(tool.name))?;
+            }
             bench.take(tool, script, taken)?;
-            if tool.name == "sitebackup" && *step == "restore" {
-                shell::run(Command::new("diff").args(["-r", "--no-dereference"]).args([&bench.site(), &restored]))?;
+            if *step == "restore" && tool.name == "sitebackup" {
+                let folders = [bench.site(), bench.restored(tool.name)];
+                shell::run(Command::new("diff").args(["-r", "--no-dereference"]).args(folders))?;
             }
         }
     }
@@ -234,9 +245,6 @@ fn round<'a>(
 }
 
 fn copy(site: &Path, to: &Path) -> Measured<Duration> {
-    if to.exists() {
-        fs::remove_dir_all(to)?;
-    }
     sync();
     let began = Instant::now();
     shell::run(Command::new("cp").arg("-a").args([site, to]))?;

@@ -1,6 +1,5 @@
 //! An archived snapshot, open for reading: what recovery, rehearsal and verification read of it is what a folder would show.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -32,8 +31,8 @@ pub struct ArchivedSnapshot {
 struct Inner {
     id: String,
     chunks: Arc<Chunks>,
+    /// Sorted by path.
     records: Vec<Record>,
-    by_path: HashMap<RelPath, usize>,
 }
 
 impl Repository {
@@ -49,12 +48,11 @@ impl Repository {
 impl ArchivedSnapshot {
     pub(crate) fn open(chunks: Arc<Chunks>, Listed { id, snapshot }: &Listed) -> Result<Self, ArchiveError> {
         let records = read_records(&chunks, &format!("snapshot {id}"), &snapshot.records)?;
-        let by_path = records.iter().enumerate().map(|(n, record)| (record.record.path.clone(), n)).collect();
-        Ok(Self { inner: Arc::new(Inner { id: id.clone(), chunks, records, by_path }) })
+        Ok(Self { inner: Arc::new(Inner { id: id.clone(), chunks, records }) })
     }
 
     /// All entries, sorted by path; the first one is the folder itself.
-    pub fn records(&self) -> impl Iterator<Item = &FileRecord> {
+    pub fn records(&self) -> impl ExactSizeIterator<Item = &FileRecord> {
         self.inner.records.iter().map(|record| &record.record)
     }
 
@@ -79,10 +77,11 @@ impl ArchivedSnapshot {
 
     fn file(&self, path: &RelPath) -> Result<ArchivedFile, DestinationError> {
         let damaged = |reason: &str| DestinationError::Damaged { path: self.shown(path), reason: reason.to_owned() };
-        let Inner { by_path, records, chunks, .. } = &*self.inner;
-        let mut record = &records[*by_path.get(path).ok_or_else(|| damaged("it is missing"))?];
+        let Inner { records, chunks, .. } = &*self.inner;
+        let find = |path| records.binary_search_by(|record| record.record.path.cmp(path)).map(|n| &records[n]);
+        let mut record = find(path).map_err(|_| damaged("it is missing"))?;
         if let Some(first) = &record.record.first {
-            record = &records[*by_path.get(first).ok_or_else(|| damaged("the first name of the file is missing"))?];
+            record = find(first).map_err(|_| damaged("the first name of the file is missing"))?;
         }
         if matches!(record.record.kind, RecordKind::Directory | RecordKind::Symlink) {
             return Err(damaged("it is not a regular file"));
@@ -110,7 +109,7 @@ fn failed(path: &SitePath, error: impl std::error::Error + Send + Sync + 'static
 
 /// Reads the records of a snapshot, which `what` names.
 pub(crate) fn read_records(chunks: &Chunks, what: &str, content: &Content) -> Result<Vec<Record>, ArchiveError> {
-    let mut records = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
     let mut rest = Vec::new();
     chunks.walk(content, what, |part| {
         let Part::Chunk(id, _) = part else { return Ok(()) };
@@ -122,15 +121,22 @@ pub(crate) fn read_records(chunks: &Chunks, what: &str, content: &Content) -> Re
             };
         };
         for line in rest[..end].split(|byte| *byte == b'\n') {
-            records.push(serde_json::from_slice(line).map_err(|error| ArchiveError::damaged(what, error))?);
+            let mut record: Record =
+                serde_json::from_slice(line).map_err(|error| ArchiveError::damaged(what, error))?;
+            record.content.fit();
+            records.push(record);
         }
         rest.drain(..=end);
         Ok(())
     })?;
-    match rest.is_empty() {
-        true => Ok(records),
-        false => Err(ArchiveError::damaged(what, "its last record has no end")),
+    if !rest.is_empty() {
+        return Err(ArchiveError::damaged(what, "its last record has no end"));
     }
+    if !records.is_sorted_by(|a, b| a.record.path < b.record.path) {
+        return Err(ArchiveError::damaged(what, "its records are not in their order"));
+    }
+    records.shrink_to_fit();
+    Ok(records)
 }
 
 /// The metadata of an entry, as a walk of the folder would have it.

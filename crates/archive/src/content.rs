@@ -41,6 +41,11 @@ pub(crate) struct Content {
 }
 
 impl Content {
+    /// Gives back the memory that reading it left over: a snapshot has many small ones.
+    pub(crate) fn fit(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
     /// The bytes of all of it.
     pub(crate) fn len(&self) -> u64 {
         self.entries.iter().fold(0, |len, Entry(bytes, _)| len.saturating_add(*bytes))

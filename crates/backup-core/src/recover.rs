@@ -3,6 +3,7 @@
 //! Nothing is written before everything is judged. What a manifest says is data: places that lead out of a target are refused by the
 //! types and, on the way, by the target.
 
+mod batches;
 mod database;
 mod judge;
 mod plan;
@@ -24,7 +25,7 @@ use crate::ports::clock::Clock;
 use crate::ports::database::SiteDatabase;
 use crate::ports::destination::{Destination, SnapshotFiles};
 use crate::ports::journal::RunJournal;
-use crate::ports::recovery_target::{RecoveryTarget, RestoreItem, Restored};
+use crate::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored};
 use crate::ports::registry::{ImportMode, Registry, RegistryKey};
 use crate::ports::restores::{RestoreStatus, RestoreWriter, Restores};
 use crate::ports::services::ServiceControl;
@@ -32,15 +33,13 @@ use crate::report::{Cause, Finding, Gravity, RecoveryPreview, RecoveryReport, ha
 use crate::snapshot::RunId;
 use crate::verify::{SnapshotError, read_snapshot};
 
+pub use batches::Batches;
 use database::DatabaseWork;
 pub(crate) use database::database_source;
 pub use judge::refused_by_windows;
 use record::Guard;
 pub(crate) use record::HALF_RECOVERED_HINT;
 pub use record::{AbandonError, abandon_recoveries, half_recovered};
-
-/// Entries put back by one call, so that progress is told and memory bounded.
-const BATCH: usize = 512;
 
 /// What a recovery needs of the world; a bare machine has only the target and a folder.
 #[derive(Debug, Clone)]
@@ -246,22 +245,22 @@ impl Recovery<'_> {
     async fn put_back(&mut self, work: Work) {
         let total = work.items().count() as u64;
         let total_bytes = work.items().map(|item| item.record.size).sum();
-        let mut progress = Progress { total_files: total, total_bytes, ..Progress::default() };
+        let mut batches = Batches {
+            target: &*self.ports.target,
+            files: Arc::clone(&self.files),
+            cancel: &self.request.cancel,
+            events: &*self.ports.events,
+            progress: Progress { total_files: total, total_bytes, ..Progress::default() },
+        };
         let folders = work.folders.clone();
         // Links come last: nothing is ever written through one.
         for (number, items) in [work.folders, work.files, work.links].into_iter().enumerate() {
             if let Some(database) = work.database.as_ref().filter(|work| number == 2 && work.file.is_some()) {
                 self.restore_database(database).await;
             }
-            for batch in items.chunks(BATCH) {
-                if self.request.cancel.is_cancelled() {
-                    self.error(Cause::Interrupted, "interrupted", "repeat the recovery: it goes on where it stopped");
-                    return;
-                }
-                self.restore_batch(batch).await;
-                progress.files += batch.len() as u64;
-                progress.bytes += batch.iter().map(|item| item.record.size).sum::<u64>();
-                self.ports.events.event(&Event::Progress(progress));
+            if !batches.restore(items, |restored| self.count(restored)).await {
+                self.error(Cause::Interrupted, "interrupted", "repeat the recovery: it goes on where it stopped");
+                return;
             }
         }
         for (key, record) in work.registry {
@@ -278,16 +277,14 @@ impl Recovery<'_> {
         }
     }
 
-    async fn restore_batch(&mut self, batch: &[RestoreItem]) {
-        for restored in self.ports.target.restore(batch.to_vec(), Arc::clone(&self.files)).await {
-            match restored {
-                Ok(Restored::Written(bytes)) => {
-                    self.report.written += 1;
-                    self.report.bytes += bytes;
-                }
-                Ok(Restored::Already) => self.report.already += 1,
-                Err(error) => self.error(Cause::Recovery, chain(&error), "repeat the recovery once the reason is gone"),
+    fn count(&mut self, restored: Result<Restored, RecoveryError>) {
+        match restored {
+            Ok(Restored::Written(bytes)) => {
+                self.report.written += 1;
+                self.report.bytes += bytes;
             }
+            Ok(Restored::Already) => self.report.already += 1,
+            Err(error) => self.error(Cause::Recovery, chain(&error), "repeat the recovery once the reason is gone"),
         }
     }
 }

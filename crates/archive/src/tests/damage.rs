@@ -6,7 +6,7 @@ use std::sync::Arc;
 use backup_core::cancel::Cancel;
 
 use super::tree::Tree;
-use super::{HOLDER, noise, read_back, repository, restored, store};
+use super::{HOLDER, a_tree, noise, read_back, repository, restored, store, store_entries};
 use crate::content::Part;
 use crate::crypto::ReadKey;
 use crate::index::Index;
@@ -162,6 +162,18 @@ fn a_proof_reads_all_that_a_snapshot_needs_and_names_the_pack_that_is_not_as_it_
 }
 
 /// Whoever has the key that writes can store false bytes under the id of a chunk.
+#[test]
+fn records_out_of_their_order_are_damage() {
+    let repository = repository(Arc::new(MemoryStorage::default()), &ReadKey::generate());
+    let mut entries = a_tree().entries();
+    entries.reverse();
+    let id = store_entries(&repository, &a_tree(), &entries, 10).expect("stored").id;
+    let opened = repository.open_snapshot(&repository.find(&id).expect("listed"));
+    assert!(opened.expect_err("they are refused").to_string().contains("not in their order"));
+    let verified = repository.verify(ReadData::Structure, &Cancel::default()).expect("looked through");
+    assert!(verified.whole.is_empty(), "{verified:?}");
+}
+
 #[test]
 fn a_proof_compares_each_chunk_with_its_id() {
     let two = Two::new();

@@ -17,7 +17,7 @@ use backup_core::cancel::Cancel;
 use backup_core::copy::{BLOCK, read_once};
 use backup_core::manifest::RecordKind;
 use backup_core::ports::destination::SnapshotFiles;
-use backup_core::ports::site_files::SiteFilesError;
+use backup_core::ports::site_files::{SiteFilesError, WalkEntry};
 use jiff::Timestamp;
 
 use crate::crypto::ReadKey;
@@ -43,10 +43,20 @@ fn about(second: i64) -> About {
 
 /// Archives a tree as of this second.
 fn store(repository: &Repository, tree: &Tree, second: i64) -> Result<StoredFolder, ArchiveError> {
+    store_entries(repository, tree, &tree.entries(), second)
+}
+
+/// Archives a tree whose walk gave these entries.
+fn store_entries(
+    repository: &Repository,
+    tree: &Tree,
+    entries: &[WalkEntry],
+    second: i64,
+) -> Result<StoredFolder, ArchiveError> {
     let folder = Folder { files: Arc::new(tree.clone()), root: root(), sealed: Vec::new() };
     let about = about(second);
     let context = StoreContext { now: about.moment, holder: HOLDER.to_owned(), cancel: Cancel::default(), threads: 1 };
-    repository.store_walk(&folder, &tree.entries(), about, &context)
+    repository.store_walk(&folder, entries, about, &context)
 }
 
 /// All files of a snapshot.

@@ -81,7 +81,7 @@ pub enum RecoveryError {
 pub trait RecoveryTarget: Debug + Send + Sync {
     /// What stands where the items would go, in their order; changes nothing.
     async fn survey(&self, items: &[RestoreItem]) -> Vec<Result<Standing, RecoveryError>>;
-    /// Puts entries back in parallel; results in the order of the items. Folders get their metadata by [`settle`](Self::settle).
+    /// Puts entries back; results in the order of the items. Several calls may run at once, none of them for folders. Folders get their metadata by [`settle`](Self::settle).
     async fn restore(
         &self,
         items: Vec<RestoreItem>,

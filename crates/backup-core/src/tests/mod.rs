@@ -2,6 +2,7 @@
 
 mod ageing;
 mod archiving;
+mod batches;
 mod dependents;
 mod documents;
 mod faults;

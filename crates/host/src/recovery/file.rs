@@ -34,33 +34,38 @@ impl From<SiteFilesError> for CopyError {
 pub(super) struct Beside<'a> {
     place: &'a Place,
     pub(super) name: String,
+    is_there: bool,
 }
 
 impl<'a> Beside<'a> {
+    /// Makes it by `make`, which must refuse a name that is taken.
+    ///
     /// The name depends on the place only, so that a repeated recovery replaces what an interrupted one left.
-    pub(super) fn new(place: &'a Place) -> Result<Self, Errno> {
+    pub(super) fn make<T>(place: &'a Place, make: impl Fn(&str) -> Result<T, Errno>) -> Result<(Self, T), Errno> {
         let name = format!(".sitebackup-{}.part", &blake3::hash(&place.name).to_hex()[..16]);
-        match unlinkat(&place.folder, &name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(Self { place, name }),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn file(&self) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&self.place.folder, &self.name, flags, Mode::RUSR | Mode::WUSR)
+        let made = match make(&name) {
+            Err(Errno::EXIST) => {
+                unlinkat(&place.folder, &name, AtFlags::empty())?;
+                make(&name)?
+            }
+            made => made?,
+        };
+        Ok((Self { place, name, is_there: true }, made))
     }
 
     /// Puts it in its place.
-    pub(super) fn rename(self) -> Result<(), Errno> {
-        renameat(&self.place.folder, &self.name, &self.place.folder, self.place.name.as_slice())
+    pub(super) fn rename(mut self) -> Result<(), Errno> {
+        renameat(&self.place.folder, &self.name, &self.place.folder, self.place.name.as_slice())?;
+        self.is_there = false;
+        Ok(())
     }
 }
 
 impl Drop for Beside<'_> {
     fn drop(&mut self) {
-        // Gone after a rename, unless both were names of one file already.
-        let _ = unlinkat(&self.place.folder, &self.name, AtFlags::empty());
+        if self.is_there {
+            let _ = unlinkat(&self.place.folder, &self.name, AtFlags::empty());
+        }
     }
 }
 
@@ -77,8 +82,9 @@ impl Restorer {
             return Ok(Restored::Already);
         }
         let content = from.open(&item.record.path)?;
-        let beside = Beside::new(&place).map_err(failed("write", item))?;
-        let file = beside.file().map_err(failed("write", item))?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let new = |name: &str| openat(&place.folder, name, flags, Mode::RUSR | Mode::WUSR);
+        let (beside, file) = Beside::make(&place, new).map_err(failed("write", item))?;
         metadata::prepare(&file, &item.record).map_err(failed("write", item))?;
         let (size, read) = self.copy(item, content.as_ref(), &file)?;
         if (size, read) != (item.record.size, hash) {

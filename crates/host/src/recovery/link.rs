@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::os::fs::{AtFlags, FileType, linkat, readlinkat};
+use crate::os::fs::{AtFlags, FileType, linkat, readlinkat, unlinkat};
 use backup_core::ports::recovery_target::{RecoveryError, RestoreItem, Restored};
 
 use super::file::Beside;
@@ -21,8 +21,8 @@ impl Restorer {
             metadata::set_on_link(&place, &item.record).map_err(failed("set the metadata of", item))?;
             return Ok(Restored::Already);
         }
-        let beside = Beside::new(&place).map_err(failed("link", item))?;
-        metadata::make_link(&item.record, target, &place.folder, &beside.name).map_err(failed("link", item))?;
+        let new = |name: &str| metadata::make_link(&item.record, target, &place.folder, name);
+        let (beside, ()) = Beside::make(&place, new).map_err(failed("link", item))?;
         let named = Place { folder: place.folder.clone(), name: beside.name.clone().into_bytes() };
         metadata::set_on_link(&named, &item.record).map_err(failed("set the metadata of", item))?;
         beside.rename().map_err(failed("link", item))?;
@@ -46,10 +46,12 @@ impl Restorer {
         if stands.is_some_and(|stands| id_of(&stands) == id_of(&stat)) {
             return Ok(Restored::Already);
         }
-        let beside = Beside::new(&place).map_err(failed("link", item))?;
-        linkat(&first.folder, first.name.as_slice(), &place.folder, &beside.name, AtFlags::empty())
-            .map_err(failed("link", item))?;
+        let new = |name: &str| linkat(&first.folder, first.name.as_slice(), &place.folder, name, AtFlags::empty());
+        let (beside, ()) = Beside::make(&place, new).map_err(failed("link", item))?;
+        let name = beside.name.clone();
         beside.rename().map_err(failed("link", item))?;
+        // A rename leaves both where they became names of one file meanwhile.
+        let _ = unlinkat(&place.folder, &name, AtFlags::empty());
         Ok(Restored::Written(0))
     }
 }

@@ -143,24 +143,17 @@ impl RecoveryTarget for LocalRecoveryTarget {
         items: Vec<RestoreItem>,
         from: Arc<dyn SnapshotFiles>,
     ) -> Vec<Result<Restored, RecoveryError>> {
-        let mut results: Vec<Option<Result<Restored, RecoveryError>>> = items.iter().map(|_| None).collect();
-        let mut phases: [Vec<(usize, RestoreItem)>; 3] = Default::default();
-        for (index, item) in items.into_iter().enumerate() {
-            phases[phase(&item)].push((index, item));
-        }
-        for phase in phases {
-            let (from, touched) = (Arc::clone(&from), Arc::clone(&self.touched));
-            let restorer = move || Restorer { places: Places::new(Arc::clone(&touched)), buffer: vec![0; BLOCK] };
-            let restore = move |restorer: &mut Restorer, (index, item): &(usize, RestoreItem)| {
-                (*index, restorer.restore(item, from.as_ref()))
-            };
-            // An outer folder must be there before an inner one, or it would be made with usual modes.
-            let threads = if phase.first().is_some_and(|(_, item)| is_folder(item)) { 1 } else { MOST_THREADS };
-            for (index, result) in in_parallel(threads, phase, restorer, restore).await {
-                results[index] = Some(result);
-            }
-        }
-        results.into_iter().map(|result| result.expect("every item is in one phase")).collect()
+        let mut items: Vec<(usize, RestoreItem)> = items.into_iter().enumerate().collect();
+        items.sort_by_key(|(_, item)| phase(item));
+        let touched = Arc::clone(&self.touched);
+        let restorer = move || Restorer { places: Places::new(Arc::clone(&touched)), buffer: vec![0; BLOCK] };
+        let restore = move |restorer: &mut Restorer, (index, item): &(usize, RestoreItem)| {
+            (*index, restorer.restore(item, from.as_ref()))
+        };
+        // One thread: neighbours are in one folder, whose lock two would fight over. Calls that run at once use further ones.
+        let mut results = in_parallel(1, items, restorer, restore).await;
+        results.sort_unstable_by_key(|(index, _)| *index);
+        results.into_iter().map(|(_, result)| result).collect()
     }
 
     /// Results stand in the order of the folders. When the final sync fails, the last one is that error; without folders it is the

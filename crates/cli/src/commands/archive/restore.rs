@@ -8,9 +8,8 @@ use backup_core::copy::chain;
 use backup_core::event::{Event, EventSink, Phase, Progress};
 use backup_core::manifest::{FileRecord, RecordKind};
 use backup_core::path::{RelPath, SitePath};
-use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
-use backup_core::recover::refused_by_windows;
+use backup_core::recover::{Batches, refused_by_windows};
 use backup_core::report::{Cause, Finding, Gravity, has_errors};
 use serde_json::{Map, json};
 
@@ -25,8 +24,8 @@ use crate::output::{Answer, human, json};
 use crate::ports;
 use crate::site::site_path;
 
-/// Entries put back by one call, so that progress is told and memory bounded.
-const BATCH: usize = 512;
+/// Entries looked at by one call, which copies them.
+const SURVEYED: usize = 4096;
 /// Errors of one kind that are told one by one.
 const NAMED: usize = 20;
 
@@ -88,11 +87,11 @@ pub(super) async fn run(
 fn items(snapshot: &ArchivedSnapshot, root: &SitePath, wanted: &[RelPath]) -> Result<Vec<RestoreItem>, CommandError> {
     let mut unseen: HashSet<&RelPath> = wanted.iter().collect();
     let mut files: HashMap<&RelPath, &FileRecord> = HashMap::new();
-    let mut placed: HashMap<&RelPath, RelPath> = HashMap::new();
-    let mut items = Vec::new();
+    let mut placed: HashMap<&RelPath, &RelPath> = HashMap::new();
+    let mut items = Vec::with_capacity(snapshot.records().len());
     for record in snapshot.records() {
         files.insert(&record.path, record);
-        unseen.retain(|path| **path != record.path);
+        unseen.remove(&record.path);
         let is_in = wanted.is_empty() || wanted.iter().any(|path| record.path.strip_prefix(path).is_some());
         let is_above = record.kind == RecordKind::Directory
             && !record.path.is_root()
@@ -106,7 +105,7 @@ fn items(snapshot: &ArchivedSnapshot, root: &SitePath, wanted: &[RelPath]) -> Re
             Some(first) => further_name(item, first, &files, &placed),
         });
         let first = record.first.as_ref().unwrap_or(&record.path);
-        placed.entry(first).or_insert_with(|| record.path.clone());
+        placed.entry(first).or_insert(&record.path);
     }
     match unseen.into_iter().next() {
         Some(path) => Err(no_entry(path)),
@@ -119,10 +118,10 @@ fn further_name(
     item: RestoreItem,
     first: &RelPath,
     files: &HashMap<&RelPath, &FileRecord>,
-    placed: &HashMap<&RelPath, RelPath>,
+    placed: &HashMap<&RelPath, &RelPath>,
 ) -> RestoreItem {
     match (placed.get(first), files.get(first)) {
-        (Some(place), _) => RestoreItem { link_to: Some(place.clone()), ..item },
+        (Some(place), _) => RestoreItem { link_to: Some((*place).clone()), ..item },
         (None, Some(file)) => {
             // Its content is asked for under its own name, which the snapshot knows.
             let record = FileRecord { path: item.path.clone(), ..(*file).clone() };
@@ -146,8 +145,12 @@ async fn judge(
         let finding = |message: String| Finding::error(Cause::Recovery, message).hint(hint);
         return shortened(names.into_iter().map(finding).collect());
     }
+    let mut standings = Vec::with_capacity(items.len());
+    for batch in items.chunks(SURVEYED) {
+        standings.extend(target.survey(batch).await);
+    }
     let mut findings = Vec::new();
-    for (item, standing) in items.iter().zip(target.survey(items).await) {
+    for (item, standing) in items.iter().zip(standings) {
         let path = item.root.join(&item.path);
         let (message, hint) = match standing {
             Ok(Standing::Newer) if !overwrite_newer => (
@@ -179,39 +182,43 @@ fn shortened(mut findings: Vec<Finding>) -> Vec<Finding> {
 async fn put_back(
     session: &Session,
     target: &dyn RecoveryTarget,
-    items: Vec<RestoreItem>,
+    mut items: Vec<RestoreItem>,
     snapshot: ArchivedSnapshot,
     outcome: &mut Outcome,
 ) {
-    let is_folder = |item: &RestoreItem| item.record.kind == RecordKind::Directory;
-    let is_link = |item: &RestoreItem| item.record.kind == RecordKind::Symlink || item.link_to.is_some();
     let total_bytes = items.iter().map(|item| item.record.size).sum();
-    let mut progress = Progress { total_files: items.len() as u64, total_bytes, ..Progress::default() };
-    let (folders, rest): (Vec<_>, Vec<_>) = items.into_iter().partition(is_folder);
+    let progress = Progress { total_files: items.len() as u64, total_bytes, ..Progress::default() };
     // Links come last: nothing is ever written through one.
-    let (links, files): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_link);
-    let files_of: Arc<dyn SnapshotFiles> = Arc::new(snapshot);
+    let place = |item: &RestoreItem| match item.record.kind {
+        RecordKind::Directory => 0,
+        RecordKind::Symlink => 2,
+        _ if item.link_to.is_some() => 2,
+        _ => 1,
+    };
+    items.sort_by_key(place);
+    let links = items.split_off(items.partition_point(|item| place(item) < 2));
+    let files = items.split_off(items.partition_point(|item| place(item) < 1));
+    items.shrink_to_fit();
+    let folders = items;
+    let mut batches =
+        Batches { target, files: Arc::new(snapshot), cancel: &session.cancel, events: &*session.screen, progress };
     session.screen.event(&Event::Phase(Phase::Recovering));
     let mut errors = Vec::new();
-    for batch in [&folders, &files, &links].into_iter().flat_map(|items| items.chunks(BATCH)) {
-        if session.cancel.is_cancelled() {
+    for items in [folders.clone(), files, links] {
+        let note = |restored| match restored {
+            Ok(Restored::Written(bytes)) => {
+                outcome.written += 1;
+                outcome.bytes += bytes;
+            }
+            Ok(Restored::Already) => outcome.already += 1,
+            Err(error) => errors.push(finding(&error)),
+        };
+        if !batches.restore(items, note).await {
             let hint = "repeat the call: what stands there already is not written again";
+            outcome.findings.extend(shortened(errors));
             outcome.findings.push(Finding::error(Cause::Interrupted, "interrupted").hint(hint));
             return;
         }
-        for restored in target.restore(batch.to_vec(), Arc::clone(&files_of)).await {
-            match restored {
-                Ok(Restored::Written(bytes)) => {
-                    outcome.written += 1;
-                    outcome.bytes += bytes;
-                }
-                Ok(Restored::Already) => outcome.already += 1,
-                Err(error) => errors.push(finding(&error)),
-            }
-        }
-        progress.files += batch.len() as u64;
-        progress.bytes += batch.iter().map(|item| item.record.size).sum::<u64>();
-        session.screen.event(&Event::Progress(progress));
     }
     errors.extend(target.settle(folders).await.into_iter().filter_map(|settled| Some(finding(&settled.err()?))));
     outcome.findings.extend(shortened(errors));
