@@ -18,8 +18,9 @@ use backup_core::path::SitePath;
 use host::files::LocalSiteFiles;
 use jiff::Timestamp;
 use tempfile::TempDir;
+use tests::noise;
 
-use crate::hard_tree::{Facts, PAGE, build, facts, noise, page};
+use crate::hard_tree::{Facts, PAGE, build, facts, page};
 
 /// Pages of the database file: more than 1,000 extents, so that its lists are in a list.
 const PAGES: u32 = 8 * 1_100;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 use tests::program::{Program, Ran};
-use tests::{poll_until, tree_hash};
+use tests::{noise, poll_until, tree_hash};
 
 /// Kills of each command.
 const KILLS: u32 = if cfg!(feature = "servers") { 24 } else { 3 };
@@ -26,11 +26,8 @@ fn hash_of(folder: &Path) -> String {
     tree_hash(folder).expect("it can be read")
 }
 
-/// Noise that is the same for the same seed.
 fn write_noise(path: &Path, seed: u64, len: usize) {
-    let mut bytes = vec![0; len];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    fs::write(path, bytes).expect("written");
+    fs::write(path, noise(seed, len)).expect("written");
 }
 
 impl Archive {
@@ -82,9 +79,7 @@ impl Archive {
     }
 
     fn ids(&self) -> Vec<String> {
-        let listed = self.good(&["snapshots", "--json"]).json();
-        let snapshots = listed["result"]["snapshots"].as_array().expect("a list").clone();
-        snapshots.iter().map(|snapshot| snapshot["id"].as_str().expect("an id").to_owned()).collect()
+        self.good(&["snapshots", "--json"]).snapshot_ids()
     }
 
     /// All of the archive can be read, and `id` comes back as a tree of this hash.

@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags, utimensat};
+use tests::noise;
 
 pub(crate) const PAGE: usize = 8 << 10;
 
@@ -51,13 +52,6 @@ pub(crate) fn facts(root: &Path) -> BTreeMap<PathBuf, Facts> {
         all.insert(relative, Facts { mode: metadata.mode(), owner, modified, content, attribute, first });
     }
     all
-}
-
-/// Bytes that nothing compresses.
-pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
 }
 
 /// A page of a data file of SQL Server: a header with its number, then noise, or what compresses well.

@@ -19,7 +19,7 @@ pub(crate) fn running(volume: &Volume, choice: &str, journal_mode: JournalMode) 
     let scratch = volume.path().join("srv");
     match volume.file_system() {
         FileSystem::Btrfs => subvolume(&scratch),
-        FileSystem::Xfs | FileSystem::Ext4 => fs::create_dir(&scratch).expect("made"),
+        FileSystem::Xfs | FileSystem::Ext4 | FileSystem::Ramfs => fs::create_dir(&scratch).expect("made"),
     }
     let task = format!("shadow-copy = \"{choice}\"\nwork-dir = \"{}\"\n", work_dir(volume).display());
     let options =

@@ -12,6 +12,7 @@
 pub mod archive_site;
 pub mod conformance;
 mod counters;
+mod noise;
 mod poll;
 mod prng;
 pub mod program;
@@ -24,6 +25,7 @@ pub mod volume;
 mod workload;
 
 pub use counters::{Counters, read_counters, read_live_counters};
+pub use noise::noise;
 pub use poll::poll_until;
 pub use site::{JournalMode, SERVICE_LIMIT, SITE_CODE, SampleSite, SampleSiteOptions, ServedDatabase, SiteSize, nasty};
 pub use tree_hash::tree_hash;

@@ -25,6 +25,16 @@ impl Ran {
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
+
+    /// The ids of the snapshots that the result lists.
+    ///
+    /// # Panics
+    /// When it lists none.
+    pub fn snapshot_ids(&self) -> Vec<String> {
+        let result = &self.json()["result"]["snapshots"];
+        let snapshots = result.as_array().unwrap_or_else(|| panic!("there is no list in {self:?}"));
+        snapshots.iter().map(|snapshot| snapshot["id"].as_str().expect("an id").to_owned()).collect()
+    }
 }
 
 /// The built program.

@@ -1,11 +1,11 @@
-//! A file system of its own, in a file that is mounted.
+//! A file system of its own, in a file that is mounted, or in memory.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-/// A mounted file system; it goes with its file when it is dropped.
+/// A mounted file system; it goes with all that is in it when it is dropped.
 #[derive(Debug)]
 pub struct Volume {
     scratch: TempDir,
@@ -21,6 +21,8 @@ pub enum FileSystem {
     Xfs,
     /// Neither.
     Ext4,
+    /// Lies in memory, and keeps no extended attributes.
+    Ramfs,
 }
 
 impl Volume {
@@ -52,6 +54,17 @@ impl Volume {
     pub fn ext4() -> Self {
         let mut program = Command::new("mkfs.ext4");
         Self::made_by(FileSystem::Ext4, 120, program.args(["-q", "-m", "0"]), "apt-get install e2fsprogs")
+    }
+
+    /// An empty file system in memory that keeps no extended attributes.
+    ///
+    /// # Panics
+    /// When it cannot be made: root may.
+    pub fn ramfs() -> Self {
+        let volume = Self { scratch: tempfile::tempdir().expect("a scratch folder"), file_system: FileSystem::Ramfs };
+        std::fs::create_dir(volume.path()).expect("a folder");
+        run(Command::new("mount").args(["-t", "ramfs", "none"]).arg(volume.path()), "run the suites as root");
+        volume
     }
 
     fn made_by(file_system: FileSystem, megabytes: u64, program: &mut Command, remedy: &str) -> Self {
