@@ -5,13 +5,13 @@ use std::sync::Arc;
 use backup_core::cancel::Cancel;
 
 use super::tree::root;
-use super::{HOLDER, a_tree, about, noise, read_back, repository, store};
+use super::{HOLDER, a_tree, about, context, noise, read_all, read_back, repository, store};
 use crate::crypto::ReadKey;
 use crate::storage::append_only::AppendOnly;
 use crate::storage::faults::FaultyStorage;
 use crate::storage::memory::MemoryStorage;
 use crate::storage::{Storage, StorageError};
-use crate::{ArchiveError, Folder, Key, ReadData, Repository, StoreContext};
+use crate::{ArchiveError, Folder, Key, Repository};
 
 #[test]
 fn a_store_needs_no_delete_and_a_prune_elsewhere_waits_for_none_that_is_over() {
@@ -43,9 +43,8 @@ fn a_store_that_failed_says_so_and_is_over_too() {
     repository(storage.clone(), &key);
     let client = Repository::open(Arc::new(AppendOnly(storage)), Key::Write(key.write_key())).expect("opened");
     let folder = Folder { files: Arc::new(a_tree()), root: root(), sealed: Vec::new() };
-    let cancel = Cancel::default();
-    cancel.cancel();
-    let context = StoreContext { now: about(100).moment, holder: HOLDER.to_owned(), cancel, threads: 1 };
+    let context = context(&about(100));
+    context.cancel.cancel();
     let stored = client.store_walk(&folder, &a_tree().entries(), about(100), &context);
     assert!(matches!(stored, Err(ArchiveError::Cancelled)));
     assert_eq!(client.leases().expect("listed"), []);
@@ -55,16 +54,21 @@ fn a_store_that_failed_says_so_and_is_over_too() {
 fn nothing_is_deleted_whatever_is_asked() {
     let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
     let id = store(&repository(storage.clone(), &key), &a_tree(), 100).expect("stored").id;
-    let refusing = AppendOnly(storage.clone());
+    let refusing = AppendOnly(FaultyStorage::new(storage.clone(), None));
     let client = Repository::open(Arc::new(AppendOnly(storage.clone())), Key::Read(key)).expect("opened");
     client.pin(&id).expect("pinned");
     let before = storage.list("packs").expect("listed");
     for refused in [client.unpin(&id), client.break_lease("0f"), refusing.delete("config").map_err(Into::into)] {
         assert!(matches!(refused, Err(ArchiveError::Storage(StorageError::Failed { action: "delete", .. }))));
     }
+    assert_eq!(refusing.sweep().expect("it has nothing to do"), 0);
+    assert_eq!(refusing.0.calls(), [], "what was refused was not even asked");
     assert_eq!(client.pins().expect("listed").len(), 1);
-    let all = ReadData::Part { part: 1, of: 1 };
-    assert_eq!(client.verify(all, &Cancel::default()).expect("looked through").whole.len(), 1);
+    let second = store(&client, &a_tree(), 200).expect("stored").id;
+    for refused in [client.forget(&second), client.prune(HOLDER, false, &Cancel::default()).map(drop)] {
+        assert!(matches!(refused, Err(ArchiveError::Storage(StorageError::Failed { action: "delete", .. }))));
+    }
+    assert_eq!(read_all(&client).whole.len(), 2);
     assert_eq!(storage.list("packs").expect("listed"), before);
 }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use backup_core::cancel::Cancel;
 
-use super::{HOLDER, a_tree, noise, read_back, repository, store};
-use crate::ReadData;
+use super::{HOLDER, a_tree, noise, read_all, read_back, repository, store};
 use crate::crypto::ReadKey;
 use crate::storage::Storage;
 use crate::storage::memory::MemoryStorage;
@@ -52,6 +51,5 @@ fn a_prune_deletes_nothing_that_a_store_of_yesterday_or_tomorrow_needs() {
     repository.break_lease("0b").expect("broken");
     assert!(prune().deleted_bytes > 0);
     assert!(read_back(&repository, &early) == tree);
-    let all = ReadData::Part { part: 1, of: 1 };
-    assert_eq!(repository.verify(all, &Cancel::default()).expect("looked through").problems.len(), 0);
+    assert_eq!(read_all(&repository).problems.len(), 0);
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use backup_core::cancel::Cancel;
 
 use super::tree::Tree;
-use super::{HOLDER, a_tree, noise, read_back, repository, restored, store, store_entries};
+use super::{HOLDER, a_tree, noise, put_pack, read_all, read_back, repository, restored, store, store_entries};
 use crate::content::Part;
 use crate::crypto::ReadKey;
 use crate::index::Index;
-use crate::pack::{Digests, EXTENT, Frame, Kind, OpenPack, PAGE, PackedFrame, compressor, name_of};
+use crate::pack::{Digests, EXTENT, Frame, Kind, PAGE, name_of};
 use crate::read::Chunks;
 use crate::storage::Storage;
 use crate::storage::memory::MemoryStorage;
@@ -53,8 +53,7 @@ impl Two {
     /// The second snapshot is damaged and named, the first one is whole and comes back.
     fn second_is_broken(&self, what: &str) {
         let repository = self.repository();
-        let verified =
-            repository.verify(ReadData::Part { part: 1, of: 1 }, &Cancel::default()).expect("looked through");
+        let verified = read_all(&repository);
         assert!(!verified.problems.is_empty(), "{what}: nothing was found");
         let whole: Vec<&String> = verified.whole.iter().map(|listed| &listed.id).collect();
         assert_eq!(whole, [&self.ids[0]], "{what}");
@@ -107,10 +106,54 @@ fn a_pack_under_a_name_that_is_not_its_hash_is_found() {
     let two = Two::new();
     let name = name_of(&"5".repeat(64));
     two.storage.put_new(&name, &two.storage.get(&two.packs[1][0], usize::MAX).expect("read")).expect("put");
-    let verified = two.repository().verify(ReadData::Part { part: 1, of: 1 }, &Cancel::default());
-    let verified = verified.expect("looked through");
+    let verified = read_all(&two.repository());
     assert_eq!((verified.problems.len(), verified.whole.len()), (1, 2), "{:?}", verified.problems);
     assert!(verified.problems[0].to_string().contains(&name), "{}", verified.problems[0]);
+}
+
+#[test]
+fn the_parts_of_a_rolling_verification_are_all_of_it() {
+    let two = Two::new();
+    let all: Vec<&String> = two.packs.iter().flatten().collect();
+    for of in [1, 2, 3, 7, 30] {
+        let verify = || {
+            let verify = |part| two.repository().verify(ReadData::Part { part, of }, &Cancel::default());
+            Vec::from_iter((1..=of).map(|part| verify(part).expect("looked through")))
+        };
+        assert_eq!(verify().iter().map(|verified| verified.packs).sum::<u64>(), all.len() as u64, "{of}");
+        for pack in &all {
+            let flip = |bytes: &mut Vec<u8>| bytes[100] ^= 1;
+            two.storage.damage(pack, flip);
+            let found = verify();
+            let problems: Vec<String> = found.iter().flat_map(|part| &part.problems).map(ToString::to_string).collect();
+            assert!(problems.iter().any(|problem| problem.starts_with(&format!("`{pack}`"))), "{of}: {problems:?}");
+            two.storage.damage(pack, flip);
+        }
+    }
+}
+
+/// Without reading data: a pack that is not there is missed, one whose end is damaged is named.
+#[test]
+fn the_structure_alone_tells_what_is_not_there() {
+    let two = Two::new();
+    let structure = || two.repository().verify(ReadData::Structure, &Cancel::default()).expect("looked through");
+    assert_eq!((structure().whole.len(), structure().packs), (2, 0));
+    for pack in &two.packs[1] {
+        let whole = two.storage.get(pack, usize::MAX).expect("read");
+        two.storage.damage(pack, |bytes| *bytes.last_mut().expect("some") ^= 1);
+        let damaged = structure();
+        assert!(damaged.problems.iter().any(|problem| problem.to_string().contains(pack)), "{:?}", damaged.problems);
+        two.storage.delete(pack).expect("deleted");
+        for verified in [damaged, structure()] {
+            let of = |listed: &[crate::Listed]| Vec::from_iter(listed.iter().map(|listed| listed.id.clone()));
+            assert_eq!(
+                (of(&verified.whole), of(&verified.broken)),
+                (vec![two.ids[0].clone()], vec![two.ids[1].clone()])
+            );
+        }
+        two.storage.put_new(pack, &whole).expect("put back");
+    }
+    assert_eq!(structure().problems.len(), 0);
 }
 
 #[test]
@@ -194,14 +237,49 @@ fn a_proof_compares_each_chunk_with_its_id() {
     let mut frame = Frame::default();
     let false_bytes = |len: u64| vec![b'x'; usize::try_from(len).expect("small")];
     needed.iter().for_each(|(id, len)| frame.push(Kind::Data, *id, &[&false_bytes(*len)]));
-    let mut pack = OpenPack::new(&write, Vec::new());
-    drop(pack.push(PackedFrame::compress(frame, &mut compressor(), &mut Vec::new())));
-    let (id, bytes) = pack.close(&write);
     two.storage.delete(&name).expect("deleted");
-    two.storage.put_new(&name_of(&id), &bytes).expect("put");
+    let forgery = put_pack(&*two.storage, &write, frame);
     let forged = two.repository().open_snapshot(&listed).expect("opened").prove(&Cancel::default());
     let forged = forged.expect_err("it is not what was stored").to_string();
-    assert!(forged.contains(&id) && forged.contains("is not what was stored"), "{forged}");
+    assert!(forged.contains(&forgery) && forged.contains("is not what was stored"), "{forged}");
+}
+
+/// Whoever has the key that writes can say what he likes of what he stores.
+#[test]
+fn what_is_false_behind_good_encryption_is_found_by_reading() {
+    let key = ReadKey::generate();
+    let write = key.write_key();
+    let base = noise(1, EXTENT);
+    let mut digests = Digests::default();
+    digests.iter_mut().zip(base.chunks(PAGE)).for_each(|(digest, page)| *digest = write.page_digest(page));
+    let mut changed = base.clone();
+    changed[0] ^= 1;
+    let mut false_digests = digests;
+    false_digests[7] ^= 1;
+    let patch = Kind::Patch { base: write.id(&base), pages: 1 };
+    let cases: [(Kind, &[u8], &[u8], bool); 7] = [
+        (Kind::Data, b"a", b"a", true),
+        (Kind::Data, b"a", b"b", false),
+        (Kind::Extent(digests), &base, &base, true),
+        (Kind::Extent(digests), &changed, &base, false),
+        (Kind::Extent(false_digests), &base, &base, false),
+        (patch, &changed, &changed[..PAGE], true),
+        (patch, &changed, &base[..PAGE], false),
+    ];
+    for (kind, of, bytes, is_right) in cases {
+        let storage = Arc::new(MemoryStorage::default());
+        let repository = repository(storage.clone(), &key);
+        let (mut whole, mut frame) = (Frame::default(), Frame::default());
+        whole.push(Kind::Extent(digests), write.id(&base), &[&base]);
+        put_pack(&*storage, &write, whole);
+        frame.push(kind, write.id(of), &[bytes]);
+        let name = put_pack(&*storage, &write, frame);
+        let problems: Vec<String> = read_all(&repository).problems.iter().map(ToString::to_string).collect();
+        match is_right {
+            true => assert_eq!(problems, [""; 0], "{kind:?}"),
+            false => assert!(problems.len() == 1 && problems[0].contains(&name), "{kind:?}: {problems:?}"),
+        }
+    }
 }
 
 /// A prune deletes the base of a patch that has another patch, of another base, beside it.
@@ -213,13 +291,7 @@ fn a_patch_without_its_base_gives_way_to_one_that_has_it() {
     let id = write.id(&extent);
     for gone in [0, 1] {
         let storage = Arc::new(MemoryStorage::default());
-        let put = |frame: Frame| {
-            let mut pack = OpenPack::new(&write, Vec::new());
-            drop(pack.push(PackedFrame::compress(frame, &mut compressor(), &mut Vec::new())));
-            let (id, bytes) = pack.close(&write);
-            storage.put_new(&name_of(&id), &bytes).expect("put");
-            name_of(&id)
-        };
+        let put = |frame: Frame| put_pack(&*storage, &write, frame);
         let bases: Vec<String> = (0..2)
             .map(|page| {
                 let mut base = extent.clone();
@@ -236,6 +308,35 @@ fn a_patch_without_its_base_gives_way_to_one_that_has_it() {
         let index = Index::load(&*storage, &write, &HashSet::new(), |_| ()).expect("loaded");
         let chunks = Chunks::new(storage, index, key.clone());
         assert!(*chunks.get(&id, "a file").expect("there is a whole patch") == *extent);
+    }
+}
+
+/// Two who store at once may store an extent whole and as a patch, and others may be patches of it.
+#[test]
+fn what_is_whole_is_never_read_as_a_patch() {
+    let key = ReadKey::generate();
+    let write = key.write_key();
+    let first = noise(1, EXTENT);
+    let [mut second, mut third] = [first.clone(), first.clone()];
+    [&mut second, &mut third].into_iter().for_each(|extent| extent[0] ^= 1);
+    third[PAGE] ^= 1;
+    // The order of packs is that of their names, which are new each time.
+    for _ in 0..8 {
+        let storage = Arc::new(MemoryStorage::default());
+        let put = |kind, of: &[u8], bytes: &[u8]| {
+            let mut frame = Frame::default();
+            frame.push(kind, write.id(of), &[bytes]);
+            put_pack(&*storage, &write, frame);
+        };
+        put(Kind::Extent(Digests::default()), &first, &first);
+        put(Kind::Extent(Digests::default()), &second, &second);
+        put(Kind::Patch { base: write.id(&first), pages: 1 }, &second, &second[..PAGE]);
+        put(Kind::Patch { base: write.id(&second), pages: 2 }, &third, &third[PAGE..][..PAGE]);
+        let index = Index::load(&*storage, &write, &HashSet::new(), |_| ()).expect("loaded");
+        let chunks = Chunks::new(storage, index, key.clone());
+        for extent in [&first, &second, &third] {
+            assert!(*chunks.get(&write.id(extent), "a file").expect("it is there") == **extent);
+        }
     }
 }
 

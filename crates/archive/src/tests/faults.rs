@@ -1,23 +1,24 @@
 //! An error, a kill or a full disk at every call on storage; two who store beside one who prunes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use backup_core::cancel::Cancel;
 
 use super::tree::Tree;
-use super::{HOLDER, a_tree, noise, pages, read_back, repository, store};
+use super::{HOLDER, a_tree, noise, pages, read_all, read_back, repository, store};
 use crate::crypto::ReadKey;
-use crate::storage::faults::{Fault, FaultKind, FaultyStorage};
+use crate::storage::faults::{Call, Fault, FaultKind, FaultyStorage};
 use crate::storage::memory::MemoryStorage;
 use crate::storage::{Storage, StorageError, Stored};
-use crate::{ArchiveError, Key, Purpose, ReadData, Repository};
+use crate::{ArchiveError, Key, Purpose, Repository};
 
 const KINDS: [FaultKind; 5] =
     [FaultKind::ErrorBefore, FaultKind::ErrorAfter, FaultKind::KillBefore, FaultKind::KillAfter, FaultKind::Full];
 
 fn verified(repository: &Repository) -> usize {
-    let verified = repository.verify(ReadData::Part { part: 1, of: 1 }, &Cancel::default()).expect("looked through");
+    let verified = read_all(repository);
     assert!(verified.problems.is_empty(), "{:?}", verified.problems);
     verified.whole.len()
 }
@@ -42,16 +43,16 @@ fn small_tree(day: u64) -> Tree {
 fn at_every_call<T: std::fmt::Debug>(
     (before, key): (&MemoryStorage, &ReadKey),
     act: impl Fn(&Repository) -> Result<T, ArchiveError>,
-    judge: impl Fn(&Repository, Fault, Result<T, ArchiveError>),
+    judge: impl Fn(&Repository, Fault, &[Call], Result<T, ArchiveError>),
 ) {
     for kind in KINDS {
         for at in 0.. {
             let (copy, fault) = (Arc::new(before.copy()), Fault { at, kind });
             let faulty = Arc::new(FaultyStorage::new(Arc::clone(&copy), Some(fault)));
             let result = Repository::open(faulty.clone(), Key::Read(key.clone())).and_then(|opened| act(&opened));
-            let calls = faulty.calls().len();
-            judge(&repository(copy, key), fault, result);
-            if calls <= at {
+            let calls = faulty.calls();
+            judge(&repository(copy, key), fault, &calls, result);
+            if calls.len() <= at {
                 assert!(at > 5, "there are calls");
                 break;
             }
@@ -64,7 +65,7 @@ fn a_store_that_fails_anywhere_leaves_what_is_there_and_can_be_repeated() {
     let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
     let first = store(&repository(storage.clone(), &key), &small_tree(1), 10).expect("stored").id;
     let act = |repository: &Repository| store(repository, &small_tree(2), 20);
-    at_every_call((&storage, &key), act, |repository, fault, result| {
+    at_every_call((&storage, &key), act, |repository, fault, _, result| {
         assert!(read_back(repository, &first) == small_tree(1), "{fault:?}");
         let listed = verified(repository);
         assert!(listed == 2 || result.is_err(), "{fault:?}: what is not there was called stored");
@@ -73,8 +74,8 @@ fn a_store_that_fails_anywhere_leaves_what_is_there_and_can_be_repeated() {
     });
 }
 
-#[test]
-fn a_prune_that_fails_anywhere_loses_nothing_and_can_be_repeated() {
+/// Storage of which packs go whole and in part; the snapshot that is left is of the second tree.
+fn to_prune() -> (Arc<MemoryStorage>, ReadKey, String) {
     let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
     let made = repository(storage.clone(), &key);
     let first = store(&made, &small_tree(1), 10).expect("stored").id;
@@ -82,22 +83,57 @@ fn a_prune_that_fails_anywhere_loses_nothing_and_can_be_repeated() {
     // In packs of its own.
     let lone = store(&made, &lone_tree(), 30).expect("stored").id;
     [first, lone].iter().for_each(|id| made.forget(id).expect("forgotten"));
+    (storage, key, second)
+}
+
+#[test]
+fn a_prune_that_is_to_stop_marks_and_deletes_nothing() {
+    let (storage, key, second) = to_prune();
+    let repository = repository(storage.clone(), &key);
+    let before = storage.list("packs").expect("listed");
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let stopped = repository.prune(HOLDER, false, &cancel).expect_err("it was to stop");
+    assert!(matches!(stopped, ArchiveError::Cancelled), "{stopped}");
+    assert_eq!(storage.list("packs").expect("listed"), before);
+    for folder in ["leases", "marks"] {
+        assert_eq!(storage.list(folder).expect("listed"), [], "{folder}");
+    }
+    assert!(read_back(&repository, &second) == small_tree(2));
+}
+
+#[test]
+fn a_prune_that_fails_anywhere_loses_nothing_and_can_be_repeated() {
+    let (storage, key, second) = to_prune();
+    let made = repository(storage.clone(), &key);
     // Of a client that deletes nothing.
     storage.put_new("leases/0f", br#"{"purpose":"store","holder":"over"}"#).expect("put");
     storage.put_new("ended/0f", b"").expect("put");
     let would = made.prune(HOLDER, true, &Cancel::default()).expect("looked");
     assert!(would.dead_packs > 0 && would.repacked > 0, "both are tried: {would:?}");
     let act = |repository: &Repository| repository.prune(HOLDER, false, &Cancel::default());
-    at_every_call((&storage, &key), act, |repository, fault, _| {
+    at_every_call((&storage, &key), act, |repository, fault, calls, result| {
         assert_eq!(verified(repository), 1, "{fault:?}");
+        // Its own lease has another way to end, and a pack that cannot be read stays.
+        let is_allowed = |call: &Call| match call.action {
+            "delete" => call.name.starts_with("leases/"),
+            "get" => call.name.starts_with("packs/"),
+            _ => false,
+        };
+        let is_told = match (fault.kind, calls.get(fault.at)) {
+            (_, None) => false,
+            (FaultKind::Full, _) => calls.iter().skip(fault.at).any(|call| call.action == "put"),
+            (FaultKind::ErrorBefore | FaultKind::ErrorAfter, Some(call)) if is_allowed(call) => result.is_err(),
+            _ => true,
+        };
+        assert_eq!(result.is_err(), is_told, "{fault:?}: {result:?}, {:?}", calls.get(fault.at));
         for (id, facts) in repository.leases().expect("listed") {
             assert_eq!(facts.purpose, Purpose::Prune, "{fault:?}: a lease that was over is at work again");
             repository.break_lease(&id).expect("broken");
         }
         act(repository).expect("nothing fails any more");
         assert!(read_back(repository, &second) == small_tree(2), "{fault:?}");
-        assert!(repository.marks().expect("listed").is_empty(), "{fault:?}");
-        for folder in ["leases", "ended"] {
+        for folder in ["leases", "ended", "marks", "confirmed"] {
             assert_eq!(repository.storage.list(folder).expect("listed"), [], "{fault:?}");
         }
     });
@@ -204,6 +240,38 @@ fn what_is_stored_while_a_prune_looks_around_stays() {
     }
 }
 
+/// Stores again what was forgotten while, before that call, somebody prunes, and has ended when the store goes on.
+fn pruned_meanwhile(before: (&'static str, &'static str)) {
+    let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
+    let repository = repository(storage.clone(), &key);
+    let first = store(&repository, &lone_tree(), 10).expect("stored").id;
+    store(&repository, &small_tree(2), 20).expect("stored");
+    repository.forget(&first).expect("forgotten");
+    let (pruner, ended) = (repository.clone(), Arc::new(AtomicBool::new(false)));
+    let has_ended = Arc::clone(&ended);
+    let act = move || {
+        pruner.prune(HOLDER, false, &Cancel::default()).expect("pruned");
+        has_ended.store(true, Ordering::SeqCst);
+    };
+    let meanwhile = Meanwhile { inner: storage, before, act: Mutex::new(Some(act)) };
+    let writer = Repository::open(Arc::new(meanwhile), Key::Read(key)).expect("opened");
+    let id = store(&writer, &lone_tree(), 30).expect("stored").id;
+    assert!(ended.load(Ordering::SeqCst), "{before:?} is never called");
+    assert_eq!(verified(&repository), 2, "{before:?}");
+    repository.prune(HOLDER, false, &Cancel::default()).expect("pruned");
+    assert_eq!(verified(&repository), 2, "{before:?}");
+    assert!(read_back(&repository, &id) == lone_tree(), "{before:?}");
+}
+
+#[test]
+fn what_a_store_relies_on_stays_whenever_somebody_prunes() {
+    for before in
+        [("put", "leases/"), ("list", "marks"), ("list", "packs"), ("list", "snapshots"), ("put", "snapshots/")]
+    {
+        pruned_meanwhile(before);
+    }
+}
+
 #[test]
 fn only_one_prunes() {
     let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
@@ -261,10 +329,7 @@ fn storing_and_pruning_go_on_side_by_side() {
             for listed in listing.snapshots.iter().filter(|listed| !listed.id.starts_with(['0', '1', '2', '3'])) {
                 pruner.forget(&listed.id).expect("forgotten");
             }
-            match pruner.prune(HOLDER, false, &Cancel::default()) {
-                Ok(_) | Err(ArchiveError::Storage(StorageError::Missing(_))) => {}
-                Err(error) => panic!("{error}"),
-            }
+            pruner.prune(HOLDER, false, &Cancel::default()).expect("nothing is in its way");
         }
         writers.into_iter().flat_map(|writer| writer.join().expect("it stored")).collect()
     });

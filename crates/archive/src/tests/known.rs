@@ -5,9 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use backup_core::cancel::Cancel;
 use backup_core::manifest::FileRecord;
 
+use super::read_all;
+use crate::Repository;
 use crate::content::{Content, Part};
 use crate::keys::identity::Identity;
 use crate::keys::{self, Opened};
@@ -17,7 +18,6 @@ use crate::repository::CONFIG;
 use crate::storage::Storage;
 use crate::storage::local::LocalStorage;
 use crate::storage::memory::MemoryStorage;
-use crate::{ReadData, Repository};
 
 pub(super) const FOLDERS: [&str; 7] = ["keys", "packs", "snapshots", "pins", "leases", "marks", "confirmed"];
 
@@ -112,8 +112,7 @@ impl Known {
     }
 
     pub(super) fn is_whole(&self) {
-        let verified = self.repository().verify(ReadData::Part { part: 1, of: 1 }, &Cancel::default());
-        let verified = verified.expect("looked through");
+        let verified = read_all(&self.repository());
         assert!(verified.problems.is_empty(), "{:?}", verified.problems);
     }
 }

@@ -1,13 +1,16 @@
 //! The whole archive on storage in memory.
 
+mod adapter;
 mod append_only;
 mod clock;
 mod damage;
 mod faults;
 mod hostile;
 mod known;
+mod limits;
 mod model;
 mod progress;
+mod reading;
 mod tree;
 mod versions;
 
@@ -20,10 +23,13 @@ use backup_core::ports::destination::SnapshotFiles;
 use backup_core::ports::site_files::{SiteFilesError, WalkEntry};
 use jiff::Timestamp;
 
-use crate::crypto::ReadKey;
+use crate::crypto::{ReadKey, WriteKey};
+use crate::pack::{Frame, OpenPack, PackedFrame, compressor, name_of};
 use crate::storage::Storage;
 use crate::storage::memory::MemoryStorage;
-use crate::{About, ArchiveError, ArchivedSnapshot, Folder, Key, Repository, StoreContext, StoredFolder};
+use crate::{
+    About, ArchiveError, ArchivedSnapshot, Folder, Key, ReadData, Repository, StoreContext, StoredFolder, Verified,
+};
 use tree::{Tree, root};
 
 /// The holder of every lease.
@@ -41,6 +47,10 @@ fn about(second: i64) -> About {
     About { site: "P01".to_owned(), run: None, folder: "P01Backup".to_owned(), moment, good: true }
 }
 
+fn context(about: &About) -> StoreContext {
+    StoreContext { now: about.moment, holder: HOLDER.to_owned(), cancel: Cancel::default(), threads: 1 }
+}
+
 /// Archives a tree as of this second.
 fn store(repository: &Repository, tree: &Tree, second: i64) -> Result<StoredFolder, ArchiveError> {
     store_entries(repository, tree, &tree.entries(), second)
@@ -55,8 +65,23 @@ fn store_entries(
 ) -> Result<StoredFolder, ArchiveError> {
     let folder = Folder { files: Arc::new(tree.clone()), root: root(), sealed: Vec::new() };
     let about = about(second);
-    let context = StoreContext { now: about.moment, holder: HOLDER.to_owned(), cancel: Cancel::default(), threads: 1 };
+    let context = context(&about);
     repository.store_walk(&folder, entries, about, &context)
+}
+
+/// What a verification finds that reads all.
+fn read_all(repository: &Repository) -> Verified {
+    let all = ReadData::Part { part: 1, of: 1 };
+    repository.verify(all, &Cancel::default()).expect("it can be looked through")
+}
+
+/// Puts a pack of one frame, as anybody with the write key can; returns its name.
+fn put_pack(storage: &dyn Storage, key: &WriteKey, frame: Frame) -> String {
+    let mut pack = OpenPack::new(key, Vec::new());
+    drop(pack.push(PackedFrame::compress(frame, &mut compressor(), &mut Vec::new())));
+    let (id, bytes) = pack.close(key);
+    storage.put_new(&name_of(&id), &bytes).expect("put");
+    name_of(&id)
 }
 
 /// All files of a snapshot.
@@ -123,6 +148,25 @@ fn what_is_stored_comes_back() {
     let stored = store(&repository, &tree, 100).expect("stored");
     assert!(read_back(&repository, &stored.id) == tree);
     assert!(stored.snapshot.added < 3_000_000 + (4 << 20) + 200_000, "{stored:?}");
+    let snapshot = repository.open_snapshot(&repository.find(&stored.id).expect("listed")).expect("opened");
+    let zeros = snapshot.records().position(|record| record.path.to_string() == "zeros").expect("it is there");
+    let json = serde_json::to_string(snapshot.contents().nth(zeros).expect("it has one")).expect("JSON");
+    assert_eq!(json, "{\"level\":0,\"entries\":[[1048576,null]]}", "zeros are a hole");
+}
+
+#[test]
+fn packs_are_closed_at_12_mib() {
+    let storage = Arc::new(MemoryStorage::default());
+    let repository = repository(storage.clone(), &ReadKey::generate());
+    let mut tree = Tree::default();
+    tree.put("large", noise(1, 30 << 20), 1);
+    store(&repository, &tree, 100).expect("stored");
+    let mut packs: Vec<u64> = storage.list("packs").expect("listed").into_iter().map(|pack| pack.len).collect();
+    packs.sort_unstable();
+    // What tells of the content has a pack of its own.
+    assert!(packs.len() == 4 && packs[0] < 100_000, "{packs:?}");
+    let full = 12 << 20..(12 << 20) + (2 << 20);
+    assert!(packs[2..].iter().all(|len| full.contains(len)) && packs[1] < full.start, "{packs:?}");
 }
 
 #[test]
@@ -149,6 +193,46 @@ fn a_changed_page_costs_a_page() {
     let stored = store(&repository, &tree, 300).expect("stored");
     assert!((2 * 8192..2 * 8192 + 8000).contains(&stored.snapshot.added), "{}", stored.snapshot.added);
     assert!(read_back(&repository, &stored.id) == tree);
+}
+
+/// A patch has a base that is stored whole, also beside one that resembles it more.
+#[test]
+fn two_that_changed_alike_are_both_patches_of_what_was_there() {
+    let repository = repository(Arc::new(MemoryStorage::default()), &ReadKey::generate());
+    let mut tree = Tree::default();
+    tree.put("one", pages(64, &[]), 1);
+    store(&repository, &tree, 100).expect("stored");
+    tree.put("two", pages(64, &[0, 8, 16]), 2);
+    tree.put("three", pages(64, &[0, 1, 8, 9, 16]), 2);
+    let stored = store(&repository, &tree, 200).expect("stored");
+    // The pages that both give are in one frame, which is compressed.
+    assert!((5 * 8192..5 * 8192 + 8000).contains(&stored.snapshot.added), "{}", stored.snapshot.added);
+    assert!(read_back(&repository, &stored.id) == tree);
+}
+
+#[test]
+fn the_newest_is_the_last_one_stored_of_the_latest_moment() {
+    let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
+    let repository = repository(storage.clone(), &key);
+    // Their names are new each time, and so is the order in which they are listed.
+    for round in 0..4 {
+        let stored = [5, 9, 7].map(|second| {
+            let about = about(round);
+            let now = about.moment + jiff::SignedDuration::from_secs(second);
+            let snapshot = crate::Snapshot {
+                stored: now,
+                about,
+                entries: 0,
+                bytes: 0,
+                added: 0,
+                records: crate::content::Content::default(),
+            };
+            let (id, object) = snapshot.seal(&key.write_key());
+            storage.put_new(&format!("snapshots/{id}"), &object).expect("put");
+            id
+        });
+        assert_eq!(repository.find("latest").expect("listed").id, stored[1]);
+    }
 }
 
 #[test]

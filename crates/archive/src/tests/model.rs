@@ -7,12 +7,12 @@ use backup_core::cancel::Cancel;
 use proptest::prelude::*;
 
 use super::tree::Tree;
-use super::{HOLDER, noise, pages, read_back, repository, store};
+use super::{HOLDER, noise, pages, read_all, read_back, repository, store};
 use crate::crypto::ReadKey;
 use crate::storage::Storage;
 use crate::storage::faults::{Fault, FaultKind, FaultyStorage};
 use crate::storage::memory::MemoryStorage;
-use crate::{ArchiveError, Key, ReadData, Repository};
+use crate::{ArchiveError, Key, Repository};
 
 /// One thing that happens to the tree or the repository.
 #[derive(Debug, Clone)]
@@ -140,8 +140,7 @@ impl World {
 
     fn judge(&self) {
         let repository = repository(self.storage.clone(), &self.key);
-        let verified =
-            repository.verify(ReadData::Part { part: 1, of: 1 }, &Cancel::default()).expect("it can be looked through");
+        let verified = read_all(&repository);
         assert!(verified.problems.is_empty(), "{:?}", verified.problems);
         assert_eq!(verified.whole.len(), self.kept.len());
         for (id, tree) in &self.kept {

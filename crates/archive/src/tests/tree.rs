@@ -21,6 +21,25 @@ fn missing(path: &SitePath) -> SiteFilesError {
     SiteFilesError::Missing(path.clone())
 }
 
+fn stat_of_folder() -> FileStat {
+    FileStat {
+        kind: FileKind::Directory,
+        size: 0,
+        modified: FileTime(1, 0),
+        changed: FileTime(1, 0),
+        id: FileId::default(),
+        links: 1,
+        mode: 0o700,
+        owner: 1,
+        group: 2,
+    }
+}
+
+fn stat_of(inode: u64, content: &[u8], time: FileTime) -> FileStat {
+    let (size, id) = (content.len() as u64, FileId { device: 1, inode });
+    FileStat { kind: FileKind::File, size, modified: time, changed: time, id, mode: 0o600, ..stat_of_folder() }
+}
+
 impl Tree {
     pub(super) fn put(&mut self, path: &str, content: Vec<u8>, time: i64) {
         self.0.insert(RelPath::parse(path).expect("a plain path"), (content, FileTime(time, 7)));
@@ -32,18 +51,7 @@ impl Tree {
     }
 
     pub(super) fn entries(&self) -> Vec<WalkEntry> {
-        let mut entries = BTreeMap::new();
-        let folder = FileStat {
-            kind: FileKind::Directory,
-            size: 0,
-            modified: FileTime(1, 0),
-            changed: FileTime(1, 0),
-            id: FileId::default(),
-            links: 1,
-            mode: 0o700,
-            owner: 1,
-            group: 2,
-        };
+        let (mut entries, folder) = (BTreeMap::new(), stat_of_folder());
         entries.insert(RelPath::root(), folder.clone());
         for (inode, (path, (content, time))) in (1..).zip(&self.0) {
             let mut above = path.parent();
@@ -51,10 +59,7 @@ impl Tree {
                 above = parent.parent();
                 entries.insert(parent, folder.clone());
             }
-            let (size, id) = (content.len() as u64, FileId { device: 1, inode });
-            let times = (FileKind::File, *time, *time);
-            let (kind, modified, changed) = times;
-            entries.insert(path.clone(), FileStat { kind, size, modified, changed, id, mode: 0o600, ..folder.clone() });
+            entries.insert(path.clone(), stat_of(inode, content, *time));
         }
         entries.into_iter().map(|(path, stat)| WalkEntry { path, stat }).collect()
     }
@@ -71,10 +76,11 @@ impl SiteFiles for Tree {
     }
 
     fn open(&self, path: &SitePath) -> Result<Box<dyn OpenFile>, SiteFilesError> {
-        let content = self.file(path)?.0.clone();
+        let (content, time) = self.file(path)?.clone();
         let below = path.strip_prefix(&root()).expect("it was found below");
-        let entry = self.entries().into_iter().find(|entry| entry.path == below).expect("it was found");
-        Ok(Box::new(Opened { content, stat: entry.stat }))
+        let inode = self.0.range(..=below).count() as u64;
+        let stat = stat_of(inode, &content, time);
+        Ok(Box::new(Opened { content, stat }))
     }
 
     fn attributes(&self, path: &SitePath) -> Result<Attributes, SiteFilesError> {

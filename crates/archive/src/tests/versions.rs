@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::known::{FOLDERS, Known};
-use super::{HOLDER, a_tree, read_back, store};
+use super::{HOLDER, a_tree, read_all, read_back, store};
 use crate::content::Part;
 use crate::keys::{self, Holds};
 use crate::lease::{Confirmed, Mark};
@@ -19,7 +19,7 @@ use crate::pack::write_index;
 use crate::repository::{CONFIG, Config};
 use crate::snapshot::{Record, Snapshot};
 use crate::storage::Storage;
-use crate::{ArchiveError, ArchivedSnapshot, FORMAT_VERSION, Key, LeaseFacts, ReadData, Repository};
+use crate::{ArchiveError, ArchivedSnapshot, FORMAT_VERSION, Key, LeaseFacts, Repository};
 
 /// Reads each file; it must have its hash.
 fn read_files(snapshot: &ArchivedSnapshot) -> Result<(), String> {
@@ -148,8 +148,7 @@ fn of_tomorrow(name: &str, change: impl FnOnce(&mut Vec<u8>)) -> (String, Vec<(&
     match Repository::open(known.storage.clone(), Key::Read(key)) {
         Err(error) => tell("open", Err(error.to_string())),
         Ok(opened) => {
-            let verified =
-                opened.verify(ReadData::Part { part: 1, of: 1 }, &Cancel::default()).expect("looked through");
+            let verified = read_all(&opened);
             tell("verify", verified.problems.first().map_or(Ok(()), |problem| Err(problem.to_string())));
             let prune = opened.prune(HOLDER, false, &Cancel::default());
             tell("prune", prune.map(drop).map_err(|error| error.to_string()));
