@@ -113,7 +113,7 @@ pub(crate) fn read_records(chunks: &Chunks, what: &str, content: &Content) -> Re
     let mut rest = Vec::new();
     chunks.walk(content, what, |part| {
         let Part::Chunk(id, _) = part else { return Ok(()) };
-        rest.extend_from_slice(&chunks.get(&id, what)?);
+        rest.extend_from_slice(&chunks.proven(&id, what)?);
         let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else {
             return match rest.len() > MOST_RECORD {
                 true => Err(ArchiveError::damaged(what, "a record has no end")),

@@ -8,11 +8,10 @@ use backup_core::cancel::Cancel;
 
 use crate::archived::ArchivedSnapshot;
 use crate::content::Part;
-use crate::crypto::{Id, WriteKey};
+use crate::crypto::Id;
 use crate::error::ArchiveError;
 use crate::index::Place;
 use crate::lock::lock;
-use crate::read::Chunks;
 use crate::threads::each;
 
 /// A chunk that the snapshot needs, where it lies, and which entry needs it.
@@ -30,14 +29,16 @@ impl ArchivedSnapshot {
     /// # Errors
     /// The first damage that is found, with the name of the pack; [`ArchiveError::Cancelled`].
     pub fn prove(&self, cancel: &Cancel) -> Result<(), ArchiveError> {
-        let (needed, chunks, key) = (self.needed()?, self.chunks(), self.chunks().write_key());
+        let (needed, chunks) = (self.needed()?, self.chunks());
         let of_frame = |a: &Needed, b: &Needed| (a.place.pack, a.place.frame) == (b.place.pack, b.place.frame);
         let frames: Vec<&[Needed]> = needed.chunk_by(of_frame).collect();
         let first = Mutex::new(None);
         each(&frames, |frame| {
             let proven = match cancel.is_cancelled() {
                 true => Err(ArchiveError::Cancelled),
-                false => frame.iter().try_for_each(|needed| self.prove_chunk(chunks, &key, needed)),
+                false => {
+                    frame.iter().try_for_each(|needed| chunks.proven(&needed.id, &self.what(needed.entry)).map(drop))
+                }
             };
             match proven {
                 Ok(()) => ControlFlow::Continue(()),
@@ -70,16 +71,5 @@ impl ArchivedSnapshot {
         let mut needed: Vec<Needed> = needed.into_values().collect();
         needed.sort_unstable_by_key(|needed| (needed.place.pack, needed.place.frame, needed.place.at));
         Ok(needed)
-    }
-
-    fn prove_chunk(&self, chunks: &Chunks, key: &WriteKey, needed: &Needed) -> Result<(), ArchiveError> {
-        let what = || self.what(needed.entry);
-        match key.id(&chunks.get(&needed.id, &what())?) == needed.id {
-            true => Ok(()),
-            false => {
-                let reason = format!("chunk {} of `{}` is not what was stored", needed.id, what());
-                Err(ArchiveError::damaged(chunks.pack_of(&needed.id), reason))
-            }
-        }
     }
 }

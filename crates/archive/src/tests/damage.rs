@@ -244,6 +244,73 @@ fn a_proof_compares_each_chunk_with_its_id() {
     assert!(forged.contains(&forgery) && forged.contains("is not what was stored"), "{forged}");
 }
 
+/// Records say themselves which hash a file has, so that no hash of a file would tell.
+#[test]
+fn false_records_and_lists_are_never_taken_for_what_was_stored() {
+    let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
+    let repository = repository(storage.clone(), &key);
+    let mut tree = Tree::default();
+    tree.put("large", noise(1, 3_000_000), 5);
+    (0..1_000).for_each(|file| tree.put(&format!("{file}"), vec![b'x'; 10], 5));
+    let id = store(&repository, &tree, 10).expect("stored").id;
+    let listed = repository.find(&id).expect("listed");
+    let chunks = repository.chunks().expect("read");
+    let snapshot = repository.open_snapshot(&listed).expect("opened");
+    let mut meta = Vec::new();
+    for (content, of_records) in
+        snapshot.contents().map(|content| (content, false)).chain([(&listed.snapshot.records, true)])
+    {
+        let see = |part| {
+            meta.extend(match part {
+                Part::List(id) => Some((Kind::List, id)),
+                Part::Chunk(id, _) if of_records => Some((Kind::Records, id)),
+                _ => None,
+            });
+            Ok(())
+        };
+        chunks.walk(content, "a content", see).expect("it adds up");
+    }
+    let of = |kind| meta.iter().filter(|(of, _)| *of == kind).count();
+    assert!(of(Kind::List) > 0 && of(Kind::Records) > 0, "{meta:?}");
+    let is_refused = |what: &str, result: Result<(), ArchiveError>| {
+        let refused = result.expect_err(what);
+        assert!(matches!(&refused, ArchiveError::Damaged { .. }), "{what}: {refused}");
+        assert!(refused.to_string().contains("is not what was stored"), "{what}: {refused}");
+    };
+    let mut n_false = 0;
+    for (kind, id) in &meta {
+        let bytes = chunks.get(id, "a test").expect("read").to_vec();
+        let mut false_bytes = bytes.clone();
+        match kind {
+            // The other order of two chunks: all adds up.
+            Kind::List => false_bytes.rotate_left(40),
+            _ => false_bytes = String::from_utf8(bytes.clone()).expect("text").replace(":384,", ":511,").into_bytes(),
+        }
+        // The last chunk may have no mode.
+        if false_bytes == bytes {
+            continue;
+        }
+        n_false += 1;
+        let mut frame = Frame::default();
+        frame.push(*kind, *id, &[&false_bytes]);
+        let forged = Arc::new(storage.copy());
+        // The last pack that has it counts, so the others go.
+        forged.delete(chunks.pack_of(id)).expect("deleted");
+        let mut others = Frame::default();
+        for (kind, other) in meta.iter().filter(|(_, other)| other != id) {
+            others.push(*kind, *other, &[&chunks.get(other, "a test").expect("read")]);
+        }
+        [frame, others].into_iter().for_each(|frame| drop(put_pack(&*forged, &key.write_key(), frame)));
+        let forged = super::repository(forged, &key);
+        let proven = forged.open_snapshot(&listed).and_then(|snapshot| snapshot.prove(&Cancel::default()));
+        is_refused("prove", proven);
+        let verified = forged.verify(ReadData::Structure, &Cancel::default()).expect("looked through");
+        assert_eq!((verified.whole.len(), verified.broken.len()), (0, 1), "{kind:?}");
+        is_refused("prune", forged.prune(HOLDER, false, &Cancel::default()).map(drop));
+    }
+    assert!(n_false + 1 >= meta.len(), "{n_false} of {}", meta.len());
+}
+
 /// Whoever has the key that writes can say what he likes of what he stores.
 #[test]
 fn what_is_false_behind_good_encryption_is_found_by_reading() {
