@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tests::noise;
 use tests::program::{Program, Ran};
 
 /// A site of one file that is new for each backup, with an archive.
@@ -13,32 +14,23 @@ struct Site {
     scratch: TempDir,
 }
 
-/// Bytes that no compression and no deduplication makes smaller; others for each seed.
-fn noise(seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 32).to_le_bytes()[..4].to_vec()
-    };
-    (0..75_000).flat_map(|_| next()).collect()
-}
+/// Bytes of the site's file.
+const LEN: usize = 300_000;
 
 impl Site {
     fn new(keep: &str) -> Self {
+        let site = Self::without_repository(keep);
+        site.run(0, &["archive", "init"]);
+        site
+    }
+
+    fn without_repository(keep: &str) -> Self {
         let site = Self { program: Program::build(), scratch: TempDir::new().expect("a scratch folder") };
         for folder in ["data", "backup"] {
             fs::create_dir(site.at(folder)).expect("made");
         }
         site.write("passphrase", "correct horse battery staple\n");
         site.configure("passphrase-file = \"passphrase\"\nrecovery-sheet = \"in the vault\"", keep);
-        let ran = site.program.run([
-            "archive",
-            "init",
-            &site.text("repository"),
-            "--passphrase-file",
-            &site.text("passphrase"),
-        ]);
-        assert_eq!(ran.code, 0, "{ran:#?}");
         site
     }
 
@@ -78,14 +70,12 @@ impl Site {
 
     /// Backs up content that is like none before it.
     fn backup(&self, expect: i32, seed: u64) -> Value {
-        self.write("data/file", noise(seed));
+        self.write("data/file", noise(seed, LEN));
         self.result(expect, &["backup"])
     }
 
     fn archived(&self) -> Vec<String> {
-        let listed = self.result(0, &["archive", "snapshots"]);
-        let snapshots = listed["snapshots"].as_array().expect("a list").clone();
-        snapshots.iter().map(|snapshot| snapshot["id"].as_str().expect("an id").to_owned()).collect()
+        self.run(0, &["archive", "snapshots", "--json"]).snapshot_ids()
     }
 
     fn published(&self) -> Value {
@@ -116,9 +106,52 @@ fn a_run_archives_and_lets_go_by_the_policy() {
     fs::create_dir(site.at("recovered")).expect("made");
     site.run(0, &["recover", "--from", &site.text("restored"), "--to", &site.text("recovered")]);
     let place = site.at("data/file").strip_prefix("/").expect("absolute").to_owned();
-    assert_eq!(fs::read(site.at("recovered").join(place)).expect("recovered"), noise(3));
+    assert_eq!(fs::read(site.at("recovered").join(place)).expect("recovered"), noise(3, LEN));
     let shown = site.run(0, &["backup"]).stdout;
     assert!(shown.contains("archive") && shown.contains("1 snapshot let go"), "{shown}");
+}
+
+/// What an option names goes before what a variable names, and this before site.toml.
+#[test]
+fn a_repository_is_made_where_it_will_be_looked_for() {
+    let site = Site::without_repository("");
+    let opened_by = |ran: &Ran| -> Vec<String> {
+        let keys = ran.json()["result"]["keys"].as_array().expect("a list").clone();
+        keys.iter().map(|key| key["opened_by"].as_str().expect("text").to_owned()).collect()
+    };
+    let init = |variable: &str, args: &[&str]| {
+        let site_toml = site.text("site.toml");
+        let mut command = site.program.command([&["--site", &site_toml, "archive", "init", "--json"], args].concat());
+        tests::program::finish(command.env("SITEBACKUP_REPOSITORY", variable).spawn().expect("it starts"))
+            .expect("ends")
+    };
+    let twice = init("", &[&site.text("one"), "--repository", &site.text("two")]);
+    assert!(twice.code == 2 && twice.stdout.contains("are to be the new repository"), "{twice:#?}");
+    for (variable, args, made) in [
+        ("by-variable", vec![site.text("by-name")], "by-name"),
+        ("by-variable", vec!["--repository".to_owned(), site.text("by-option")], "by-option"),
+        ("by-variable", vec![], "by-variable"),
+        ("", vec![], "repository"),
+    ] {
+        let variable = if variable.is_empty() { String::new() } else { site.text(variable) };
+        let ran = init(&variable, &Vec::from_iter(args.iter().map(String::as_str)));
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        assert_eq!(ran.json()["result"]["repository"], site.text(made).as_str());
+        assert!(site.at(made).join("config").exists(), "{made}");
+        assert_eq!(opened_by(&ran), ["a passphrase"], "{made}");
+    }
+    site.backup(0, 1);
+    assert_eq!(site.archived().len(), 1, "what opens it is what site.toml names");
+
+    // A recipient is a key that was named: no other one is made unasked.
+    let made = site.run(0, &["archive", "keys", "identity", &site.text("identity")]).stdout;
+    let recipient = made.split_whitespace().find(|word| word.starts_with("sitebackup-recipient-")).expect("told");
+    let ran = init("", &[&site.text("for-one"), "--recipient", recipient]);
+    assert_eq!((ran.code, opened_by(&ran)), (0, vec![recipient.to_owned()]), "{ran:#?}");
+    site.configure("identity-file = \"identity\"", "");
+    let refused = init("", &[&site.text("for-nobody")]);
+    assert!(refused.code == 2 && refused.stdout.contains("--recipient"), "{refused:#?}");
+    assert!(!site.at("for-nobody").exists());
 }
 
 #[test]
@@ -191,6 +224,46 @@ fn expiry_is_explained_before_it_is_done() {
     assert_eq!(site.result(0, &["archive", "expire"])["forgotten"], Value::Array(Vec::new()));
     site.run(0, &["archive", "prune"]);
     site.run(0, &["archive", "verify", "--read-data"]);
+}
+
+/// Nobody knows whose it is, nor whether it is the last good one.
+#[test]
+fn while_a_snapshot_cannot_be_read_none_goes() {
+    let site = Site::new("last = 1");
+    fs::create_dir(site.at("P02Backup")).expect("made");
+    site.run(0, &["archive", &site.text("P02Backup")]);
+    let object = site.at("repository/snapshots").join(&site.archived()[0]);
+    let whole = fs::read(&object).expect("read");
+    site.backup(0, 1);
+    let mut altered = whole.clone();
+    altered[100] ^= 1;
+    fs::write(&object, altered).expect("written");
+    let run = site.backup(3, 2);
+    assert_eq!((&run["archived"]["forgotten"], site.published()), (&Value::Array(Vec::new()), run["run"].clone()));
+    let messages = site.status_messages();
+    assert_eq!(messages[messages.len() - 2..], [5035, 5045], "{messages:?}");
+    let refused = site.run(27, &["archive", "expire"]);
+    assert!(refused.stderr.contains("archive forget ID"), "{refused:#?}");
+    assert_eq!(site.result(3, &["archive", "snapshots"])["snapshots"].as_array().map(Vec::len), Some(2));
+    fs::write(&object, whole).expect("as it was");
+    assert_eq!(site.result(0, &["archive", "expire"])["forgotten"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn damage_that_a_run_meets_is_told() {
+    let site = Site::new("");
+    site.backup(0, 1);
+    let folder = fs::read_dir(site.at("repository/packs")).expect("packs").next().expect("one").expect("listed").path();
+    let pack = fs::read_dir(folder).expect("a folder").next().expect("one").expect("listed").path();
+    let mut bytes = fs::read(&pack).expect("read");
+    *bytes.last_mut().expect("some") ^= 1;
+    fs::write(&pack, bytes).expect("written");
+    site.write("data/file", noise(2, LEN));
+    let run = site.run(3, &["backup"]);
+    assert!(run.stdout.contains("archive"), "it is archived all the same: {run:#?}");
+    assert!(run.stderr.contains(&*pack.file_name().expect("a name").to_string_lossy()), "{run:#?}");
+    let messages = site.status_messages();
+    assert_eq!(messages[messages.len() - 2..], [5035, 5045], "{messages:?}");
 }
 
 /// The archive is shared: what is another site's is not looked at.

@@ -133,10 +133,10 @@ pub(crate) enum KeysCommand {
 /// `archive init`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ArchiveInitArgs {
-    /// The folder
+    /// The folder; without it --repository names it, or what says so for the other commands
     #[arg(value_name = "REPOSITORY", value_hint = ValueHint::DirPath)]
-    pub(crate) place: PathBuf,
-    /// Give the key to this recipient; may be given more than once, and beside a passphrase
+    pub(crate) place: Option<PathBuf>,
+    /// Give the key to this recipient; may be given more than once, and beside a passphrase. The passphrase of site.toml is not taken then
     #[arg(long, value_name = "RECIPIENT")]
     pub(crate) recipient: Vec<Recipient>,
 }

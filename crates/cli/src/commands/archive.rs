@@ -50,10 +50,10 @@ async fn run_command(session: &Session, args: &ArchiveArgs) -> Result<Answer, Co
         let message = "this command deletes in the repository, and --append-only says that nothing is deleted";
         return Err(CommandError::usage(message).hint("leave --append-only away, on a machine that may delete there"));
     }
-    // A new repository gets its keys from nobody's configuration but the command line's.
     let access = &match &command {
-        Init(_) | Keys(KeysCommand::Identity(_)) => args.access.clone(),
-        _ => open::with_site(session, &args.access)?,
+        Keys(KeysCommand::Identity(_)) => args.access.clone(),
+        Init(new) => init::access(session, &args.access, new)?,
+        _ => open::with_site(session, &args.access, false)?,
     };
     match &command {
         Init(args) => init::run(access, args),

@@ -9,11 +9,31 @@ use archive::{FORMAT_VERSION, Repository};
 use backup_core::path::SitePath;
 use serde_json::{Map, json};
 
-use super::open::{Place, failed, passphrase};
+use super::open::{Place, failed, passphrase, place_of, with_site};
 use crate::args::{AccessArgs, ArchiveInitArgs};
+use crate::commands::Session;
 use crate::error::CommandError;
 use crate::output::{Answer, json};
-use crate::site::{local, site_path};
+use crate::site::local;
+
+/// Where the new repository will be, and its passphrase. A recipient is a key that was named: then no other one comes from site.toml. An identity
+/// there opens what was given to it, and makes nothing.
+pub(super) fn access(
+    session: &Session,
+    access: &AccessArgs,
+    args: &ArchiveInitArgs,
+) -> Result<AccessArgs, CommandError> {
+    if let (Some(place), Some(other)) = (&args.place, &access.repository)
+        && place != other
+    {
+        let message = format!("both `{}` and `{}` are to be the new repository", place.display(), other.display());
+        return Err(CommandError::usage(message).hint("leave --repository away: `sitebackup archive init REPOSITORY`"));
+    }
+    let named = AccessArgs { repository: args.place.clone().or_else(|| access.repository.clone()), ..access.clone() };
+    let has_keys = !args.recipient.is_empty();
+    let all = with_site(session, &named, has_keys)?;
+    Ok(if has_keys { AccessArgs { repository: all.repository, ..named } } else { all })
+}
 
 pub(super) fn run(access: &AccessArgs, args: &ArchiveInitArgs) -> Result<Answer, CommandError> {
     let passphrase = passphrase(access)?;
@@ -22,7 +42,7 @@ pub(super) fn run(access: &AccessArgs, args: &ArchiveInitArgs) -> Result<Answer,
             "a repository needs a key that somebody can open, and neither a passphrase nor a recipient is given";
         return Err(CommandError::usage(message).hint("give --passphrase-file, or --recipient, or both"));
     }
-    let path = site_path(&args.place)?;
+    let path = place_of(access)?;
     let storage = LocalStorage::create(local(&path)).map_err(|error| failed(&path, error.into()))?;
     let place = Place { path, storage: Arc::new(storage) };
     let read = ReadKey::generate();

@@ -60,9 +60,9 @@ pub(crate) fn holder() -> String {
     format!("process {} on {}, since {}", facts.pid, facts.machine, Timestamp::now())
 }
 
-/// The same with what site.toml says, where neither an option nor the environment names a repository, or what opens it.
-pub(super) fn with_site(session: &Session, access: &AccessArgs) -> Result<AccessArgs, CommandError> {
-    if has_place(access) && has_key(access) || find(&session.global).is_none() {
+/// The same with what site.toml says, where neither an option nor the environment names a repository, or what opens it. Who `has_keys` asks for none.
+pub(super) fn with_site(session: &Session, access: &AccessArgs, has_keys: bool) -> Result<AccessArgs, CommandError> {
+    if has_place(access) && (has_keys || has_key(access)) || find(&session.global).is_none() {
         return Ok(access.clone());
     }
     Ok(completed(access, Site::load(&session.global)?.config.archive.as_ref()))
@@ -122,17 +122,22 @@ pub(crate) fn short(id: &str) -> &str {
     id.get(..SHORT).unwrap_or(id)
 }
 
+/// Where the command line or the environment says that the repository is, or will be.
+pub(super) fn place_of(access: &AccessArgs) -> Result<SitePath, CommandError> {
+    let named = || std::env::var_os(REPOSITORY_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let Some(folder) = access.repository.clone().or_else(named) else {
+        let message = format!(
+            "neither --repository nor {REPOSITORY_VARIABLE} nor `[archive]` in site.toml names the archive repository"
+        );
+        return Err(CommandError::usage(message).hint("`sitebackup archive init REPOSITORY` makes one"));
+    };
+    site_path(&folder)
+}
+
 impl Place {
-    /// Where the command line or the environment says that the repository is.
+    /// Opens the storage there.
     pub(super) fn find(access: &AccessArgs) -> Result<Self, CommandError> {
-        let named = || std::env::var_os(REPOSITORY_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let Some(folder) = access.repository.clone().or_else(named) else {
-            let message = format!(
-                "neither --repository nor {REPOSITORY_VARIABLE} nor `[archive]` in site.toml names the archive repository"
-            );
-            return Err(CommandError::usage(message).hint("`sitebackup archive init REPOSITORY` makes one"));
-        };
-        let path = site_path(&folder)?;
+        let path = place_of(access)?;
         match LocalStorage::open(local(&path)) {
             Ok(storage) if access.append_only => Ok(Self { path, storage: Arc::new(AppendOnly(storage)) }),
             Ok(storage) => Ok(Self { path, storage: Arc::new(storage) }),
