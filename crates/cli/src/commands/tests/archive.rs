@@ -217,6 +217,109 @@ fn a_damaged_pack_is_named_and_what_it_does_not_touch_restores() {
 }
 
 #[test]
+fn of_a_snapshot_that_is_damaged_all_that_is_whole_restores() {
+    let archive = Archive::new();
+    archive.store();
+    let before = archive.packs();
+    archive.write("P01Backup/SiteServer/other", &"not in the first snapshot ".repeat(20_000));
+    let id = archive.store();
+    let mut in_part = 0;
+    for pack in archive.packs().into_iter().filter(|pack| !before.contains(pack)) {
+        let whole = fs::read(&pack).expect("read");
+        let mut bytes = whole.clone();
+        bytes[100] ^= 1;
+        fs::write(&pack, bytes).expect("written");
+        let name = pack.file_name().expect("a name").to_string_lossy().into_owned();
+        match archive.open(&format!("restore {id} --to @out")) {
+            // What tells of the entries is in the other one.
+            Err(error) => Archive::says(&error, Exit::ARCHIVE_DAMAGED, &[&name]),
+            Ok(answer) => {
+                in_part += 1;
+                assert_eq!(
+                    (answer.exit, &answer.result["whole"]),
+                    (Exit::ARCHIVE_DAMAGED, &false.into()),
+                    "{answer:?}"
+                );
+                let said = Printer::shown("archive restore", &answer);
+                assert!(said.contains(&name) && said.contains("SiteServer/other"), "{said}");
+                assert_eq!(content(&archive.path("out/SiteServer/a.txt")), "one");
+                assert!(!archive.path("out/SiteServer/other").exists());
+                let error = archive.open(&format!("cat {id} SiteServer/other")).expect_err("it cannot be read");
+                Archive::says(&error, Exit::ARCHIVE_DAMAGED, &[&name]);
+            }
+        }
+        fs::write(&pack, whole).expect("written");
+    }
+    assert_eq!(in_part, 1);
+    archive.ok(&format!("restore {id} --to @out"));
+    assert!(content(&archive.path("out/SiteServer/other")).starts_with("not in"));
+}
+
+#[test]
+fn a_store_that_meets_a_damaged_pack_says_so() {
+    let archive = Archive::new();
+    archive.store();
+    let pack = archive.packs().remove(0);
+    let mut bytes = fs::read(&pack).expect("read");
+    *bytes.last_mut().expect("some") ^= 1;
+    fs::write(&pack, bytes).expect("written");
+    let answer = archive.open("@P01Backup").expect("stored all the same");
+    assert_eq!(answer.exit, Exit::INCOMPLETE, "{answer:?}");
+    let name = pack.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(Printer::shown("archive store", &answer).contains(&name), "{answer:?}");
+}
+
+/// A folder that refuses nothing, so that it is this program which deletes nothing there.
+#[test]
+fn append_only_deletes_nothing() {
+    let archive = Archive::new();
+    let id = archive.store();
+    let there = |folder: &str| fs::read_dir(archive.path("repo").join(folder)).map_or(0, Iterator::count);
+    assert_eq!((there("leases"), there("ended")), (0, 0));
+    archive.ok("@P01Backup --append-only");
+    assert_eq!((there("leases"), there("ended")), (1, 1), "an object more says that it is over");
+    let deleting = ["prune", "expire", "unlock a", "keys remove a", "keys passphrase --new-passphrase-file @wrong"]
+        .map(str::to_owned);
+    for command in deleting.into_iter().chain(["forget", "unpin"].map(|command| format!("{command} {id}"))) {
+        archive.refused(&format!("{command} --append-only"), Exit::USAGE, &["--append-only", "may delete"]);
+    }
+    archive.ok("prune --dry-run --append-only");
+    archive.ok(&format!("pin {id} --append-only"));
+    assert_eq!((there("leases"), there("ended")), (1, 1));
+    archive.ok("prune");
+    assert_eq!((there("leases"), there("ended")), (0, 0));
+}
+
+#[test]
+fn a_prune_that_waits_tells_for_whom_until_the_lease_is_removed() {
+    let archive = Archive::new();
+    let first = archive.store();
+    archive.write("P01Backup/SiteServer/sub/large", &"fedcba9876543210".repeat(20_000));
+    archive.store();
+    archive.ok(&format!("forget {first}"));
+    let lease = |digit: &str, holder: &str| {
+        fs::create_dir_all(archive.path("repo/leases")).expect("made");
+        let facts = format!("{{\"purpose\":\"store\",\"holder\":\"{holder}\"}}");
+        archive.write(&format!("repo/leases/{}", digit.repeat(32)), &facts);
+    };
+    lease("a", "process 7 on p01\\u001b[2J");
+    let answer = archive.open("prune").expect("an answer");
+    assert_eq!((answer.exit, &answer.result["deleted_bytes"]), (Exit::INCOMPLETE, &0.into()), "{answer:?}");
+    assert_eq!(answer.result["waits_for"].as_array().map(Vec::len), Some(1));
+    let said = Printer::shown("archive prune", &answer);
+    assert!(said.contains("process 7 on p01[2J") && said.contains("archive unlock"), "{said}");
+    lease("b", "another");
+    archive.refused("unlock c", Exit::USAGE, &["0 leases begin with `c`", "archive leases"]);
+    lease("c", "another");
+    archive.write("repo/leases/cc", "{\"purpose\":\"store\",\"holder\":\"short\"}");
+    archive.refused("unlock c", Exit::USAGE, &["2 leases begin with `c`"]);
+    assert_eq!(archive.ok("leases")["leases"].as_array().map(Vec::len), Some(4));
+    archive.ok("unlock aa");
+    let pruned = archive.ok("prune");
+    assert!(pruned["deleted_bytes"].as_u64() > Some(0), "it waits for nobody who came later: {pruned}");
+}
+
+#[test]
 fn a_damaged_snapshot_is_forgotten_by_its_whole_id_only() {
     let archive = Archive::new();
     let id = archive.store();
