@@ -4,6 +4,8 @@
 mod after_backup;
 #[cfg(all(target_os = "linux", feature = "servers"))]
 mod archive;
+#[cfg(target_os = "linux")]
+mod archive_faults;
 #[cfg(unix)]
 mod archive_hard;
 #[cfg(unix)]
