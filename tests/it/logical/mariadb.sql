@@ -21,6 +21,12 @@ INSERT INTO plain (id, ti, tu, si, mi, i, bi, bo, bt, de, fl, db, d, dt, ts, t, 
 INSERT INTO plain (id, lt, lb) VALUES (7, REPEAT('longtext 😀\t\n', 1500000), REPEAT(X'00FF5C0A27', 4000000)), (8, REPEAT('x', 200000), REPEAT('y', 65536));
 CREATE TABLE `odd ``table`` "[x]"` (`select` int, `a b` varchar(50), `c``d` text, `ünï?` varbinary(20), PRIMARY KEY (`a b`, `select`));
 INSERT INTO `odd ``table`` "[x]"` SELECT seq % 3, CONCAT('k''\\', seq), 'c', UNHEX(HEX(seq)) FROM seq_1_to_5000;
+CREATE TABLE counted (id int DEFAULT (NEXTVAL(s) + 1) PRIMARY KEY, n int DEFAULT NEXTVAL(`from`.s), `two
+lines` int, KEY `KEY
+k` (`two
+lines`));
+INSERT INTO counted (id, n, `two
+lines`) VALUES (1, 2, 3);
 CREATE TABLE no_key (a int, b longtext);
 INSERT INTO no_key SELECT seq % 10, IF(seq = 3, REPEAT('z', 3000000), 'dup') FROM seq_1_to_10000;
 CREATE TABLE enum_key (e enum('z','a','m') PRIMARY KEY, n int);
@@ -37,3 +43,10 @@ CREATE VIEW first AS SELECT *, twice(21) AS x FROM second;
 CREATE PROCEDURE p() SELECT 1;
 CREATE TRIGGER tr BEFORE INSERT ON parent FOR EACH ROW SET NEW.n = 5;
 CREATE EVENT ev ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM child;
+CREATE SEQUENCE down START 9 INCREMENT -2 MINVALUE 1 MAXVALUE 9;
+SELECT NEXTVAL(down), NEXTVAL(down), NEXTVAL(down), NEXTVAL(down), NEXTVAL(down);
+SET sql_mode = 'ORACLE';
+DELIMITER //
+CREATE PACKAGE pack AS FUNCTION one RETURN INT; END//
+CREATE PACKAGE BODY pack AS FUNCTION one RETURN INT AS BEGIN RETURN 1; END; END//
+DELIMITER ;

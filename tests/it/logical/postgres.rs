@@ -76,6 +76,28 @@ fn the_driver_delivers_the_same_rows() {
     assert_eq!(dump(&server.odbc("PostgreSQL ANSI", "from")), copied);
 }
 
+/// No row is missed where two ranges meet, and none is taken twice.
+#[test]
+fn a_large_table_is_read_in_ranges_of_pages() {
+    let server = server();
+    server.sql(
+        "from",
+        "CREATE TABLE t (id int, v text); INSERT INTO t SELECT n, repeat(md5(n::text), 8) FROM generate_series(1, 150000) n;
+         DELETE FROM t WHERE id % 3 = 0",
+    );
+    let dump = |from: &str, connections| {
+        let (_scratch, place) = folder();
+        let report = dump_to(from, &place, &DumpOptions { connections, ..DumpOptions::default() });
+        let table = &report.manifest.tables[0];
+        (table.rows, table.row_hash, table.chunks.len())
+    };
+    let (rows, sum, whole) = dump(&server.address("from"), 1);
+    assert_eq!((rows, whole), (100_000, 1));
+    for from in [server.address("from"), server.odbc("PostgreSQL Unicode", "from")] {
+        assert_eq!(dump(&from, 4), (rows, sum, 16), "{from}");
+    }
+}
+
 #[test]
 fn a_table_that_another_has_locked_is_not_waited_for_without_end() {
     let server = server();
@@ -125,4 +147,22 @@ fn what_has_no_statement_is_named() {
     for address in [server.address("from"), server.odbc("PostgreSQL Unicode", "from")] {
         assert_eq!(inspect(&super::address(&address)).expect("it is told").lost, ["large objects (pg_largeobject): 2"]);
     }
+}
+
+/// A table of an extension comes with it, and without what users wrote into it.
+#[test]
+fn rows_of_users_in_tables_of_extensions_are_told_as_lost() {
+    let server = server();
+    server.sql(
+        "from",
+        "CREATE EXTENSION pg_trgm; CREATE TABLE plain (v int); CREATE TABLE settings (v int); CREATE TABLE own (v int);
+         INSERT INTO settings SELECT generate_series(1, 5); INSERT INTO own VALUES (1);
+         ALTER EXTENSION pg_trgm ADD TABLE settings; ALTER EXTENSION pg_trgm ADD TABLE own;
+         UPDATE pg_extension SET extconfig = ARRAY['settings'::regclass::oid], extcondition = ARRAY['WHERE v > 2'] WHERE extname = 'pg_trgm'",
+    );
+    let lost = ["rows of public.settings, a table of an extension: 3"];
+    let (_scratch, place) = folder();
+    let report = dump_to(&server.address("from"), &place, &DumpOptions::default());
+    assert_eq!((report.manifest.tables.len(), report.lost.as_slice()), (1, &lost.map(str::to_owned)[..]));
+    assert_eq!(inspect(&super::address(&server.odbc("PostgreSQL ANSI", "from"))).expect("it is told").lost, lost);
 }

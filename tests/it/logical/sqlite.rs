@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use sql_dump::logical::{Compression, DumpOptions, inspect};
+use sql_dump::logical::{Compression, DumpOptions, LogicalError, inspect};
 use tempfile::TempDir;
 
 use super::{dump_to, folder, restore_from};
@@ -33,6 +33,10 @@ const WIDE: &str = r#"
     CREATE VIEW first AS SELECT * FROM second; CREATE VIEW second AS SELECT 1 AS one;
     CREATE TRIGGER tr AFTER INSERT ON parent BEGIN INSERT INTO child VALUES (new.k); END;
     CREATE TABLE empty_one (x);
+    CREATE TABLE bent (k TEXT PRIMARY KEY, t TEXT) WITHOUT ROWID;
+    INSERT INTO bent VALUES (CAST(x'ff27c3' AS TEXT), 'x'), (CAST(x'c3' AS TEXT), replace(hex(zeroblob(700000)), '00', CAST(x'fe27' AS TEXT))), ('k', CAST(x'e4' AS TEXT));
+    CREATE TABLE bent_too AS SELECT * FROM bent;
+    CREATE TABLE taken (b BLOB, RowID INTEGER GENERATED ALWAYS AS (length(b) % 2)); INSERT INTO taken VALUES (x'01'), (randomblob(1500000)), (NULL), (randomblob(1500000)), (x'02');
     CREATE TABLE long_ones (t TEXT, b BLOB, "q""uoted" TEXT);
     INSERT INTO long_ones (rowid, t, b, "q""uoted") VALUES
       (-9223372036854775808, replace(hex(zeroblob(1000000)), '00', 'ä''\'), x'00', 'first'),
@@ -65,6 +69,9 @@ fn told(file: &str) -> Vec<String> {
         "SELECT * FROM strict_one ORDER BY 1",
         "SELECT * FROM long_ones ORDER BY t, b",
         "SELECT * FROM child ORDER BY 1",
+        "SELECT * FROM taken ORDER BY b",
+        "SELECT * FROM bent ORDER BY k",
+        "SELECT * FROM bent_too ORDER BY k",
         "SELECT * FROM sqlite_sequence",
         "PRAGMA user_version",
         "PRAGMA integrity_check",
@@ -134,6 +141,32 @@ fn a_dump_is_the_same_by_both_ways() {
         report.manifest.tables.into_iter().map(|table| (table.name, table.rows, table.row_hash)).collect::<Vec<_>>()
     };
     assert_eq!(dump(embedded(Path::new(&file))), dump(driver(Path::new(&file))));
+}
+
+/// Whatever it is kept as, in a dump text is UTF-8.
+#[test]
+fn text_that_is_kept_as_utf_16_comes_back() {
+    for way in [embedded, driver] {
+        let scratch = TempDir::new().expect("a scratch folder");
+        let [file, target] = ["from.db", "to.db"].map(|name| scratch.path().join(name));
+        let made = "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (id INTEGER PRIMARY KEY, x);
+            INSERT INTO t VALUES (1, 'ä😀''x'), (2, replace(hex(zeroblob(3000)), '00', 'ä漢😀''')), (3, 'a' || char(0) || 'b'), (4, randomblob(5000)),
+              (5, replace(hex(zeroblob(300000)), '00', '漢😀') || char(0) || 'x'), (6, replace(hex(zeroblob(900000)), '00', 'a')), (7, NULL), (8, '')";
+        Connection::open(&file).and_then(|database| database.execute_batch(made)).expect("a database");
+        let (_folder, place) = folder();
+        dump_to(&way(&file), &place, &DumpOptions::default());
+        let other = scratch.path().join("other.db");
+        let refused = super::try_restore(&place, &driver(&other)).expect_err("it makes none in UTF-16");
+        assert!(matches!(refused, LogicalError::Unsupported(_)), "{refused:?}");
+        restore_from(&place, &embedded(&target));
+        let rows = |file: &Path| {
+            let database = Connection::open(file).expect("a database");
+            let mut statement = database.prepare("SELECT id || typeof(x), x FROM t ORDER BY id").expect("a query");
+            let row = |row: &rusqlite::Row<'_>| Ok(row.get::<_, String>(0)? + &shown(row.get_ref(1)?));
+            statement.query_map([], row).and_then(Iterator::collect::<Result<Vec<_>, _>>).expect("rows")
+        };
+        assert_eq!(rows(&target), rows(&file));
+    }
 }
 
 #[test]

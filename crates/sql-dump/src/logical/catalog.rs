@@ -91,6 +91,9 @@ pub(crate) struct Table {
     pub(crate) key: Vec<usize>,
     /// Bytes that the server says it has, for the order of work.
     pub(crate) size: u64,
+    /// Computed columns of SQLite that have taken a name of its row number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) taken: Vec<String>,
 }
 
 impl Table {

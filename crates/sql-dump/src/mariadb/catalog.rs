@@ -11,9 +11,10 @@ type Result<T> = std::result::Result<T, LogicalError>;
 pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
     let mut catalog = Catalog::default();
     let mut foreign_keys = Vec::new();
+    let database = session.value("read the name of the database", "SELECT DATABASE()")?;
     for name in table_names(session)? {
         let sql = shown(session, &format!("TABLE {}", quoted(&name)), 2)?.swap_remove(1);
-        let parts = take_apart(&sql);
+        let parts = take_apart(&without_database(&sql, &database));
         catalog.pre.push(Statement::new(Kind::Table, &name, parts.table));
         let adds = |list: Vec<String>| list.into_iter().map(|key| format!("ADD {key}")).collect::<Vec<_>>().join(", ");
         if !parts.keys.is_empty() {
@@ -59,17 +60,69 @@ struct Parts {
     foreign_keys: Vec<String>,
 }
 
+/// A statement in parts: what is in quotes, quotes included, and what is between.
+fn pieces(sql: &str) -> impl Iterator<Item = &str> {
+    let mut rest = sql;
+    std::iter::from_fn(move || {
+        let quote = rest.chars().next()?;
+        let end = if matches!(quote, '`' | '\'') {
+            let mut escaped = false;
+            let close = rest[1..].find(|c| {
+                let closes = c == quote && !escaped;
+                escaped = c == '\\' && quote == '\'' && !escaped;
+                closes
+            });
+            close.map_or(rest.len(), |at| at + 2)
+        } else {
+            rest.find(['`', '\'']).unwrap_or(rest.len())
+        };
+        let (piece, after) = rest.split_at(end);
+        rest = after;
+        Some(piece)
+    })
+}
+
+/// A definition without the name of its own database, which the server writes before sequences: a table of another one would count by that.
+fn without_database(sql: &str, database: &str) -> String {
+    let (own, mut kept) = (quoted(database), String::with_capacity(sql.len()));
+    for piece in pieces(sql) {
+        match piece.strip_prefix('.').filter(|_| kept.ends_with(&format!("({own}"))) {
+            Some(rest) => {
+                kept.truncate(kept.len() - own.len());
+                kept.push_str(rest);
+            }
+            None => kept.push_str(piece),
+        }
+    }
+    kept
+}
+
+/// The lines of a statement; names may have line ends of their own.
+fn lines(sql: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for piece in pieces(sql) {
+        let (here, later) = match piece.split_once('\n') {
+            Some((here, later)) if !piece.starts_with(['`', '\'']) => (here, Some(later)),
+            _ => (piece, None),
+        };
+        lines.last_mut().expect("there is one").push_str(here);
+        lines.extend(later.into_iter().flat_map(|later| later.split('\n')).map(str::to_owned));
+    }
+    lines
+}
+
 /// Takes keys and foreign keys out of a CREATE TABLE, which has one definition on each line. A table that counts by itself keeps its keys.
 fn take_apart(sql: &str) -> Parts {
-    let counts = sql.lines().any(|line| line.starts_with("  `") && line.contains(" AUTO_INCREMENT"));
+    let lines = lines(sql);
+    let counts = lines.iter().any(|line| line.starts_with("  `") && line.contains(" AUTO_INCREMENT"));
     let (mut head, mut body, mut tail) = (String::new(), Vec::new(), Vec::new());
     let mut parts = Parts { table: String::new(), keys: Vec::new(), foreign_keys: Vec::new() };
-    for (n, line) in sql.lines().enumerate() {
+    for (n, line) in lines.iter().enumerate() {
         let definition = line.trim_start().trim_end_matches(',').to_owned();
         if n == 0 {
-            head = line.to_owned();
+            head.clone_from(line);
         } else if !tail.is_empty() || line.starts_with(')') {
-            tail.push(line);
+            tail.push(line.as_str());
         } else if definition.starts_with("CONSTRAINT ") && definition.contains(" FOREIGN KEY (") {
             parts.foreign_keys.push(definition);
         } else if !counts
@@ -90,7 +143,8 @@ fn without_definer(sql: &str) -> String {
     let rest = &sql[at + 9..];
     let mut quotes = 0;
     let end = rest.find(|c: char| {
-        quotes += usize::from(c == '`');
+        // In some modes names stand in double quotes.
+        quotes += usize::from(c == '`' || c == '"');
         c == ' ' && quotes % 2 == 0
     });
     format!("{}{}", &sql[..at], &rest[end.unwrap_or(rest.len())..])
@@ -124,6 +178,20 @@ fn code(session: &mut dyn TextSession, catalog: &mut Catalog) -> Result<()> {
         (
             "PROCEDURE",
             "routine_name FROM information_schema.routines WHERE routine_type = 'PROCEDURE'",
+            "routine_schema",
+            6,
+            2,
+        ),
+        (
+            "PACKAGE",
+            "routine_name FROM information_schema.routines WHERE routine_type = 'PACKAGE'",
+            "routine_schema",
+            6,
+            2,
+        ),
+        (
+            "PACKAGE BODY",
+            "routine_name FROM information_schema.routines WHERE routine_type = 'PACKAGE BODY'",
             "routine_schema",
             6,
             2,
@@ -168,7 +236,8 @@ pub(super) fn tables(session: &mut dyn TextSession) -> Result<Vec<Table>> {
         let key: Option<Vec<usize>> =
             key.iter().map(|row| columns.iter().position(|column| column.name == row[0])).collect();
         let size = row[1].parse().unwrap_or(0);
-        tables.push(Table { schema: None, name, columns, key: key.unwrap_or_default(), size });
+        let key = key.unwrap_or_default();
+        tables.push(Table { schema: None, name, columns, key, size, taken: Vec::new() });
     }
     Ok(tables)
 }
@@ -177,7 +246,7 @@ fn columns(session: &mut dyn TextSession, table: &str) -> Result<Vec<Column>> {
     let sql = format!(
         "SELECT column_name, column_type, COALESCE(character_maximum_length, 0), COALESCE(character_octet_length, 0)
          FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = {}
-         AND COALESCE(is_generated, 'NEVER') = 'NEVER' ORDER BY ordinal_position",
+         AND COALESCE(generation_expression, '') = '' ORDER BY ordinal_position",
         literal(table)
     );
     let column = |row: Vec<String>| {
@@ -245,10 +314,27 @@ mod tests {
         );
     }
 
+    /// Only outside of quotes does a line end, and a name name something.
+    #[test]
+    fn what_is_in_quotes_stays() {
+        let parts = take_apart(
+            "CREATE TABLE `t` (\n  `a\nKEY b` int(11) DEFAULT nextval(`d``b`.`s`),\n  `c` text DEFAULT '(`d``b`.`s`) it''s \\'\n  KEY x',\n  \
+             `n` int(11) DEFAULT nextval(`other`.`s`),\n  KEY `k\n,` (`c`)\n) ENGINE=InnoDB COMMENT='a\n)'",
+        );
+        assert_eq!(parts.keys, ["KEY `k\n,` (`c`)"]);
+        assert_eq!(
+            without_database(&parts.table, "d`b"),
+            "CREATE TABLE `t` (\n  `a\nKEY b` int(11) DEFAULT nextval(`s`),\n  `c` text DEFAULT '(`d``b`.`s`) it''s \\'\n  KEY x',\n  \
+             `n` int(11) DEFAULT nextval(`other`.`s`)\n) ENGINE=InnoDB COMMENT='a\n)'"
+        );
+    }
+
     #[test]
     fn a_definer_goes() {
         let sql = "CREATE ALGORITHM=UNDEFINED DEFINER=`a b`@`%` SQL SECURITY DEFINER VIEW `v` AS select 1";
         assert_eq!(without_definer(sql), "CREATE ALGORITHM=UNDEFINED SQL SECURITY DEFINER VIEW `v` AS select 1");
+        let sql = r#"CREATE DEFINER="a b"@"%" PACKAGE "p" AS END"#;
+        assert_eq!(without_definer(sql), r#"CREATE PACKAGE "p" AS END"#);
         assert_eq!(without_definer("CREATE TABLE x"), "CREATE TABLE x");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use backup_core::cancel::Cancel;
 
+use super::server::product;
 use super::words::{MariaDbWords, quoted};
 use super::{SETTINGS, catalog, privileges};
 use crate::logical::LogicalError;
@@ -76,7 +77,8 @@ fn same_text(session: &mut dyn TextSession) -> Result<()> {
 }
 
 pub(super) fn server(session: &mut dyn TextSession) -> Result<String> {
-    Ok(format!("MariaDB {}", session.value("read the version", "SELECT VERSION()")?))
+    let version = session.value("read the version", "SELECT VERSION()")?;
+    Ok(format!("{} {version}", product(&version)))
 }
 
 /// Nobody waits for a lock of a pin that was given up.
@@ -91,7 +93,7 @@ impl MariaDbOrigin {
             session.run("begin", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
             session.run("start a snapshot", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")?;
         }
-        self.sessions[0].value("read the log position", "SELECT COALESCE(@@gtid_binlog_pos, '')")
+        self.sessions[0].value("read the log position", "SELECT COALESCE(/*M! @@gtid_binlog_pos, */ '')")
     }
 }
 

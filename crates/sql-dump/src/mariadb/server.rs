@@ -44,9 +44,12 @@ pub(crate) fn inspect(open: &Open) -> Result<Inspection> {
 }
 
 /// MySQL speaks the same protocol and gives no name; MariaDB writes its own, and distributions theirs, behind the version.
+pub(super) fn product(version: &str) -> &'static str {
+    if version.contains("MariaDB") { "MariaDB" } else { "MySQL" }
+}
+
 fn engine(version: &str) -> String {
-    let product = if version.contains("MariaDB") { "MariaDB" } else { "MySQL" };
-    format!("{product} {}", version.split('-').next().unwrap_or_default())
+    format!("{} {}", product(version), version.split('-').next().unwrap_or_default())
 }
 
 /// Name, version, bytes, then facts.

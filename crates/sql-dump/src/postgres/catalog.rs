@@ -1,5 +1,6 @@
 //! What a PostgreSQL database consists of. The server writes the statements itself, by its `pg_get_…` functions, wherever it has one.
 
+use super::not_covered::{lost, not_covered};
 use super::session::Asks;
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Catalog, Column, Encoding, Kind, Statement, Table};
@@ -22,6 +23,7 @@ pub(super) fn read(session: &mut dyn Asks) -> Result<Catalog> {
     let mut pre =
         |kind, rows: Vec<Row>| catalog.pre.extend(rows.into_iter().map(|(name, sql)| Statement::new(kind, name, sql)));
     pre(Kind::Container, containers(session)?);
+    pre(Kind::Type, collations(session)?);
     pre(Kind::Type, types(session)?);
     pre(Kind::Sequence, sequences(session)?);
     pre(Kind::Routine, routines(session)?);
@@ -35,6 +37,7 @@ pub(super) fn read(session: &mut dyn Asks) -> Result<Catalog> {
     post(Kind::Constraint, constraints(session, "c")?);
     post(Kind::Constraint, constraints(session, "f")?);
     post(Kind::Value, replica_identities(session)?);
+    post(Kind::Value, clusters(session)?);
     post(Kind::View, views(session)?);
     post(Kind::Trigger, triggers(session)?);
     post(Kind::Value, trigger_states(session)?);
@@ -67,6 +70,26 @@ fn containers(session: &mut dyn Asks) -> Result<Vec<Row>> {
     )
 }
 
+/// Columns by which versions differ are asked for by name in the row as JSON.
+fn collations(session: &mut dyn Asks) -> Result<Vec<Row>> {
+    let own = own("pg_collation", "c.oid");
+    pairs(
+        session,
+        "collations",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, c.collname), format('CREATE COLLATION %I.%I (%s%s%s)', n.nspname, c.collname,
+               CASE c.collprovider WHEN 'c' THEN format('PROVIDER = libc, LC_COLLATE = %L, LC_CTYPE = %L', c.collcollate, c.collctype)
+                 ELSE format('PROVIDER = %s, LOCALE = %L', CASE c.collprovider WHEN 'i' THEN 'icu' ELSE 'builtin' END,
+                   coalesce(j ->> 'colllocale', j ->> 'colliculocale', c.collcollate)) END,
+               CASE j ->> 'collisdeterministic' WHEN 'false' THEN ', DETERMINISTIC = false' ELSE '' END,
+               coalesce(', RULES = ' || quote_literal(j ->> 'collicurules'), ''))
+             FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace CROSS JOIN LATERAL to_jsonb(c) AS j
+             WHERE {OURS} AND {own} AND c.collencoding IN (-1, (SELECT encoding FROM pg_database WHERE datname = current_database()))
+             AND c.collprovider IN ('b', 'c', 'i') ORDER BY c.oid"
+        ),
+    )
+}
+
 fn types(session: &mut dyn Asks) -> Result<Vec<Row>> {
     let own = own("pg_type", "t.oid");
     pairs(
@@ -85,10 +108,21 @@ fn types(session: &mut dyn Asks) -> Result<Vec<Row>> {
                  || coalesce((SELECT string_agg(format(' CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)), '' ORDER BY conname)
                       FROM pg_constraint WHERE contypid = t.oid AND contype = 'c'), '')
                WHEN 'c' THEN format('CREATE TYPE %I.%I AS (%s)', n.nspname, t.typname,
-                 (SELECT string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)
-                  FROM pg_attribute WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped))
-               ELSE (SELECT format('CREATE TYPE %I.%I AS RANGE (SUBTYPE = %s)', n.nspname, t.typname, format_type(rngsubtype, NULL))
-                 FROM pg_range WHERE rngtypid = t.oid)
+                 (SELECT string_agg(format('%I %s', attname, format_type(atttypid, atttypmod))
+                    || coalesce((SELECT format(' COLLATE %I.%I', cn.nspname, c.collname) FROM pg_collation c
+                         JOIN pg_namespace cn ON cn.oid = c.collnamespace JOIN pg_type y ON y.oid = a.atttypid
+                         WHERE c.oid = a.attcollation AND a.attcollation <> y.typcollation), ''), ', ' ORDER BY attnum)
+                  FROM pg_attribute a WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped))
+               ELSE (SELECT format('CREATE TYPE %I.%I AS RANGE (SUBTYPE = %s', n.nspname, t.typname, format_type(rngsubtype, NULL))
+                   || coalesce((SELECT format(', SUBTYPE_OPCLASS = %I.%I', pn.nspname, p.opcname) FROM pg_opclass p
+                        JOIN pg_namespace pn ON pn.oid = p.opcnamespace WHERE p.oid = r.rngsubopc AND NOT p.opcdefault), '')
+                   || coalesce((SELECT format(', COLLATION = %I.%I', cn.nspname, c.collname) FROM pg_collation c
+                        JOIN pg_namespace cn ON cn.oid = c.collnamespace JOIN pg_type y ON y.oid = r.rngsubtype
+                        WHERE c.oid = r.rngcollation AND r.rngcollation <> y.typcollation), '')
+                   || CASE WHEN r.rngsubdiff <> 0 THEN ', SUBTYPE_DIFF = ' || r.rngsubdiff::regproc ELSE '' END
+                   || coalesce((SELECT format(', MULTIRANGE_TYPE_NAME = %I.%I', mn.nspname, m.typname) FROM pg_type m
+                        JOIN pg_namespace mn ON mn.oid = m.typnamespace WHERE m.oid = (to_jsonb(r) ->> 'rngmultitypid')::oid), '') || ')'
+                 FROM pg_range r WHERE rngtypid = t.oid)
              END
              FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_class r ON r.oid = t.typrelid
              WHERE {OURS} AND {own} AND (t.typtype IN ('e', 'd', 'r') OR r.relkind = 'c') ORDER BY t.oid"
@@ -149,7 +183,7 @@ fn sequence_values(session: &mut dyn Asks) -> Result<Vec<Row>> {
 }
 
 /// Tables that have rows or parts with rows, in a condition on a `pg_class` named `c` with its namespace `n`.
-fn is_table() -> String {
+pub(super) fn is_table() -> String {
     format!("c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {OURS} AND {}", own("pg_class", "c.oid"))
 }
 
@@ -180,7 +214,8 @@ fn table_statements(session: &mut dyn Asks) -> Result<Vec<Row>> {
             "SELECT format('%I.%I', n.nspname, c.relname), format('CREATE %sTABLE %I.%I (%s)%s%s',
                CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, n.nspname, c.relname, coalesce({COLUMNS}, ''),
                coalesce(' PARTITION BY ' || pg_get_partkeydef(c.oid), ''),
-               coalesce(' WITH (' || array_to_string(c.reloptions, ', ') || ')', ''))
+               coalesce(' WITH (' || array_to_string(c.reloptions || (SELECT array_agg('toast.' || o) FROM pg_class t, unnest(t.reloptions) AS o
+                 WHERE t.oid = c.reltoastrelid), ', ') || ')', ''))
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {is_table} ORDER BY c.oid"
         ),
     )?;
@@ -207,7 +242,8 @@ fn storage(session: &mut dyn Asks) -> Result<Vec<Row>> {
                   WHERE a.attstorage <> y.typstorage
                 UNION ALL SELECT 'COMPRESSION ' || CASE p WHEN 'l' THEN 'lz4' ELSE 'pglz' END
                   FROM (SELECT to_jsonb(a) ->> 'attcompression') AS compression (p) WHERE p IN ('l', 'p')
-                UNION ALL SELECT 'STATISTICS ' || a.attstattarget WHERE a.attstattarget >= 0";
+                UNION ALL SELECT 'STATISTICS ' || a.attstattarget WHERE a.attstattarget >= 0
+                UNION ALL SELECT format('(%s)', array_to_string(a.attoptions, ', ')) WHERE a.attoptions IS NOT NULL";
     pairs(
         session,
         "how columns are stored",
@@ -217,6 +253,20 @@ fn storage(session: &mut dyn Asks) -> Result<Vec<Row>> {
              FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
              JOIN pg_type y ON y.oid = a.atttypid CROSS JOIN LATERAL ({said}) AS said (what)
              WHERE {is_table} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.oid, a.attnum"
+        ),
+    )
+}
+
+/// The indexes by which tables are put in order when somebody orders it.
+fn clusters(session: &mut dyn Asks) -> Result<Vec<Row>> {
+    let is_table = is_table();
+    pairs(
+        session,
+        "the order of tables",
+        &format!(
+            "SELECT format('%I.%I', n.nspname, c.relname), format('ALTER TABLE %I.%I CLUSTER ON %I', n.nspname, c.relname, x.relname)
+             FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE {is_table} AND i.indisclustered ORDER BY c.oid"
         ),
     )
 }
@@ -371,7 +421,14 @@ pub(super) fn tables(session: &mut dyn Asks) -> Result<Vec<Table>> {
     for row in found {
         places.insert(row.text(0), tables.len());
         let size = row.text(3).parse().unwrap_or(0);
-        tables.push(Table { schema: Some(row.text(1)), name: row.text(2), columns: Vec::new(), key: Vec::new(), size });
+        tables.push(Table {
+            schema: Some(row.text(1)),
+            name: row.text(2),
+            columns: Vec::new(),
+            key: Vec::new(),
+            size,
+            taken: Vec::new(),
+        });
     }
     let sql = format!(
         "SELECT c.oid, a.attname, format_type(a.atttypid, a.atttypmod), b.typname,
@@ -402,58 +459,6 @@ fn shape(kind: &str) -> (Encoding, Option<u64>) {
         "bool" | "date" | "time" | "timetz" | "timestamp" | "timestamptz" | "uuid" => (Encoding::Text, Some(64)),
         _ => (Encoding::Text, None),
     }
-}
-
-/// Data that is there and not in the dump. Rows that policies hide make a dump fail: `row_security` is off.
-pub(super) fn lost(session: &mut dyn Asks) -> Result<Vec<String>> {
-    let sql = "SELECT count(*)::text FROM pg_largeobject_metadata";
-    let number = session.value("count large objects", sql)?;
-    Ok(if number == "0" { Vec::new() } else { vec![format!("large objects (pg_largeobject): {number}")] })
-}
-
-/// What is there and not in the dump, with its number.
-fn not_covered(session: &mut dyn Asks) -> Result<Vec<String>> {
-    let sql = format!(
-        "SELECT what, n::text FROM (VALUES
-           ('tables with row security', (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relrowsecurity AND {OURS})),
-           ('row security policies', (SELECT count(*) FROM pg_policy)),
-           ('rewrite rules', (SELECT count(*) FROM pg_rules n WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'information_schema')),
-           ('event triggers', (SELECT count(*) FROM pg_event_trigger)),
-           ('publications', (SELECT count(*) FROM pg_publication)),
-           ('foreign tables', (SELECT count(*) FROM pg_foreign_table)),
-           ('extended statistics', (SELECT count(*) FROM pg_statistic_ext)),
-           ('aggregates', (SELECT count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.prokind = 'a' AND {OURS} AND {})),
-           ('operators', (SELECT count(*) FROM pg_operator p JOIN pg_namespace n ON n.oid = p.oprnamespace WHERE {OURS} AND {})),
-           ('collations', (SELECT count(*) FROM pg_collation p JOIN pg_namespace n ON n.oid = p.collnamespace WHERE {OURS} AND {})),
-           ('base types', (SELECT count(*) FROM pg_type p JOIN pg_namespace n ON n.oid = p.typnamespace
-              WHERE p.typtype = 'b' AND p.typelem = 0 AND {OURS} AND {})),
-           ('casts', (SELECT count(*) FROM pg_cast p WHERE p.oid >= 16384 AND {})),
-           ('text search configurations', (SELECT count(*) FROM pg_ts_config p JOIN pg_namespace n ON n.oid = p.cfgnamespace WHERE {OURS} AND {})),
-           ('text search dictionaries', (SELECT count(*) FROM pg_ts_dict p JOIN pg_namespace n ON n.oid = p.dictnamespace WHERE {OURS} AND {})),
-           ('operator classes', (SELECT count(*) FROM pg_opclass p JOIN pg_namespace n ON n.oid = p.opcnamespace WHERE {OURS} AND {})),
-           ('conversions', (SELECT count(*) FROM pg_conversion p JOIN pg_namespace n ON n.oid = p.connamespace WHERE {OURS} AND {})),
-           ('inherited columns, which become columns of their own', (SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-              JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {} AND NOT c.relispartition AND a.attinhcount > 0 AND NOT a.attislocal AND NOT a.attisdropped)),
-           ('comments on others than tables, columns and views', (SELECT count(*) FROM pg_description d LEFT JOIN pg_class c ON d.classoid = 'pg_class'::regclass AND c.oid = d.objoid
-              WHERE d.objoid >= 16384 AND d.classoid <> 'pg_extension'::regclass AND coalesce(c.relkind, 'i') NOT IN ('r', 'p', 'v', 'm') AND NOT EXISTS
-              (SELECT 1 FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')))
-         ) AS t(what, n) WHERE n > 0",
-        own("pg_proc", "p.oid"),
-        own("pg_operator", "p.oid"),
-        own("pg_collation", "p.oid"),
-        own("pg_type", "p.oid"),
-        // The cast of a range type to its multirange comes with it.
-        own("pg_cast", "p.oid").replace("= 'e'", "IN ('e', 'i')"),
-        own("pg_ts_config", "p.oid"),
-        own("pg_ts_dict", "p.oid"),
-        own("pg_opclass", "p.oid"),
-        own("pg_conversion", "p.oid"),
-        is_table(),
-    );
-    let rows = session.rows("count what a dump does not hold", &sql, 2)?;
-    let mut lines: Vec<String> = rows.into_iter().map(|row| format!("{}: {}", row.text(0), row.text(1))).collect();
-    lines.push("owners and privileges".to_owned());
-    Ok(lines)
 }
 
 /// A string literal.

@@ -4,6 +4,7 @@
 mod address;
 mod catalog;
 mod driver;
+mod not_covered;
 mod origin;
 mod server;
 mod server_error;

@@ -1,7 +1,8 @@
 //! A PostgreSQL server, asked by way of one of its databases.
 
 use super::address::PostgresAddress;
-use super::catalog::{OURS, literal, lost, own, quoted};
+use super::catalog::{OURS, literal, own, quoted};
+use super::not_covered::lost;
 use super::session::{Asks, Session};
 use crate::logical::inspect::facts;
 use crate::logical::seam::Server;

@@ -1,7 +1,7 @@
 //! What a SQLite database consists of: the statements that it keeps itself.
 
 use super::Result;
-use super::words::{literal, quoted, row_number};
+use super::words::{ROW_NUMBERS, literal, quoted, row_number};
 use crate::logical::catalog::{Catalog, Column, Encoding, Kind, Statement, Table};
 use crate::text::TextSession;
 
@@ -91,7 +91,13 @@ fn tables(session: &mut dyn TextSession) -> Result<Vec<Table>> {
         }
         key.sort_unstable();
         let key = key.into_iter().map(|(_, place)| place).collect();
-        let mut table = Table { schema: None, name, columns, key, size: 0 };
+        let list = ROW_NUMBERS.map(literal).join(", ");
+        let sql = format!(
+            "SELECT name FROM pragma_table_xinfo({}) WHERE hidden <> 0 AND lower(name) IN ({list})",
+            literal(&name)
+        );
+        let taken = session.rows("read computed columns", &sql, 1)?.into_iter().flatten().collect();
+        let mut table = Table { schema: None, name, columns, key, size: 0, taken };
         table.size = size(session, &table)?;
         tables.push(table);
     }

@@ -9,6 +9,7 @@ mod inspect;
 mod origin;
 mod stored;
 mod target;
+mod utf8;
 mod words;
 
 use std::io;

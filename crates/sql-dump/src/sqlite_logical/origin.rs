@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::words::{SqliteWords, quoted, row_number};
+use super::words::{Kept, SqliteWords, quoted, row_number};
 use super::{Result, catalog};
 use crate::logical::catalog::{Catalog, Table};
 use crate::logical::dump::DumpOptions;
@@ -17,13 +17,15 @@ struct SqliteOrigin {
     facts: Facts,
     sessions: Vec<Box<dyn TextSession>>,
     embedded: bool,
+    kept: Kept,
     shared_snapshot: bool,
 }
 
 pub(super) fn origin(open: &Open, mut facts: Facts, embedded: bool, options: &DumpOptions) -> Result<Box<dyn Origin>> {
     let mut sessions = (0..options.connections.clamp(1, 4)).map(|_| open()).collect::<Result<Vec<_>>>()?;
     facts.server = server(&mut *sessions[0])?;
-    Ok(Box::new(SqliteOrigin { facts, sessions, embedded, shared_snapshot: options.shared_snapshot }))
+    let kept = Kept::of(&mut *sessions[0])?;
+    Ok(Box::new(SqliteOrigin { facts, sessions, embedded, kept, shared_snapshot: options.shared_snapshot }))
 }
 
 pub(super) fn server(session: &mut dyn TextSession) -> Result<String> {
@@ -95,7 +97,7 @@ impl Origin for SqliteOrigin {
     }
 
     fn readers(self: Box<Self>) -> Vec<Box<dyn RowReader>> {
-        let words: Arc<dyn Words> = Arc::new(SqliteWords { embedded: self.embedded });
+        let words: Arc<dyn Words> = Arc::new(SqliteWords { embedded: self.embedded, kept: self.kept });
         let reader = |session| Box::new(PagedReader { session, words: words.clone() }) as Box<dyn RowReader>;
         self.sessions.into_iter().map(reader).collect()
     }

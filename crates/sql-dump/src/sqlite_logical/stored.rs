@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, Statement};
 
 use super::Result;
 use super::embedded::failed;
+use super::utf8::Utf8;
 use super::words::{quoted, row_number};
 use crate::logical::LogicalError;
 use crate::logical::catalog::Table;
@@ -155,23 +156,25 @@ impl Walk<'_> {
             format!("SELECT typeof({}) FROM {} WHERE {} = ?", quoted(column), quoted(&self.table.name), self.number);
         let kind = self.connection.query_row(&sql, [number], |row| row.get::<_, String>(0));
         let is_text = kind.map_err(|error| self.failed(error))? == "text";
-        let mut has_zero = false;
+        let (mut has_zero, mut utf8) = (false, Utf8::default());
         if is_text {
             self.pieces(number, column, |piece| {
                 has_zero |= piece.contains(&0);
+                utf8.add(piece);
                 Ok(())
             })?;
         }
-        let (before, after) = match (is_text, has_zero) {
+        let by_bytes = has_zero || !utf8.is_whole();
+        let (before, after) = match (is_text, by_bytes) {
             (true, false) => ("'", "'"),
-            (true, true) => ZERO_TEXT,
+            (true, true) => BYTES_OF_TEXT,
             (false, _) => ("X'", "'"),
         };
         rows.piece(before.as_bytes())?;
         let mut field = Vec::new();
         self.pieces(number, column, |piece| {
             field.clear();
-            if is_text && !has_zero {
+            if is_text && !by_bytes {
                 escaped(piece, &mut field);
             } else {
                 digits(piece, &mut field);
@@ -218,8 +221,8 @@ enum Scan {
     LongRowAfter(Option<i64>),
 }
 
-/// What stands around the digits of text with a zero in it, at which SQLite's own literals end.
-const ZERO_TEXT: (&str, &str) = ("CAST(X'", "' AS TEXT)");
+/// What stands around the digits of text with a zero in it, at which SQLite's own literals end, or that is no UTF-8, which a statement is.
+const BYTES_OF_TEXT: (&str, &str) = ("CAST(X'", "' AS TEXT)");
 
 /// Adds the literal that makes a value, with the escapes of a row.
 fn literal(value: ValueRef<'_>, line: &mut Vec<u8>) {
@@ -232,10 +235,10 @@ fn literal(value: ValueRef<'_>, line: &mut Vec<u8>) {
             digits(bytes, line);
             line.push(b'\'');
         }
-        ValueRef::Text(bytes) if bytes.contains(&0) => {
-            line.extend_from_slice(ZERO_TEXT.0.as_bytes());
+        ValueRef::Text(bytes) if bytes.contains(&0) || std::str::from_utf8(bytes).is_err() => {
+            line.extend_from_slice(BYTES_OF_TEXT.0.as_bytes());
             digits(bytes, line);
-            line.extend_from_slice(ZERO_TEXT.1.as_bytes());
+            line.extend_from_slice(BYTES_OF_TEXT.1.as_bytes());
         }
         ValueRef::Text(bytes) => {
             line.push(b'\'');

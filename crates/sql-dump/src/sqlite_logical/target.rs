@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::origin::server;
-use super::words::{SqliteWords, literal};
+use super::words::{Kept, SqliteWords, literal};
 use super::{Result, catalog};
+use crate::logical::LogicalError;
 use crate::logical::catalog::{Kind, Statement, Table};
 use crate::logical::seam::{Facts, Found, Part, RowLoader, Target, mark};
 use crate::text::{InsertLoader, PagedReader, TextSession};
@@ -56,7 +57,14 @@ impl Target for SqliteTarget {
         let action = format!("restore `{}`", statement.name);
         if statement.kind == Kind::Container {
             // A setting of the file holds only while the file is empty, and setting it again changes nothing.
-            return self.session.run(&action, &statement.sql);
+            self.session.run(&action, &statement.sql)?;
+            let now = self.session.value("read the encoding", "SELECT encoding FROM pragma_encoding")?;
+            // The bytes of a text are those of its encoding.
+            if statement.name == "encoding" && !statement.sql.contains(&now) {
+                let what = "a driver for SQLite makes databases in UTF-8 alone: give the address as `sqlite:…`";
+                return Err(LogicalError::Unsupported(what.to_owned()));
+            }
+            return Ok(());
         }
         self.session.run(&action, "BEGIN IMMEDIATE")?;
         let mark = format!("INSERT OR IGNORE INTO {PROGRESS} VALUES ({})", literal(&self.mark));
@@ -78,7 +86,7 @@ impl Target for SqliteTarget {
     }
 
     fn loaders(&mut self, _wanted: usize) -> Result<Vec<Box<dyn RowLoader>>> {
-        let words = Arc::new(SqliteWords { embedded: self.embedded });
+        let words = Arc::new(SqliteWords { embedded: self.embedded, kept: Kept::of(&mut *self.session)? });
         let loader = self.loader.take().map(|session| {
             let connection = PagedReader { session, words };
             Box::new(InsertLoader { connection, note, longest: usize::MAX }) as Box<dyn RowLoader>

@@ -8,6 +8,6 @@ mod words;
 
 pub(crate) use insert::{InsertLoader, insert_whole, too_long};
 pub(crate) use long_value::LongValue;
-pub(crate) use paged::{PagedReader, Row};
+pub(crate) use paged::{PagedReader, Row, in_utf8};
 pub(crate) use session::{Cells, Open, Refusal, TextSession};
 pub(crate) use words::{KeyPart, Shown, Words};

@@ -147,6 +147,7 @@ fn table(
         columns: Vec::new(),
         key: Vec::new(),
         size: row.number("pages").unwrap_or(0) * 8192,
+        taken: Vec::new(),
     };
     let title = table.title();
     let mut definitions = Vec::new();

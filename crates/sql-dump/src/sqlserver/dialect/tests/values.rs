@@ -214,6 +214,7 @@ fn ranges_of_a_key() {
         columns: vec![column("int")],
         key: vec![0],
         size: 0,
+        taken: Vec::new(),
     };
     let all = Part::ranges(i64::MIN, i64::MAX, 3);
     let queries: Vec<String> = all.into_iter().map(|part| query(&table, part)).collect();
