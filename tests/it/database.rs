@@ -2,8 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+#[cfg(unix)]
+use std::time::Duration;
 
 use tempfile::TempDir;
+#[cfg(unix)]
+use tests::poll_until;
 use tests::program::{Program, Ran};
 
 struct Bench {
@@ -70,6 +74,7 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     let bench = Bench::new();
     bench.ok("dump sqlite:@app.db @dump");
     bench.refused("dump sqlite:@app.db @dump", 2, &["is not empty", "name a new folder"]);
+    bench.refused("dump sqlite:@app.db @app.db", 2, &["is no folder", "name a new folder"]);
     bench.refused("restore @dump sqlite:@app.db", 14, &["is not empty", "make a new database"]);
     bench.refused("verify @none", 14, &["there is no complete dump"]);
     bench.refused("inspect nonsense", 2, &["postgresql://"]);
@@ -117,4 +122,42 @@ fn data_that_a_dump_does_not_hold_makes_it_incomplete() {
     let seen = bench.ok("inspect sqlite:@app.db");
     assert!(seen.stderr.contains("not in the logical dump") && seen.stderr.contains("found"), "{seen:#?}");
     bench.refused("dump sqlite:@app.db @dump", 3, &["not in the logical dump", "found"]);
+    // Whoever restores it may be somebody else, at another time.
+    let restored = bench.ok("restore @dump sqlite:@new.db");
+    assert!(restored.stderr.contains("rows of the virtual table found"), "{restored:#?}");
+}
+
+/// What only reads has nothing to bring in order.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_a_verification_at_once() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let bench = Bench::new();
+    fs::create_dir(bench.path("dump")).expect("made");
+    let manifest = bench.path("dump/manifest.json");
+    let made = std::process::Command::new("mkfifo").arg(&manifest).status().expect("mkfifo is there");
+    assert!(made.success());
+    let dump = bench.path("dump").display().to_string();
+    let mut child = bench.program.command(["database", "verify", &dump]).spawn().expect("it starts");
+    // A pipe can be opened so only when somebody reads it; who reads it then waits for what never comes.
+    let mut open = fs::OpenOptions::new();
+    open.write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    let held = poll_until(Duration::from_secs(30), || open.open(&manifest).ok()).expect("the program reads");
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).expect("it is told");
+    let ended = poll_until(Duration::from_secs(10), || child.try_wait().expect("our own child"));
+    child.kill().expect("our own child");
+    drop(held);
+    assert_eq!(ended.and_then(|status| status.code()), Some(130));
+}
+
+/// The driver manager is in the program: it starts where none is installed.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn no_driver_manager_has_to_be_installed() {
+    let mut program = Program::build().command(["--version"]);
+    // The loader prints what it would load, and runs nothing.
+    let output = program.env("LD_TRACE_LOADED_OBJECTS", "1").output().expect("it starts");
+    let loaded = String::from_utf8(output.stdout).expect("text");
+    assert!(loaded.contains("libc.so") && !loaded.contains("odbc"), "{loaded}");
 }

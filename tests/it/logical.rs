@@ -13,6 +13,7 @@ mod traps;
 
 use std::collections::BTreeSet;
 
+use backup_core::cancel::Cancel;
 use sql_dump::logical::{
     Address, DumpOptions, DumpReport, FolderDump, LogicalError, RestoreOptions, RestoreReport, dump, restore, verify,
 };
@@ -32,7 +33,7 @@ fn address(text: &str) -> Address {
 /// Dumps, and has the dump judged.
 fn dump_to(from: &str, place: &FolderDump, options: &DumpOptions) -> DumpReport {
     let report = dump(&address(from), place, options).expect("a dump");
-    assert_eq!(verify(place).expect("a whole dump"), report.manifest);
+    assert_eq!(verify(place, &Cancel::default()).expect("a whole dump"), report.manifest);
     report
 }
 

@@ -7,6 +7,7 @@ mod adapters;
 mod failures;
 mod logical;
 mod messages;
+mod program;
 mod sample;
 mod types;
 

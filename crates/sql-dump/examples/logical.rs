@@ -3,6 +3,7 @@
 
 use std::error::Error;
 
+use backup_core::cancel::Cancel;
 use sql_dump::logical::{Address, Compression, DumpOptions, FolderDump, RestoreOptions, dump, restore, verify};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,7 +28,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             let report = restore(&FolderDump::new(folder), &Address::parse(address)?, &RestoreOptions::default())?;
             println!("{} rows, {} chunks were in before", report.rows, report.chunks_before);
         }
-        ["verify", folder] => println!("{} tables are whole", verify(&FolderDump::new(folder))?.tables.len()),
+        ["verify", folder] => {
+            let manifest = verify(&FolderDump::new(folder), &Cancel::default())?;
+            println!("{} tables are whole", manifest.tables.len());
+        }
         _ => {
             return Err(
                 "logical dump ADDRESS FOLDER [plain] [CONNECTIONS] | restore FOLDER ADDRESS | verify FOLDER".into()

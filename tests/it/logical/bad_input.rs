@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use backup_core::cancel::Cancel;
 use sql_dump::logical::{Address, DumpOptions, FolderDump, LogicalError, Standing, dump, prepare, survey, verify};
 use tempfile::TempDir;
 use tests::servers::{MariaDb, Postgres};
@@ -26,7 +27,7 @@ fn failed(from: &str) -> LogicalError {
 
 fn assert_incomplete(scratch: &TempDir, place: &FolderDump) {
     assert!(!scratch.path().join("dump/manifest.json").exists());
-    assert!(matches!(verify(place), Err(LogicalError::Incomplete)));
+    assert!(matches!(verify(place, &Cancel::default()), Err(LogicalError::Incomplete)));
 }
 
 #[test]
@@ -127,6 +128,8 @@ fn a_survey_makes_no_file_and_fails_where_a_restore_would() {
     let found = Standing::Holds("table, view or sequence `public.t`".to_owned());
     assert_eq!(surveyed(&place, &server.address("to")), found);
     assert!(matches!(survey(&address(&at(&to)), &place), Err(LogicalError::Unsupported(_))));
+    assert!(matches!(try_restore(&place, &at(&to)), Err(LogicalError::Unsupported(_))));
+    assert!(!to.exists());
 }
 
 #[test]
@@ -182,15 +185,28 @@ fn a_value_that_the_target_cannot_hold() {
     table(&server);
     let (scratch, place) = folder();
     dump_to(&server.address("from"), &place, &DumpOptions::default());
-    // The same dump for a table that is narrower: the catalog is altered, and both files sealed again as a new dump would.
-    narrow(&scratch.path().join("dump"));
+    altered(&scratch.path().join("dump"), "v text", "v varchar(3)");
     let error = try_restore(&place, &server.address("to")).expect_err("too long");
     assert!(matches!(&error, LogicalError::DoesNotFit { table, .. } if table == "public.t"), "{error:?}");
 }
 
-fn narrow(dump: &Path) {
+#[test]
+fn a_table_that_lacks_a_column_was_not_altered_meanwhile() {
+    let server = MariaDb::start();
+    server.create("from");
+    server.create("to");
+    server.sql("from", "CREATE TABLE t (v text); INSERT INTO t VALUES ('x')");
+    let (scratch, place) = folder();
+    dump_to(&server.odbc("from"), &place, &DumpOptions::default());
+    altered(&scratch.path().join("dump"), "`v` text", "`w` text");
+    let error = try_restore(&place, &server.odbc("to")).expect_err("no such column");
+    assert_eq!(error.to_string(), "failed to restore `t`");
+}
+
+/// The same dump with other words in its catalog: both files are sealed again as a new dump would.
+fn altered(dump: &Path, from: &str, to: &str) {
     let catalog = dump.join("schema/catalog.json");
-    let text = fs::read_to_string(&catalog).expect("the catalog").replace("v text", "v varchar(3)");
+    let text = fs::read_to_string(&catalog).expect("the catalog").replace(from, to);
     fs::write(&catalog, &text).expect("it is altered");
     let manifest = dump.join("manifest.json");
     let mut sealed: serde_json::Value =
@@ -295,11 +311,15 @@ fn altered_files_are_found() {
                 continue;
             }
             fs::write(&file, altered).expect("it is altered");
-            assert!(matches!(verify(&place), Err(LogicalError::Damaged { .. })), "{}", file.display());
+            assert!(
+                matches!(verify(&place, &Cancel::default()), Err(LogicalError::Damaged { .. })),
+                "{}",
+                file.display()
+            );
         }
         fs::write(&file, &whole).expect("it is whole again");
     }
-    verify(&place).expect("whole again");
+    verify(&place, &Cancel::default()).expect("whole again");
 }
 
 #[test]

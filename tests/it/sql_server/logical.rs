@@ -10,6 +10,7 @@ mod store;
 
 use std::path::Path;
 
+use backup_core::cancel::Cancel;
 use sql_dump::logical::{Address, DumpOptions, DumpReport, FolderDump, LogicalError, RestoreOptions, RestoreReport};
 use tds_server::{Event, Script, TdsServer};
 use tempfile::TempDir;
@@ -37,7 +38,7 @@ fn try_dump(driver: Driver, server: &TdsServer, place: &FolderDump) -> Result<Du
 /// Dumps, and has the dump judged.
 fn dump(driver: Driver, server: &TdsServer, place: &FolderDump) -> DumpReport {
     let report = try_dump(driver, server, place).unwrap_or_else(|error| panic!("{driver:?}: {}", whole(&error)));
-    assert_eq!(sql_dump::logical::verify(place).expect("a whole dump"), report.manifest);
+    assert_eq!(sql_dump::logical::verify(place, &Cancel::default()).expect("a whole dump"), report.manifest);
     report
 }
 

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use backup_core::cancel::Cancel;
 use backup_core::report::{Cause, Finding, Gravity};
 use serde_json::json;
 use sql_dump::logical::{self, Address, Compression, DumpOptions, FolderDump, LogicalError, RestoreOptions};
-use sql_dump::sqlserver::{BackupOrder, RestoreOrder, SqlServer, SqlServerError};
+use sql_dump::sqlserver::{BackupOrder, Progress, RestoreOrder, SqlServer, SqlServerError};
 
 use super::Session;
 use crate::args::{
@@ -16,18 +17,21 @@ use crate::args::{
 use crate::database;
 use crate::error::CommandError;
 use crate::exit::Exit;
+use crate::output::progress::Screen;
 use crate::output::{Answer, human};
 
 pub(super) async fn run(session: &Session, command: DatabaseCommand) -> Result<Answer, CommandError> {
-    let cancel = session.cancel.clone();
+    let (cancel, screen) = (session.cancel.clone(), Arc::clone(&session.screen));
     // Databases are talked to by calls that block.
     let work = tokio::task::spawn_blocking(move || match command {
         DatabaseCommand::Inspect(args) => inspect(&args),
-        DatabaseCommand::Dump(args) => dump(&args, cancel),
-        DatabaseCommand::Restore(args) => restore(&args, cancel),
-        DatabaseCommand::Verify(args) => verify(&args),
+        DatabaseCommand::Dump(args) => dump(&args, cancel, &screen),
+        DatabaseCommand::Restore(args) => restore(&args, cancel, &screen),
+        DatabaseCommand::Verify(args) => verify(&args, &cancel, &screen),
     });
-    work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    let done = work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    session.screen.clear();
+    done
 }
 
 fn failed(error: LogicalError) -> CommandError {
@@ -52,7 +56,17 @@ fn failed(error: LogicalError) -> CommandError {
 }
 
 fn refused(error: SqlServerError) -> CommandError {
-    CommandError::new(Exit::DATABASE, error)
+    let hint = match &error {
+        SqlServerError::Cancelled { .. } => {
+            return CommandError::new(Exit::INTERRUPTED, error).hint("a file that the server has left is no backup");
+        }
+        SqlServerError::Denied(_) => "name the file with the password: --password-file FILE",
+        SqlServerError::Exists(_) => "name another database, or replace this one: --replace",
+        SqlServerError::FileExists(_) => "the path is the server's: name a file that is not there",
+        SqlServerError::NotThisReplica(_) => "name the server of the replica that is to take it",
+        _ => return CommandError::new(Exit::DATABASE, error),
+    };
+    CommandError::new(Exit::DATABASE, error).hint(hint)
 }
 
 /// The address with its password, and a warning where that stands on the command line.
@@ -98,19 +112,15 @@ fn inspect(args: &DatabaseInspectArgs) -> Result<Answer, CommandError> {
     Ok(Answer::new(text, result).with(findings))
 }
 
-fn dump(args: &DatabaseDumpArgs, cancel: Cancel) -> Result<Answer, CommandError> {
-    let Some(folder) = &args.folder else { return dump_native(args, &cancel) };
+fn dump(args: &DatabaseDumpArgs, cancel: Cancel, screen: &Screen) -> Result<Answer, CommandError> {
+    let Some(folder) = &args.folder else { return dump_native(args, &cancel, screen) };
     let (address, mut findings) = reach(&args.address, &args.reach)?;
     refuse_full(folder)?;
     let compression = if args.plain { Compression::None } else { DumpOptions::default().compression };
     let options = DumpOptions { connections: args.connections.into(), compression, cancel, ..DumpOptions::default() };
+    screen.work("dumping");
     let report = logical::dump(&address, &FolderDump::new(folder), &options).map_err(failed)?;
-    findings.extend(
-        report
-            .not_covered
-            .iter()
-            .map(|what| Finding::new(Gravity::Note, Cause::Database, format!("not in the logical dump: {what}"))),
-    );
+    findings.extend(report.not_covered.iter().map(not_covered));
     let left = |what: &String| Finding::new(Gravity::Warning, Cause::Database, format!("left on the server: {what}"));
     findings.extend(report.left_behind.iter().map(left));
     let moment = &report.manifest.moment;
@@ -131,6 +141,11 @@ fn dump(args: &DatabaseDumpArgs, cancel: Cancel) -> Result<Answer, CommandError>
     Ok(Answer::new(text, result).with(findings).exit(exit))
 }
 
+/// What a dump does not hold.
+fn not_covered(what: &String) -> Finding {
+    Finding::new(Gravity::Note, Cause::Database, format!("not in the logical dump: {what}"))
+}
+
 /// Data that a dump does not hold.
 fn lost(what: &String) -> Finding {
     Finding::new(Gravity::Warning, Cause::Database, format!("not in the logical dump: {what}"))
@@ -144,11 +159,14 @@ fn refuse_full(folder: &Path) -> Result<(), CommandError> {
             Err(CommandError::usage(message).hint("remove it, or name a new folder"))
         }
         Ok(true) => Err(CommandError::usage(format!("`{}` is not empty", folder.display())).hint("name a new folder")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            Err(CommandError::usage(format!("`{}` is no folder", folder.display())).hint("name a new folder"))
+        }
         _ => Ok(()),
     }
 }
 
-fn dump_native(args: &DatabaseDumpArgs, cancel: &Cancel) -> Result<Answer, CommandError> {
+fn dump_native(args: &DatabaseDumpArgs, cancel: &Cancel, screen: &Screen) -> Result<Answer, CommandError> {
     let device = args.native.as_deref().unwrap_or_default();
     let (server, name, findings) = reach_server(&args.address, &args.reach)?;
     // The row in msdb is found by it: no two may be the same.
@@ -156,7 +174,8 @@ fn dump_native(args: &DatabaseDumpArgs, cancel: &Cancel) -> Result<Answer, Comma
     if args.dry_run {
         return Ok(statements(&order.dry_run()).with(findings));
     }
-    let taken = server.stopped_by(cancel).backup(&order, &|_| {}).map_err(refused)?;
+    screen.work("backing up");
+    let taken = server.stopped_by(cancel).backup(&order, &|progress| show(screen, &progress)).map_err(refused)?;
     let text = format!(
         "{} backed up database {name} to `{device}`, {}; its moment is its end, {}.\n",
         taken.server.name,
@@ -168,21 +187,31 @@ fn dump_native(args: &DatabaseDumpArgs, cancel: &Cancel) -> Result<Answer, Comma
     Ok(Answer::new(text, result).with(findings))
 }
 
+/// What SQL Server says of its own work.
+fn show(screen: &Screen, progress: &Progress) {
+    let left = progress.left.map(|left| format!("{} left", human::duration(left)));
+    let waits = progress.waits_for.as_ref().map(|what| format!("waits for {what}"));
+    screen.percent(progress.percent, left.into_iter().chain(waits).collect::<Vec<_>>().join(", "));
+}
+
 fn statements(statements: &[String]) -> Answer {
     let text: String = statements.iter().map(|statement| format!("{statement};\n")).collect();
     Answer::new(text, json!({ "statements": statements }))
 }
 
-fn restore(args: &DatabaseRestoreArgs, cancel: Cancel) -> Result<Answer, CommandError> {
+fn restore(args: &DatabaseRestoreArgs, cancel: Cancel, screen: &Screen) -> Result<Answer, CommandError> {
     if args.native {
-        return restore_native(args, &cancel);
+        return restore_native(args, &cancel, screen);
     }
-    let (address, findings) = reach(&args.address, &args.reach)?;
+    let (address, mut findings) = reach(&args.address, &args.reach)?;
     let dump = FolderDump::new(&args.from);
     // Nothing is written before all of it is judged.
-    logical::verify(&dump).map_err(failed)?;
+    screen.work("verifying");
+    logical::verify(&dump, &cancel).map_err(failed)?;
+    screen.work("restoring");
     let options = RestoreOptions { connections: args.connections.into(), cancel, ..RestoreOptions::default() };
     let report = logical::restore(&dump, &address, &options).map_err(failed)?;
+    findings.extend(report.not_covered.iter().map(not_covered));
     let before = match report.chunks_before {
         0 => String::new(),
         n => format!(", {} of them from an earlier attempt", human::count(n as u64, "file", "files")),
@@ -193,13 +222,14 @@ fn restore(args: &DatabaseRestoreArgs, cancel: Cancel) -> Result<Answer, Command
     Ok(Answer::new(text, result).with(findings))
 }
 
-fn restore_native(args: &DatabaseRestoreArgs, cancel: &Cancel) -> Result<Answer, CommandError> {
+fn restore_native(args: &DatabaseRestoreArgs, cancel: &Cancel, screen: &Screen) -> Result<Answer, CommandError> {
     let (server, name, mut findings) = reach_server(&args.address, &args.reach)?;
     let order = RestoreOrder { replace: args.replace, ..RestoreOrder::new(&args.from, &name) };
     if args.dry_run {
         return Ok(statements(&order.dry_run()).with(findings));
     }
-    let restored = server.stopped_by(cancel).restore(&order, &|_| {}).map_err(refused)?;
+    screen.work("restoring");
+    let restored = server.stopped_by(cancel).restore(&order, &|progress| show(screen, &progress)).map_err(refused)?;
     findings.extend(restored.faults.iter().map(|fault| Finding::error(Cause::Database, fault.clone())));
     let sound = restored.faults.is_empty();
     let judged = if sound { "DBCC CHECKDB finds nothing wrong" } else { "DBCC CHECKDB finds it damaged" };
@@ -209,14 +239,15 @@ fn restore_native(args: &DatabaseRestoreArgs, cancel: &Cancel) -> Result<Answer,
     Ok(Answer::new(text, result).with(findings).exit(exit))
 }
 
-fn verify(args: &DatabaseVerifyArgs) -> Result<Answer, CommandError> {
+fn verify(args: &DatabaseVerifyArgs, cancel: &Cancel, screen: &Screen) -> Result<Answer, CommandError> {
+    screen.work("verifying");
     if let Some(address) = &args.native {
         let (server, _, findings) = reach_server(address, &args.reach)?;
         server.verify(std::slice::from_ref(&args.from)).map_err(refused)?;
         let text = format!("SQL Server has read `{}` and finds it whole.\n", args.from);
         return Ok(Answer::new(text, json!({ "file": args.from })).with(findings));
     }
-    let manifest = logical::verify(&FolderDump::new(&args.from)).map_err(failed)?;
+    let manifest = logical::verify(&FolderDump::new(&args.from), cancel).map_err(failed)?;
     let rows: u64 = manifest.tables.iter().map(|table| table.rows).sum();
     let tables = manifest.tables.len() as u64;
     let text = format!(

@@ -37,7 +37,8 @@ use backup_core::report::{Cause, Finding, Gravity};
 use backup_core::snapshot::{ChooseError, RunId, choose, short};
 
 use crate::args::{
-    ArchiveArgs, ArchiveCommand, Command, ControlFileCommand, Global, RegistryCommand, ShadowCopyCommand,
+    ArchiveArgs, ArchiveCommand, Command, ControlFileCommand, DatabaseCommand, Global, RegistryCommand,
+    ShadowCopyCommand,
 };
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -106,9 +107,12 @@ pub(crate) fn is_cancellable(command: &Command) -> bool {
         matches!(args.command, None | Some(Store(_) | Restore(_) | Verify(_) | Prune(_)))
     };
     let archives = matches!(command, Archive(args) if stops(args));
+    // The others only read.
+    let writes = matches!(command, Database(DatabaseCommand::Dump(_) | DatabaseCommand::Restore(_)));
     holds_an_image
         || archives
-        || matches!(command, Backup(_) | Recover(_) | Rehearse(_) | Database(_) | VssSelftest(_) | VssWriter)
+        || writes
+        || matches!(command, Backup(_) | Recover(_) | Rehearse(_) | VssSelftest(_) | VssWriter)
 }
 
 /// A snapshot that was chosen.

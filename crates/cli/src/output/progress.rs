@@ -11,6 +11,7 @@ use super::printer::err;
 
 const COUNTED: &str = "{prefix:14} {bar:24} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {wide_msg}";
 const UNCOUNTED: &str = "{prefix:14} {spinner} {elapsed}  {wide_msg}";
+const PERCENTS: &str = "{prefix:14} {bar:24} {percent}%  {elapsed}  {wide_msg}";
 
 /// Shows what goes on.
 #[derive(Debug, Default)]
@@ -51,6 +52,18 @@ impl Screen {
         bar.set_prefix(name);
         bar.enable_steady_tick(Duration::from_millis(120));
         *self.lock() = Some(bar);
+    }
+
+    /// Shows how much of the work is done, where somebody else says so, and what he says besides.
+    pub(crate) fn percent(&self, percent: u8, message: String) {
+        let bar = self.lock();
+        let Some(bar) = bar.as_ref() else { return };
+        if bar.length().is_none() {
+            bar.set_style(style(PERCENTS).progress_chars("=> "));
+            bar.set_length(100);
+        }
+        bar.set_position(percent.into());
+        bar.set_message(message);
     }
 
     fn progress(&self, progress: Progress) {
@@ -110,8 +123,19 @@ mod tests {
 
     #[test]
     fn templates_are_well_formed() {
-        for template in [COUNTED, UNCOUNTED] {
+        for template in [COUNTED, UNCOUNTED, PERCENTS] {
             drop(style(template));
         }
+    }
+
+    #[test]
+    fn percents_of_others_are_shown_while_work_goes_on() {
+        let screen = Screen { bar: Mutex::default(), shown: true };
+        let seen = || screen.lock().as_ref().map(|bar| (bar.position(), bar.length(), bar.message()));
+        screen.percent(10, String::new());
+        assert_eq!(seen(), None);
+        screen.work("backing up");
+        screen.percent(40, "1 min left".to_owned());
+        assert_eq!(seen(), Some((40, Some(100), "1 min left".to_owned())));
     }
 }

@@ -39,7 +39,7 @@ impl Address {
         if text.starts_with("postgresql://") || text.starts_with("postgres://") {
             return Ok(Self(Kind::Postgres(PostgresAddress::parse(text)?)));
         }
-        if let Some(file) = text.strip_prefix("sqlite:") {
+        if let Some(file) = text.strip_prefix("sqlite:").filter(|file| !file.is_empty()) {
             return Ok(Self(Kind::Sqlite(file.to_owned())));
         }
         // A connection string begins with a key; the text is not told back, for it may hold a password.
@@ -142,8 +142,15 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_told_what_there_is() {
-        for text in ["mysql://x:secret@host/db", "mariadb://x@host/db?a=b", "site.db", "/srv/site.db", "C:\\a=b.db", ""]
-        {
+        for text in [
+            "mysql://x:secret@host/db",
+            "mariadb://x@host/db?a=b",
+            "site.db",
+            "/srv/site.db",
+            "C:\\a=b.db",
+            "sqlite:",
+            "",
+        ] {
             let error = Address::parse(text).expect_err(text).to_string();
             assert_eq!(error, format!("the address of the database cannot be used: {KINDS}"));
         }

@@ -55,8 +55,26 @@ pub fn restore(
     target: &Address,
     options: &RestoreOptions,
 ) -> Result<RestoreReport, LogicalError> {
+    restore_all(source, target, options).map_err(|error| match error {
+        // What is missing here was not altered while it was dumped.
+        LogicalError::Changed { table, source } => {
+            LogicalError::Failed { action: format!("restore `{table}`"), source }
+        }
+        error => error,
+    })
+}
+
+fn restore_all(
+    source: &dyn DumpSource,
+    target: &Address,
+    options: &RestoreOptions,
+) -> Result<RestoreReport, LogicalError> {
     let manifest = read_manifest(source)?;
     let catalog = read_catalog(source, &manifest)?;
+    if target.is_missing_file() {
+        // Nothing is made for a dump that cannot go there.
+        fits(&manifest, "sqlite")?;
+    }
     let mut target = target.target()?;
     fits(&manifest, target.facts().dialect)?;
     let progress = begin(&mut *target, &manifest.hash())?;

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use backup_core::cancel::Cancel;
+
 use super::{
-    Address, DumpOptions, FolderDump, LogicalError, RestoreOptions, Standing, create_database, drop_database, dump,
-    inspect, prepare, restore, scratch_name, survey, verify,
+    Address, DumpOptions, FolderDump, LogicalError, RestoreOptions, RowHash, Standing, TableEntry, create_database,
+    drop_database, dump, inspect, prepare, restore, scratch_name, survey, verify,
 };
 
 fn address(file: &Path) -> Address {
@@ -29,7 +31,7 @@ fn dumped_rehearsed_and_dropped() {
     let site = site(folder.path());
     let place = FolderDump::new(folder.path().join("dump"));
     let report = dump(&site, &place, &DumpOptions::default()).expect("a dump");
-    assert_eq!(verify(&place).expect("a whole dump"), report.manifest);
+    assert_eq!(verify(&place, &Cancel::default()).expect("a whole dump"), report.manifest);
 
     let name = scratch_name("1");
     create_database(&site, &name).expect("it is made");
@@ -70,8 +72,44 @@ fn a_damaged_dump_is_told() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&chunk, bytes).expect("it is altered");
-    assert!(matches!(verify(&place), Err(LogicalError::Damaged { .. })));
+    assert!(matches!(verify(&place, &Cancel::default()), Err(LogicalError::Damaged { .. })));
     let to = address(&folder.path().join("to.db"));
     assert!(matches!(restore(&place, &to, &RestoreOptions::default()), Err(LogicalError::Damaged { .. })));
     assert_eq!(survey(&to, &place).expect("it is there"), Standing::Begun);
+}
+
+/// The sums find what whole files hide: a manifest that does not belong to them, a restore that bent a row.
+#[test]
+fn rows_that_do_not_add_up_are_told() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let (site, dumped) = (site(folder.path()), folder.path().join("dump"));
+    let place = FolderDump::new(&dumped);
+    let manifest = dump(&site, &place, &DumpOptions::default()).expect("a dump").manifest;
+    let told = |alter: fn(&mut TableEntry)| {
+        let mut other = manifest.clone();
+        alter(&mut other.tables[0]);
+        fs::write(dumped.join("manifest.json"), other.seal()).expect("it is written");
+        verify(&place, &Cancel::default()).expect_err("it does not add up").to_string()
+    };
+    let chunk = &manifest.tables[0].chunks[0].file;
+    let sum = format!("`{chunk}` of the dump is damaged: its rows do not have the sum in the manifest");
+    assert_eq!(told(|table| table.chunks[0].row_hash = RowHash::default()), sum);
+    assert_eq!(told(|table| table.chunks[0].rows += 1), sum);
+    let total = "`manifest.json` of the dump is damaged: the chunks of `t` do not add up";
+    assert_eq!(told(|table| table.rows += 1), total);
+    assert_eq!(told(|table| table.row_hash = RowHash::default()), total);
+    let to = address(&folder.path().join("to.db"));
+    let error = restore(&place, &to, &RestoreOptions::default()).expect_err("it is not the same");
+    assert!(matches!(&error, LogicalError::Differs { table, .. } if table == "t"), "{error:?}");
+    assert_eq!(survey(&to, &place).expect("it is there"), Standing::Begun);
+}
+
+#[test]
+fn a_look_at_a_dump_ends_when_somebody_wishes_it() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let (site, place) = (site(folder.path()), FolderDump::new(folder.path().join("dump")));
+    dump(&site, &place, &DumpOptions::default()).expect("a dump");
+    let cancel = Cancel::default();
+    cancel.cancel();
+    assert!(matches!(verify(&place, &cancel), Err(LogicalError::Stopped)));
 }

@@ -16,15 +16,15 @@ use super::work::{Stop, in_parallel};
 /// No dump has a manifest or a catalog larger than this; a longer one is not read.
 pub(crate) const LONGEST: u64 = 1 << 30;
 
-/// Reads all of a dump and returns its manifest when nothing in it is missing or altered.
-pub fn verify(source: &dyn DumpSource) -> Result<Manifest, LogicalError> {
+/// Reads all of a dump and returns its manifest when nothing in it is missing or altered; ends early, with [`LogicalError::Stopped`], when
+/// `cancel` says so.
+pub fn verify(source: &dyn DumpSource, cancel: &Cancel) -> Result<Manifest, LogicalError> {
     let manifest = read_manifest(source)?;
     read_catalog(source, &manifest)?;
     for file in manifest.files.iter().filter(|file| file.file != CATALOG) {
         read_file(source, file)?;
     }
-    let never = Cancel::default();
-    let stop = Stop::new(&never);
+    let stop = Stop::new(cancel);
     let jobs: Vec<(usize, &Chunk)> = manifest
         .tables
         .iter()

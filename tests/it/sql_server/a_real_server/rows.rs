@@ -122,7 +122,7 @@ fn rows_of_every_type_come_back() {
     let inside = connect(&of(&connection, &source));
     run(&inside, "DELETE FROM dbo.Heap");
     let report = pinned.finish(&place).expect("a dump");
-    assert_eq!(verify(&place).expect("a whole dump"), report.manifest);
+    assert_eq!(verify(&place, &Cancel::default()).expect("a whole dump"), report.manifest);
     assert_eq!(report.left_behind, Vec::<String>::new());
     let rows = |name: &str| report.manifest.tables.iter().find(|table| table.name == name).map(|table| table.rows);
     assert_eq!(rows("dbo.Heap"), Some(100_000), "what was deleted after the moment is in the dump");
