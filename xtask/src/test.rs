@@ -16,6 +16,10 @@ const NOT_YET: &[(&str, &str)] = &[
         "a connection string of a real one in SITEBACKUP_MSSQL; the client is proven with its real driver and a scripted server",
     ),
     (
+        "MySQL, and ODBC drivers on Windows",
+        "a server of it, and a Windows machine with a driver; MariaDB is proven with its own, and what is built for Windows has ODBC",
+    ),
+    (
         "Windows VSS itself and the SMS Writer",
         "a Windows machine with the product; the calls of our requestor are proven against a stand-in for its library",
     ),
