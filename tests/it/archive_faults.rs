@@ -167,7 +167,7 @@ async fn whatever_fails_in_the_storage_costs_no_snapshot_that_is_there() {
             let is_done = report.outcome == Outcome::Done;
             match kind {
                 FaultKind::Full => {
-                    assert_eq!(is_done, calls.iter().skip(at).all(|call| call.action != "put"), "{when}")
+                    assert_eq!(is_done, calls.iter().skip(at).all(|call| call.action != "put"), "{when}");
                 }
                 FaultKind::KillBefore | FaultKind::KillAfter => assert_eq!(is_done, at >= calls.len(), "{when}"),
                 FaultKind::ErrorBefore | FaultKind::ErrorAfter => {

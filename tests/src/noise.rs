@@ -1,3 +1,5 @@
+//! What nothing makes smaller.
+
 /// Bytes that no compression and no deduplication makes smaller; the same for the same seed.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
