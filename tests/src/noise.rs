@@ -1,4 +1,4 @@
-//! What nothing makes smaller.
+//! Content that takes the room that it has.
 
 /// Bytes that no compression and no deduplication makes smaller; the same for the same seed.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
