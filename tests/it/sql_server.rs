@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use backup_core::cancel::Cancel;
+use backup_core::event::ServerProgress;
 use sql_dump::ConnectionString;
-use sql_dump::sqlserver::{BackupOrder, BackupTaken, Progress, SqlServer, SqlServerError};
+use sql_dump::sqlserver::{BackupOrder, BackupTaken, SqlServer, SqlServerError};
 use tds_server::{Script, TdsServer};
 
 /// A driver that the suites run with.
@@ -103,7 +104,7 @@ impl Lab {
         (taken, heard.into_inner().expect("no one panicked"))
     }
 
-    fn back_up_watched(&self, watch: &(dyn Fn(Progress) + Sync)) -> Result<BackupTaken, SqlServerError> {
+    fn back_up_watched(&self, watch: &(dyn Fn(ServerProgress) + Sync)) -> Result<BackupTaken, SqlServerError> {
         self.sql_server().backup(&BackupOrder::new("CM_P01", sample::PLACE, sample::NAME), watch)
     }
 }

@@ -18,6 +18,8 @@ pub enum Event {
     Phase(Phase),
     /// How far the phase is.
     Progress(Progress),
+    /// How far a server is with the work that the phase waits for.
+    Server(ServerProgress),
     /// The freeze window is over, after this long.
     Thawed(Duration),
 }
@@ -60,6 +62,17 @@ pub struct Progress {
     pub total_files: u64,
     /// Bytes there are.
     pub total_bytes: u64,
+}
+
+/// What a server says of its own work: a backup or a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerProgress {
+    /// The most that was heard so far: drivers hand messages on out of order.
+    pub percent: u8,
+    /// What the server estimates is left.
+    pub left: Option<Duration>,
+    /// What the server waits for.
+    pub waits_for: Option<String>,
 }
 
 /// Hears events. Called from any thread; must not block, and must not write to the site in [`Phase::Frozen`].

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use backup_core::cancel::Cancel;
 use backup_core::config::{DatabaseConfig, DatabaseMethod, DatabasePlace, NativeBackup, ServerKind};
+use backup_core::event::EventSink;
 use backup_core::path::SitePath;
 use backup_core::ports::database::{DatabaseForm, SiteDatabase};
 use backup_core::secret::{PASSWORD_VARIABLE, Secret};
@@ -22,7 +23,10 @@ use crate::exit::Exit;
 use crate::site::local;
 
 /// The adapter of a configured database.
-pub(crate) fn adapter(config: &DatabaseConfig) -> Result<Arc<dyn SiteDatabase>, CommandError> {
+pub(crate) fn adapter(
+    config: &DatabaseConfig,
+    events: &Arc<dyn EventSink>,
+) -> Result<Arc<dyn SiteDatabase>, CommandError> {
     match &config.place {
         DatabasePlace::Sqlite(path) => match config.method {
             DatabaseMethod::Logical => {
@@ -35,7 +39,8 @@ pub(crate) fn adapter(config: &DatabaseConfig) -> Result<Arc<dyn SiteDatabase>, 
             match (&config.method, kind) {
                 (DatabaseMethod::Native(folder), ServerKind::SqlServer) => {
                     let (server, name) = sql_server(connection, password.as_ref())?;
-                    Ok(Arc::new(SqlServerDatabase::new(server, name, native_folder(folder))))
+                    let database = SqlServerDatabase::new(server, name, native_folder(folder));
+                    Ok(Arc::new(database.with_events(Arc::clone(events))))
                 }
                 (DatabaseMethod::Vss, ServerKind::SqlServer) => {
                     let (server, name) = sql_server(connection, password.as_ref())?;
@@ -52,7 +57,11 @@ pub(crate) fn adapter(config: &DatabaseConfig) -> Result<Arc<dyn SiteDatabase>, 
 }
 
 /// The adapter that puts back what a snapshot holds of a configured database, whatever the next snapshot will hold of it.
-pub(crate) fn adapter_for(config: &DatabaseConfig, form: DatabaseForm) -> Result<Arc<dyn SiteDatabase>, CommandError> {
+pub(crate) fn adapter_for(
+    config: &DatabaseConfig,
+    form: DatabaseForm,
+    events: &Arc<dyn EventSink>,
+) -> Result<Arc<dyn SiteDatabase>, CommandError> {
     let method = match form {
         // A file goes where the recovery says, wherever the database is by now.
         DatabaseForm::File => return Ok(nameless()),
@@ -60,7 +69,7 @@ pub(crate) fn adapter_for(config: &DatabaseConfig, form: DatabaseForm) -> Result
         DatabaseForm::Files => return Ok(nameless_files()),
         DatabaseForm::Native | DatabaseForm::External => config.method.clone(),
     };
-    adapter(&DatabaseConfig { method, ..config.clone() })
+    adapter(&DatabaseConfig { method, ..config.clone() }, events)
 }
 
 fn native_folder(folder: &NativeBackup) -> NativeFolder {

@@ -77,7 +77,7 @@ impl EventSink for TraceSink {
             Event::Phase(Phase::Frozen) => self.file.hold(),
             // Thaw always comes; the start of the services is a second chance, should a backend not tell it.
             Event::Thawed(_) | Event::Phase(Phase::Starting) => self.note(self.file.release()),
-            Event::Note(_) | Event::Status(_) | Event::Phase(_) | Event::Progress(_) => {}
+            Event::Note(_) | Event::Status(_) | Event::Phase(_) | Event::Progress(_) | Event::Server(_) => {}
         }
     }
 }

@@ -65,7 +65,7 @@ fn wire_with(site: &Site, provider: Arc<dyn Provider>, events: Arc<dyn EventSink
         registry: Arc::new(RegistryRoots::new(&config.registry)),
         services: Arc::clone(&services),
         writers: writers(config, &services),
-        database: config.database.as_ref().and_then(|database| database::adapter(database).ok()),
+        database: config.database.as_ref().and_then(|database| database::adapter(database, &events).ok()),
         shadow_copies: Arc::new(InProcessCoordinator::new(clock, provider).one_on_machine(session_lock)),
         commands: Arc::new(HostCommands::new(site.hook_folder())),
         recovery_target: Arc::new(LocalRecoveryTarget::new()),
@@ -94,7 +94,7 @@ pub(crate) fn recovery_target() -> Arc<dyn RecoveryTarget> {
 pub(crate) fn wire_whole(site: &Site, events: Arc<dyn EventSink>) -> Result<Ports, CommandError> {
     let provider = vss::choose(&site.config.task, site.config.database.as_ref());
     let provider = provider.map_err(|unmet| CommandError::usage(unmet).hint(unmet.remedy()))?;
-    let database = site.config.database.as_ref().map(database::adapter).transpose()?;
+    let database = site.config.database.as_ref().map(|config| database::adapter(config, &events)).transpose()?;
     Ok(Ports { database, ..wire_with(site, provider, events) })
 }
 
@@ -102,10 +102,11 @@ pub(crate) fn wire_whole(site: &Site, events: Arc<dyn EventSink>) -> Result<Port
 pub(crate) async fn recovery_database(
     site: &Site,
     files: &dyn SnapshotFiles,
+    events: &Arc<dyn EventSink>,
 ) -> Result<Option<Arc<dyn SiteDatabase>>, CommandError> {
     let manifest = Manifest::parse(&files.manifest().await?).map_err(SnapshotError::from)?;
     let form = manifest.database.map(|part| part.form).unwrap_or_default();
-    site.config.database.as_ref().map(|config| database::adapter_for(config, form)).transpose()
+    site.config.database.as_ref().map(|config| database::adapter_for(config, form, events)).transpose()
 }
 
 /// All ports of a run: its services have a watchdog.
@@ -121,7 +122,7 @@ pub(crate) fn wire_following(
     provider: Arc<dyn Provider>,
     events: Arc<dyn EventSink>,
 ) -> Result<Ports, CommandError> {
-    let database = site.config.database.as_ref().map(database::adapter).transpose()?;
+    let database = site.config.database.as_ref().map(|config| database::adapter(config, &events)).transpose()?;
     with_watchdog(site, plan, Ports { database, ..wire_with(site, provider, events) })
 }
 
@@ -170,7 +171,7 @@ pub(crate) fn bare(
     let registry = config.filter(|config| cfg!(windows) || !config.registry.is_empty());
     Ok(RecoveryPorts {
         target: Arc::new(LocalRecoveryTarget::new()),
-        database: bare_database(form, site)?,
+        database: bare_database(form, site, &events)?,
         registry: registry.map(|config| Arc::new(RegistryRoots::new(&config.registry)) as _),
         services: site.map(|site| (services(site), names(site))),
         journal: site.map(|site| Arc::new(FileJournal::new(local(&site.state_dir))) as _),
@@ -198,11 +199,15 @@ pub(crate) fn bare_rehearsal(
 
 /// A file goes where the recovery says. To a server only the configuration of this machine leads: one in a snapshot is not trusted, for it
 /// names a driver, which is a program, and whom to give a password.
-fn bare_database(form: DatabaseForm, site: Option<&SiteConfig>) -> Result<Option<Arc<dyn SiteDatabase>>, CommandError> {
+fn bare_database(
+    form: DatabaseForm,
+    site: Option<&SiteConfig>,
+    events: &Arc<dyn EventSink>,
+) -> Result<Option<Arc<dyn SiteDatabase>>, CommandError> {
     match (form, site.and_then(|site| site.database.as_ref())) {
         (DatabaseForm::File, _) => Ok(Some(database::nameless())),
         (DatabaseForm::Files, _) => Ok(Some(database::nameless_files())),
-        (_, Some(config)) => database::adapter_for(config, form).map(Some),
+        (_, Some(config)) => database::adapter_for(config, form, events).map(Some),
         (_, None) => Ok(None),
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use backup_core::event::{Event, EventSink};
 use backup_core::manifest::{ContentHash, DatabasePart, FileRecord, RecordKind};
 use backup_core::path::{RelPath, SitePath};
 use backup_core::ports::database::{
@@ -18,10 +19,10 @@ use backup_core::ports::destination::{Destination, SnapshotFiles, Staging};
 use backup_core::snapshot::RunId;
 use host::destination::LocalDestination;
 use sql_dump::{ExternalDatabase, NativeFolder, SqlServerDatabase};
-use tds_server::{Script, Value, done};
+use tds_server::{Script, Value, done, info};
 use tests::conformance::seal;
 
-use super::sample::{SET, aged_history, one_row, script};
+use super::sample::{SET, aged_history, one_row, percent, script};
 use super::{DRIVERS, Driver, Lab};
 
 const RUN: u128 = 0x01a2;
@@ -177,6 +178,33 @@ async fn a_backup_that_both_see_is_moved_into_the_snapshot_and_back() {
         let restores = bench.restores();
         assert!(restores[0].contains("REPLACE"), "{restores:?}");
         assert_ne!(restores[0], restores[1], "each is handed over under a name of its own");
+    }
+}
+
+/// The percents that were heard.
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<u8>>);
+
+impl EventSink for Heard {
+    fn event(&self, event: &Event) {
+        if let Event::Server(progress) = event {
+            self.0.lock().expect("no panic").push(progress.percent);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_hears_how_far_the_server_is() {
+    for driver in DRIVERS {
+        let halfway = vec![percent(50), info(3014, "RESTORE DATABASE successfully processed 9 pages."), done()];
+        let bench = Bench::new(driver, script().on("RESTORE DATABASE", halfway));
+        let heard = Arc::new(Heard::default());
+        let database = bench.database(None).with_events(Arc::clone(&heard) as _);
+        let take_heard = || std::mem::take(&mut *heard.0.lock().expect("no panic"));
+        let (_, source) = bench.back_up(&database).await;
+        assert_eq!(take_heard().last(), Some(&100), "{driver:?}");
+        database.restore(&source, &DatabaseTarget::Scratch("7".to_owned())).await.expect("restored");
+        assert_eq!(take_heard(), [50], "{driver:?}");
     }
 }
 

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backup_core::cancel::Cancel;
+use backup_core::event::{Event, EventSink};
 use backup_core::report::{Cause, Finding, Gravity};
 use serde_json::json;
 use sql_dump::logical::{self, Address, Compression, DumpOptions, FolderDump, LogicalError, RestoreOptions};
-use sql_dump::sqlserver::{BackupOrder, Progress, RestoreOrder, SqlServer, SqlServerError};
+use sql_dump::sqlserver::{BackupOrder, RestoreOrder, SqlServer, SqlServerError};
 
 use super::Session;
 use crate::args::{
@@ -175,7 +176,10 @@ fn dump_native(args: &DatabaseDumpArgs, cancel: &Cancel, screen: &Screen) -> Res
         return Ok(statements(&order.dry_run()).with(findings));
     }
     screen.work("backing up");
-    let taken = server.stopped_by(cancel).backup(&order, &|progress| show(screen, &progress)).map_err(refused)?;
+    let taken = server
+        .stopped_by(cancel)
+        .backup(&order, &|progress| screen.event(&Event::Server(progress)))
+        .map_err(refused)?;
     let text = format!(
         "{} backed up database {name} to `{device}`, {}; its moment is its end, {}.\n",
         taken.server.name,
@@ -185,13 +189,6 @@ fn dump_native(args: &DatabaseDumpArgs, cancel: &Cancel, screen: &Screen) -> Res
     let result =
         json!({ "file": device, "server": taken.server.name, "set": taken.set.id, "finished": taken.set.finished });
     Ok(Answer::new(text, result).with(findings))
-}
-
-/// What SQL Server says of its own work.
-fn show(screen: &Screen, progress: &Progress) {
-    let left = progress.left.map(|left| format!("{} left", human::duration(left)));
-    let waits = progress.waits_for.as_ref().map(|what| format!("waits for {what}"));
-    screen.percent(progress.percent, left.into_iter().chain(waits).collect::<Vec<_>>().join(", "));
 }
 
 fn statements(statements: &[String]) -> Answer {
@@ -229,7 +226,10 @@ fn restore_native(args: &DatabaseRestoreArgs, cancel: &Cancel, screen: &Screen) 
         return Ok(statements(&order.dry_run()).with(findings));
     }
     screen.work("restoring");
-    let restored = server.stopped_by(cancel).restore(&order, &|progress| show(screen, &progress)).map_err(refused)?;
+    let restored = server
+        .stopped_by(cancel)
+        .restore(&order, &|progress| screen.event(&Event::Server(progress)))
+        .map_err(refused)?;
     findings.extend(restored.faults.iter().map(|fault| Finding::error(Cause::Database, fault.clone())));
     let sound = restored.faults.is_empty();
     let judged = if sound { "DBCC CHECKDB finds nothing wrong" } else { "DBCC CHECKDB finds it damaged" };

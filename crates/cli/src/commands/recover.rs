@@ -101,7 +101,7 @@ async fn from_destination(
         chosen.findings.push(Finding::new(Gravity::Note, Cause::Recovery, message).hint("name another one by its id"));
     }
     // Files and keys can be had without a password.
-    ports.database = match ports::recovery_database(&site, chosen.files.as_ref()).await {
+    ports.database = match ports::recovery_database(&site, chosen.files.as_ref(), &ports.events).await {
         Err(error) if request.to.is_none() && wants_database(request) => return Err(error),
         database => database.ok().flatten(),
     };

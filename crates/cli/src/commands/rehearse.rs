@@ -32,7 +32,7 @@ async fn from_destination(session: &Session, args: &RehearseArgs) -> Result<(Reh
     let site = Site::load(&session.global)?;
     let mut ports = ports::wire(&site, Arc::clone(&session.screen) as _);
     let chosen = open(&ports, args.id.as_deref()).await?;
-    ports.database = ports::recovery_database(&site, chosen.files.as_ref()).await?;
+    ports.database = ports::recovery_database(&site, chosen.files.as_ref(), &ports.events).await?;
     Ok((RehearsalPorts::of(&ports), chosen))
 }
 

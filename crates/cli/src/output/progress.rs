@@ -4,9 +4,10 @@ use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use backup_core::event::{Event, EventSink, Phase, Progress};
+use backup_core::event::{Event, EventSink, Phase, Progress, ServerProgress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::human;
 use super::printer::err;
 
 const COUNTED: &str = "{prefix:14} {bar:24} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {wide_msg}";
@@ -54,16 +55,17 @@ impl Screen {
         *self.lock() = Some(bar);
     }
 
-    /// Shows how much of the work is done, where somebody else says so, and what he says besides.
-    pub(crate) fn percent(&self, percent: u8, message: String) {
+    fn server(&self, ServerProgress { percent, left, waits_for }: &ServerProgress) {
         let bar = self.lock();
         let Some(bar) = bar.as_ref() else { return };
         if bar.length().is_none() {
             bar.set_style(style(PERCENTS).progress_chars("=> "));
             bar.set_length(100);
         }
-        bar.set_position(percent.into());
-        bar.set_message(message);
+        bar.set_position((*percent).into());
+        let left = left.map(|left| format!("{} left", human::duration(left)));
+        let waits = waits_for.as_ref().map(|what| format!("waits for {what}"));
+        bar.set_message(left.into_iter().chain(waits).collect::<Vec<_>>().join(", "));
     }
 
     fn progress(&self, progress: Progress) {
@@ -91,6 +93,7 @@ impl EventSink for Screen {
         match event {
             Event::Phase(phase) => self.work(name(*phase)),
             Event::Progress(progress) => self.progress(*progress),
+            Event::Server(progress) => self.server(progress),
             Event::Log(_) | Event::Note(_) | Event::Status(_) | Event::Thawed(_) => {}
         }
     }
@@ -132,10 +135,14 @@ mod tests {
     fn percents_of_others_are_shown_while_work_goes_on() {
         let screen = Screen { bar: Mutex::default(), shown: true };
         let seen = || screen.lock().as_ref().map(|bar| (bar.position(), bar.length(), bar.message()));
-        screen.percent(10, String::new());
+        let left = Some(Duration::from_secs(60));
+        let says = |percent| Event::Server(ServerProgress { percent, left, waits_for: Some("a lock".to_owned()) });
+        screen.event(&says(10));
         assert_eq!(seen(), None);
         screen.work("backing up");
-        screen.percent(40, "1 min left".to_owned());
-        assert_eq!(seen(), Some((40, Some(100), "1 min left".to_owned())));
+        screen.event(&says(40));
+        let (at, of, message) = seen().expect("it is shown");
+        assert_eq!((at, of), (40, Some(100)));
+        assert_eq!(message, "1 min left, waits for a lock");
     }
 }

@@ -5,8 +5,10 @@ mod folder;
 mod handed;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use backup_core::event::{Event, EventSink, ServerProgress};
 use backup_core::path::SitePath;
 use backup_core::ports::database::{
     DatabaseCopy, DatabaseError, DatabaseFacts, DatabaseFolder, DatabaseForm, DatabaseMoment, DatabaseRestored,
@@ -61,12 +63,25 @@ pub struct SqlServerDatabase {
     server: SqlServer,
     database: String,
     folder: NativeFolder,
+    events: Option<Arc<dyn EventSink>>,
 }
 
 impl SqlServerDatabase {
     /// The database named `database` on `server`. Connects to nothing yet.
     pub fn new(server: SqlServer, database: impl Into<String>, folder: NativeFolder) -> Self {
-        Self { server, database: database.into(), folder }
+        Self { server, database: database.into(), folder, events: None }
+    }
+
+    /// Tells `events` how far the server is with a backup or a restore.
+    #[must_use]
+    pub fn with_events(self, events: Arc<dyn EventSink>) -> Self {
+        Self { events: Some(events), ..self }
+    }
+
+    fn watch(&self, progress: ServerProgress) {
+        if let Some(events) = &self.events {
+            events.event(&Event::Server(progress));
+        }
     }
 
     /// A backup into the file of that name, as a set of that name.
@@ -194,7 +209,10 @@ impl SiteDatabase for SqlServerDatabase {
             let stored = Stored::look(&this, &from)?;
             let handed = stored.hand_over(&this, &from, &cancel)?;
             let order = this.restore_order(&target, &stored, &handed.devices)?;
-            let restored = this.server.restore(&order, &|_| {}).map_err(|error| failed("restore", &name, error))?;
+            let restored = this
+                .server
+                .restore(&order, &|progress| this.watch(progress))
+                .map_err(|error| failed("restore", &name, error))?;
             if let Some(fault) = restored.faults.first() {
                 let source = format!("DBCC CHECKDB found {} faults, such as: {fault}", restored.faults.len()).into();
                 return Err(DatabaseError::Failed { action: "restore a sound", name, source });

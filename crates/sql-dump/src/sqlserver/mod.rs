@@ -21,6 +21,7 @@ mod tsql;
 use std::fmt;
 
 use backup_core::cancel::Cancel;
+use backup_core::event::ServerProgress;
 use backup_core::secret::Secret;
 use backup_core::server_name::ServerName;
 
@@ -34,7 +35,6 @@ pub use error::SqlServerError;
 pub use external::{ExternalBackup, Reading, Verdict};
 pub use facts::{Facts, Server, compare};
 pub use order::{Algorithm, BackupOrder, Compression, Encryption, ExpectedSet, Placement, Replica, RestoreOrder};
-pub use progress::Progress;
 pub use replica::GroupRole;
 pub use restore::Restored;
 use session::Session;
@@ -111,7 +111,7 @@ impl SqlServer {
     pub fn backup(
         &self,
         order: &BackupOrder,
-        watch: &(dyn Fn(Progress) + Sync),
+        watch: &(dyn Fn(ServerProgress) + Sync),
     ) -> Result<BackupTaken, SqlServerError> {
         let mut session = self.session()?;
         let open = || self.session();
@@ -140,7 +140,11 @@ impl SqlServer {
     }
 
     /// Restores and has the server check the database. An existing database is refused unless the order says to replace it.
-    pub fn restore(&self, order: &RestoreOrder, watch: &(dyn Fn(Progress) + Sync)) -> Result<Restored, SqlServerError> {
+    pub fn restore(
+        &self,
+        order: &RestoreOrder,
+        watch: &(dyn Fn(ServerProgress) + Sync),
+    ) -> Result<Restored, SqlServerError> {
         let mut session = self.session()?;
         let open = || self.session();
         progress::watched(&mut session, &open, watch, |session, heard| restore::restore(session, order, heard))

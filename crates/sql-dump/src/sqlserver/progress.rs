@@ -6,6 +6,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use backup_core::event::ServerProgress;
+
 use super::error::SqlServerError;
 use super::session::Session;
 use super::talk::{Message, Talk};
@@ -14,29 +16,18 @@ use super::tsql;
 /// How often the second connection asks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How far it has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// The most that was heard so far: drivers hand messages on out of order.
-    pub percent: u8,
-    /// What the server estimates is left.
-    pub left: Option<Duration>,
-    /// What the server waits for.
-    pub waits_for: Option<String>,
-}
-
 /// Does `work` while another connection watches it. That connection failing, or not being allowed to look, fails nothing.
 pub(super) fn watched<T>(
     session: &mut Session,
     open: &(dyn Fn() -> Result<Session, SqlServerError> + Sync),
-    watch: &(dyn Fn(Progress) + Sync),
+    watch: &(dyn Fn(ServerProgress) + Sync),
     work: impl FnOnce(&mut dyn Talk, &mut dyn FnMut(&Message)) -> Result<T, SqlServerError>,
 ) -> Result<T, SqlServerError> {
     let number = session_number(session)?;
     let most = AtomicU8::new(0);
     let tell = |percent: u8, left: Option<Duration>, waits_for| {
         if most.fetch_max(percent, Ordering::SeqCst) < percent || left.is_some() {
-            watch(Progress { percent: most.load(Ordering::SeqCst), left, waits_for });
+            watch(ServerProgress { percent: most.load(Ordering::SeqCst), left, waits_for });
         }
     };
     thread::scope(|scope| {

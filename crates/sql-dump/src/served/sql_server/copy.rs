@@ -109,7 +109,9 @@ impl SqlServerDatabase {
 
     fn take(&self, file: &str, folder: &DatabaseFolder) -> Result<BackupTaken, DatabaseError> {
         let order = self.backup_order(file, &format!("sitebackup {} {}", self.database, folder.run));
-        self.server.backup(&order, &|_| {}).map_err(|error| failed("back up", &self.database, error))
+        self.server
+            .backup(&order, &|progress| self.watch(progress))
+            .map_err(|error| failed("back up", &self.database, error))
     }
 
     fn bring(&self, from: &Path, folder: &DatabaseFolder, cancel: &Cancel) -> Result<DumpedFile, DatabaseError> {
