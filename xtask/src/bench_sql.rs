@@ -99,18 +99,23 @@ fn postgres(program: &Path, place: &Path, rounds: usize, rows: usize) -> Measure
     ));
     let (zst, tsv, custom, plain) =
         (place.join("pg-zst"), place.join("pg-tsv"), place.join("pg.custom"), place.join("pg.sql"));
+    let odbc = place.join("pg-odbc");
     let dump = |args: &[&str]| {
         let mut command = server.client("pg_dump");
         command.args(["-d", "from"]).args(args);
         command
     };
-    let from = server.address("from");
+    let (from, driver) = (server.address("from"), server.odbc("PostgreSQL Unicode", "from"));
     let (zst_text, tsv_text, custom_text, plain_text) = (text(&zst), text(&tsv), text(&custom), text(&plain));
+    let odbc_text = text(&odbc);
     let ways = [
         boxed("pg_dump -Fc", None, &custom, || dump(&["-Fc", "-f", &custom_text])),
         boxed("ours, zstd", Some((0, 0.5)), &zst, || ours(program, &["dump", &from, &zst_text])),
         boxed("pg_dump", None, &plain, || dump(&["-f", &plain_text])),
         boxed("ours, plain", Some((2, 1.1)), &tsv, || ours(program, &["dump", &from, &tsv_text, "plain"])),
+        boxed("ours, through the driver, plain", None, &odbc, || {
+            ours(program, &["dump", &driver, &odbc_text, "plain"])
+        }),
     ];
     println!("\nPostgreSQL");
     measure(&ways, rounds)?;

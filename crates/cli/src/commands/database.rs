@@ -160,7 +160,7 @@ fn refuse_full(folder: &Path) -> Result<(), CommandError> {
             Err(CommandError::usage(message).hint("remove it, or name a new folder"))
         }
         Ok(true) => Err(CommandError::usage(format!("`{}` is not empty", folder.display())).hint("name a new folder")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+        Err(_) if folder.exists() && !folder.is_dir() => {
             Err(CommandError::usage(format!("`{}` is no folder", folder.display())).hint("name a new folder"))
         }
         _ => Ok(()),
