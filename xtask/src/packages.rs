@@ -62,6 +62,8 @@ pub(crate) const WINDOWS: &[Package] = &[
     package("g++-mingw-w64-x86-64-win32", "/usr/bin/x86_64-w64-mingw32-g++", 60),
     package("wine64", "/usr/lib/wine/wine64", 690),
     package("wine", "/usr/bin/wineserver", 1),
+    // Wine's ODBC is this system's; without it each call crashes.
+    package("libodbc2", "libodbc.so.2", 1),
 ];
 
 /// Installs what is missing of `set`, after asking unless `yes`; `purpose` says what for.
