@@ -17,6 +17,7 @@ use crate::logical::catalog::Table;
 use crate::logical::chunk::RowWriter;
 use crate::logical::row_text::escape;
 use crate::logical::seam::Part;
+use crate::text::{BYTES_OF_TEXT, digits};
 
 /// Bytes of the longest value that is read whole.
 const LONGEST: i32 = 1 << 20;
@@ -221,9 +222,6 @@ enum Scan {
     LongRowAfter(Option<i64>),
 }
 
-/// What stands around the digits of text with a zero in it, at which SQLite's own literals end, or that is no UTF-8, which a statement is.
-const BYTES_OF_TEXT: (&str, &str) = ("CAST(X'", "' AS TEXT)");
-
 /// Adds the literal that makes a value, with the escapes of a row.
 fn literal(value: ValueRef<'_>, line: &mut Vec<u8>) {
     match value {
@@ -261,11 +259,6 @@ fn real(number: f64, line: &mut Vec<u8>) {
         f64::NEG_INFINITY => line.extend_from_slice(b"-9e999"),
         _ => shown(format_args!("{number:?}"), line),
     }
-}
-
-fn digits(bytes: &[u8], line: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    line.extend(bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]));
 }
 
 /// Text within quotes, in a row.

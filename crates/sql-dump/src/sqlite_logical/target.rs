@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::origin::server;
-use super::words::{Kept, SqliteWords, literal};
+use super::words::{Kept, SqliteWords, encoding, literal};
 use super::{Result, catalog};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Kind, Statement, Table};
@@ -58,9 +58,8 @@ impl Target for SqliteTarget {
         if statement.kind == Kind::Container {
             // A setting of the file holds only while the file is empty, and setting it again changes nothing.
             self.session.run(&action, &statement.sql)?;
-            let now = self.session.value("read the encoding", "SELECT encoding FROM pragma_encoding")?;
             // The bytes of a text are those of its encoding.
-            if statement.name == "encoding" && !statement.sql.contains(&now) {
+            if statement.name == "encoding" && !statement.sql.contains(&encoding(&mut *self.session)?) {
                 let what = "a driver for SQLite makes databases in UTF-8 alone: give the address as `sqlite:…`";
                 return Err(LogicalError::Unsupported(what.to_owned()));
             }

@@ -7,7 +7,7 @@ use crate::logical::catalog::{Column, Table};
 use crate::logical::chunk::RowWriter;
 use crate::logical::row_text::{escape, unescape};
 use crate::logical::rows::ChunkReader;
-use crate::text::{KeyPart, Row, Shown, TextSession, Words, in_utf8, insert_whole};
+use crate::text::{BYTES_OF_TEXT, KeyPart, Row, Shown, TextSession, Words, in_utf8, insert_whole};
 
 /// Bytes of a long value that are read at once.
 const PIECE: u64 = 256 * 1024;
@@ -28,10 +28,14 @@ pub(super) enum Kept {
     Utf16Be,
 }
 
+/// What SQLite calls the encoding of a database.
+pub(super) fn encoding(session: &mut dyn TextSession) -> Result<String> {
+    session.value("read the encoding", "SELECT encoding FROM pragma_encoding")
+}
+
 impl Kept {
     pub(super) fn of(session: &mut dyn TextSession) -> Result<Self> {
-        let encoding = session.value("read the encoding", "SELECT encoding FROM pragma_encoding")?;
-        Ok(match encoding.as_str() {
+        Ok(match encoding(session)?.as_str() {
             "UTF-16le" => Self::Utf16Le,
             "UTF-16be" => Self::Utf16Be,
             _ => Self::Utf8,
@@ -181,7 +185,7 @@ impl Words for SqliteWords {
         let as_text = may_be_text && utf8.is_whole();
         let (before, after) = match (found[0].as_str(), as_text) {
             (_, true) => ("'", "'"),
-            ("text", _) => ("CAST(X'", "' AS TEXT)"),
+            ("text", _) => BYTES_OF_TEXT,
             _ => ("X'", "'"),
         };
         rows.piece(before.as_bytes())?;

@@ -3,9 +3,9 @@
 //! A page has a bound that holds whatever the rows are: no value in it is longer than the widths that the page was asked with. Rows with longer
 //! values are read again by key, value by value, in pieces.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::literal::in_utf8;
 use super::session::{Cells, TextSession};
 use super::words::{KeyPart, Shown, Words};
 use crate::logical::LogicalError;
@@ -291,24 +291,6 @@ fn encode_one(encoding: Encoding, cell: Option<&[u8]>, line: &mut Vec<u8>) {
         (Some(text), Encoding::Literal) => escape(&in_utf8(text), line),
         (Some(text), Encoding::Text) => escape(text, line),
     }
-}
-
-/// A literal as UTF-8, which a statement is: text that is none becomes the digits of its bytes.
-pub(crate) fn in_utf8(literal: &[u8]) -> Cow<'_, [u8]> {
-    if std::str::from_utf8(literal).is_ok() {
-        return Cow::Borrowed(literal);
-    }
-    let inside = literal.strip_prefix(b"'").and_then(|rest| rest.strip_suffix(b"'")).unwrap_or(literal);
-    let mut digits = String::from("CAST(X'");
-    let mut bytes = inside.iter();
-    while let Some(byte) = bytes.next() {
-        digits.push_str(&format!("{byte:02X}"));
-        if *byte == b'\'' {
-            // It stands there twice.
-            bytes.next();
-        }
-    }
-    Cow::Owned((digits + "' AS TEXT)").into_bytes())
 }
 
 fn is_real(literal: &[u8]) -> bool {
