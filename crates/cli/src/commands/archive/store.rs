@@ -1,7 +1,6 @@
 //! `archive store`: any finished folder, this program's or the product's.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use archive::{About, Folder, StoreContext, StoredFolder};
 use backup_core::manifest::{FileRecord, MANIFEST_NAME};
@@ -107,12 +106,9 @@ fn moment(place: &Path) -> Result<(Timestamp, &'static str), CommandError> {
         Some(log) => (log, "its smsbkup.log"),
         None => (folder, "the folder"),
     };
-    let too_far = |_| CommandError::new(Exit::FILES, format!("the time of `{}` is none", place.display()));
-    // Finer than a second says nothing of a backup.
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).map_err(too_far)?.as_secs();
-    let moment = i64::try_from(since).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    let no_time = || CommandError::new(Exit::FILES, format!("the time of `{}` is none", place.display()));
-    Ok((moment.ok_or_else(no_time)?, of))
+    let none = |_| CommandError::new(Exit::FILES, format!("the time of `{}` is none", place.display()));
+    // Whole, for it orders the snapshots of one second too.
+    Ok((Timestamp::try_from(time).map_err(none)?, of))
 }
 
 fn answer(StoredFolder { id, snapshot, damaged }: &StoredFolder, repository: &SitePath, told: &str) -> Answer {
@@ -144,6 +140,19 @@ fn answer(StoredFolder { id, snapshot, damaged }: &StoredFolder, repository: &Si
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A snapshot of the product's that is finished within the second of another's start is the younger one all the same.
+    #[test]
+    fn the_moment_is_the_logs_to_the_fraction() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = folder.path().join(LOG_NAME);
+        let file = std::fs::File::create(&log).expect("created");
+        // Later than the folder's own, and no finer than Windows keeps times.
+        let finished = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(9_000_000_000_123_456_700);
+        file.set_modified(finished).expect("set");
+        let (found, of) = moment(folder.path()).expect("a time");
+        assert_eq!((found.to_string().as_str(), of), ("2255-03-14T16:00:00.1234567Z", "its smsbkup.log"));
+    }
 
     #[test]
     fn the_products_folder_names_its_site() {
