@@ -242,6 +242,61 @@ async fn a_scratch_database_is_dropped_and_no_other() {
     }
 }
 
+/// A server that has no other folders than those of its own.
+fn new_server() -> Script {
+    script().when(|sql| {
+        let path = sql.strip_prefix("EXEC master.dbo.xp_fileexist N'")?.strip_suffix('\'')?;
+        let is_there = [r"D:\data", r"L:\log", r"B:\bk"].contains(&path);
+        Some(one_row(&[("File Exists", Value::Int(0)), ("File is a Directory", Value::Int(is_there.into()))]))
+    })
+}
+
+/// At three in the morning, on a server without the old drives: a look tells it before, the recovery does it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_goes_on_where_the_old_drives_are_gone() {
+    let moved = [
+        r"file `CM_P01` goes to `D:\data\CM_P01.mdf`: the server has no folder for `E:\CM_P01.mdf`, where it was",
+        r"file `CM_P01_log` goes to `L:\log\CM_P01.ldf`: the server has no folder for `E:\CM_P01.ldf`, where it was",
+        r"file `Größe 🦀` goes to `D:\data\more.ndf`: the server has no folder for `E:\more.ndf`, where it was",
+    ];
+    let target = DatabaseTarget::Own { replace: true };
+    for driver in DRIVERS {
+        for is_shared in [false, true] {
+            let shared = Arc::new(Mutex::new(PathBuf::new()));
+            let place = Arc::clone(&shared);
+            let bench = Bench::new(
+                driver,
+                new_server().when(move |sql| {
+                    let shared = place.lock().expect("no panic").clone();
+                    if sql.starts_with("BACKUP DATABASE") && shared != Path::new("") {
+                        std::fs::write(here(&shared, sql), "a backup").expect("written");
+                    }
+                    None
+                }),
+            );
+            if is_shared {
+                *shared.lock().expect("no panic") = bench.shared();
+            }
+            let database = bench.database(is_shared.then(|| bench.shared()));
+            let (dump, source) = bench.back_up(&database).await;
+            let file = ("backup-file-log-CM_P01_log".to_owned(), r"E:\CM_P01.ldf".to_owned());
+            assert!(dump.facts.contains(&file), "{:?}", dump.facts);
+            let standing = database.survey(&source, &target).await.expect("a look");
+            assert_eq!(standing, DatabaseStanding::Free(moved.map(str::to_owned).to_vec()), "{driver:?}");
+            assert_eq!(bench.restores(), [""; 0]);
+            let restored = database.restore(&source, &target).await.expect("restored");
+            assert_eq!(restored.remarks, moved, "{driver:?}");
+            assert!(restored.changed.iter().all(|fact| !fact.fact.starts_with("backup-")), "{:?}", restored.changed);
+            let sent = bench.restores().concat();
+            let moves = r"MOVE N'CM_P01' TO N'D:\data\CM_P01.mdf', MOVE N'CM_P01_log' TO N'L:\log\CM_P01.ldf', MOVE N'Größe 🦀' TO N'D:\data\more.ndf'";
+            assert!(sent.contains(moves), "{driver:?}: {sent}");
+            let scratch = DatabaseTarget::Scratch("7".to_owned());
+            let rehearsed = database.restore(&source, &scratch).await.expect("restored");
+            assert_eq!(rehearsed.remarks, [""; 0], "its files go with it");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_there_is_not_replaced_untold() {
     let there = script().on("SELECT CONVERT(int, DB_ID(", one_row(&[("id", Value::Int(5))]));

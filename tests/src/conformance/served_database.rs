@@ -142,7 +142,7 @@ async fn an_empty_one_takes_the_copy(bench: impl ServedBench) {
     bench.empty();
     for _ in 0..2 {
         let standing = bench.database().survey(&copy, &OWN).await.expect("a look");
-        assert_eq!(standing, DatabaseStanding::Free);
+        assert_eq!(standing, DatabaseStanding::Free(Vec::new()));
     }
     assert_eq!(bench.number(None), None, "a look changes nothing");
     bench.database().restore(&copy, &OWN).await.expect("restored");

@@ -181,7 +181,7 @@ impl SiteDatabase for World {
             {
                 Ok(DatabaseStanding::Holds(format!("{} bytes", content.len())))
             }
-            _ => Ok(DatabaseStanding::Free),
+            _ => Ok(DatabaseStanding::Free(state.restore_remarks.clone())),
         }
     }
 
@@ -200,7 +200,11 @@ impl SiteDatabase for World {
         if let Some(place) = state.content(target) {
             *place = content;
         }
-        Ok(DatabaseRestored { changed: state.changed_facts.clone(), not_covered: state.not_restored.clone() })
+        Ok(DatabaseRestored {
+            changed: state.changed_facts.clone(),
+            not_covered: state.not_restored.clone(),
+            remarks: state.restore_remarks.clone(),
+        })
     }
 
     async fn judge(&self, copy: &SitePath) -> Result<DatabaseVerdict, DatabaseError> {

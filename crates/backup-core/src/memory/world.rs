@@ -129,6 +129,8 @@ pub struct WorldState {
     pub changed_facts: Vec<ChangedFact>,
     /// What of the database does not come back.
     pub not_restored: Vec<String>,
+    /// What of the database would come back to another place.
+    pub restore_remarks: Vec<String>,
     /// Databases that were made to be discarded.
     pub scratch_databases: BTreeMap<String, Vec<u8>>,
     /// What is wrong with the database, and so with every copy of it.
@@ -203,6 +205,7 @@ impl World {
             database_weaker: Vec::new(),
             changed_facts: Vec::new(),
             not_restored: Vec::new(),
+            restore_remarks: Vec::new(),
             scratch_databases: BTreeMap::new(),
             database_faults: Vec::new(),
             journal: Vec::new(),

@@ -102,6 +102,8 @@ pub struct DatabaseRestored {
     pub changed: Vec<ChangedFact>,
     /// What the database had and has not got back, one line each.
     pub not_covered: Vec<String>,
+    /// What else is not where it was, such as a file whose folder the server does not have.
+    pub remarks: Vec<String>,
 }
 
 /// What was taken out.
@@ -177,8 +179,9 @@ pub enum DatabaseTarget {
 /// What stands where a database is to be put back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseStanding {
-    /// Nothing, or nothing that would be lost.
-    Free,
+    /// Nothing, or nothing that would be lost. The texts are the [remarks](DatabaseRestored::remarks) that a restore would have, as far as they
+    /// can be told before.
+    Free(Vec<String>),
     /// A database with something in it; the text says what.
     Holds(String),
 }

@@ -145,7 +145,10 @@ impl Recovery<'_> {
         };
         let name = work.source.part.name.clone();
         match standing {
-            DatabaseStanding::Free => {}
+            DatabaseStanding::Free(remarks) => {
+                let told = DatabaseRestored { remarks, ..DatabaseRestored::default() };
+                self.report.findings.extend(told.findings(&name));
+            }
             DatabaseStanding::Holds(_) if self.was_put_back(&work.place).await => {
                 let message = format!("database {name} was put back by a recovery of this snapshot that did not end");
                 self.report.findings.push(Finding::new(Gravity::Note, Cause::Database, message));
@@ -182,7 +185,10 @@ impl Recovery<'_> {
             Ok(restored) => {
                 self.report.written += work.source.records.len() as u64;
                 self.report.bytes += work.bytes();
-                self.report.findings.extend(restored.findings(&work.source.part.name));
+                let mut findings = restored.findings(&work.source.part.name);
+                // Remarks were told before, as far as they were known.
+                findings.retain(|finding| !self.report.findings.contains(finding));
+                self.report.findings.extend(findings);
                 self.record_database(work).await;
             }
             Err(error @ DatabaseError::Occupied { .. }) => self.occupied(&error),
@@ -215,11 +221,11 @@ impl Recovery<'_> {
 impl DatabaseRestored {
     /// What there is to know and to do about it.
     pub(crate) fn findings(&self, database: &str) -> Vec<Finding> {
-        let lost = |what: &String| {
-            Finding::new(Gravity::Warning, Cause::Database, format!("database {database}: not restored: {what}"))
-        };
+        let warning =
+            |what: &str| Finding::new(Gravity::Warning, Cause::Database, format!("database {database}: {what}"));
         let changed = self.changed.iter().map(|fact| fact.finding(database));
-        changed.chain(self.not_covered.iter().map(lost)).collect()
+        let lost = self.not_covered.iter().map(|what| warning(&format!("not restored: {what}")));
+        changed.chain(lost).chain(self.remarks.iter().map(|remark| warning(remark))).collect()
     }
 }
 

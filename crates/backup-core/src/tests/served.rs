@@ -11,7 +11,7 @@ use crate::memory::{Fault, FaultKind, Faults, faulty, run};
 use crate::ports::database::{ChangedFact, DatabaseForm, DatabaseMoment};
 use crate::ports::journal::JournalRecord;
 use crate::ports::services::ServiceState;
-use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, recover};
+use crate::recover::{RecoverRequest, RecoveryEnd, RecoveryPorts, preview_recovery, recover};
 use crate::rehearse::{RehearsalPorts, RehearseRequest, rehearse};
 use crate::report::{Cause, Gravity, Outcome, RecoveryReport};
 
@@ -177,6 +177,22 @@ fn facts_that_changed_are_told_with_their_remedy() {
     let finding = report.findings.iter().find(|finding| finding.cause == Cause::Database).expect("it is told");
     assert_eq!(finding.message, "database CM_P01: trustworthy is `0`, and was `1`");
     assert_eq!((finding.gravity, finding.hint.as_deref()), (Gravity::Warning, Some("ALTER DATABASE")));
+}
+
+/// What a look finds is told once, although the restore says it too.
+#[test]
+fn what_does_not_go_where_it_was_is_told_before_and_once() {
+    let (world, snapshot) = wrecked();
+    world.lock().restore_remarks.push("file `a` goes to `b`".to_owned());
+    let told = |findings: &[crate::report::Finding]| {
+        let told = findings.iter().filter(|found| found.message == "database CM_P01: file `a` goes to `b`");
+        told.map(|found| found.gravity).collect::<Vec<_>>()
+    };
+    let (ports, request) = (RecoveryPorts::of(&world.ports(), Vec::new()), RecoverRequest::default());
+    let preview = block_on(preview_recovery(&ports, open(&world.ports(), &snapshot), &request)).expect("it is read");
+    assert_eq!(told(&preview.findings), [Gravity::Warning]);
+    let report = recovered(&world, &snapshot, &request);
+    assert_eq!((report.end(), told(&report.findings)), (RecoveryEnd::Whole, vec![Gravity::Warning]));
 }
 
 #[test]

@@ -151,7 +151,7 @@ impl SiteDatabase for LogicalDatabase {
         let survey = move || {
             let dump = StoredDump::open(&from)?;
             match logical::survey(&address, &dump).map_err(|error| failed("look into", &address, error))? {
-                Standing::Empty | Standing::Begun => Ok(DatabaseStanding::Free),
+                Standing::Empty | Standing::Begun => Ok(DatabaseStanding::Free(Vec::new())),
                 Standing::Holds(found) => Ok(DatabaseStanding::Holds(found)),
             }
         };
@@ -181,6 +181,7 @@ impl SiteDatabase for LogicalDatabase {
             Ok(DatabaseRestored {
                 changed: changed(&before, &look(&address)?.facts),
                 not_covered: restored.not_covered,
+                remarks: Vec::new(),
             })
         };
         blocking("restore", &name, restore).await

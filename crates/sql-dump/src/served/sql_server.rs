@@ -3,6 +3,7 @@
 mod copy;
 mod folder;
 mod handed;
+mod recorded;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use backup_core::ports::database::{
 
 use crate::blocking::{Stopper, blocking};
 use crate::sqlserver::{
-    Algorithm, BackupOrder, Encryption, Facts, Placement, RestoreOrder, Server, SqlServer, SqlServerError, compare,
-    scratch_name,
+    Algorithm, BackupOrder, Encryption, Facts, MovedFile, Placement, RestoreOrder, Server, SqlServer, SqlServerError,
+    compare, scratch_name,
 };
 
 use copy::NativeCopy;
@@ -101,7 +102,7 @@ impl SqlServerDatabase {
         devices: &[String],
     ) -> Result<RestoreOrder, DatabaseError> {
         let (name, replace) = self.target(target)?;
-        // In place the files go where they were; a scratch database has files of its own.
+        // In place the files go where they were, if they can; a scratch database has files of its own.
         let is_own = matches!(target, DatabaseTarget::Own { .. });
         let placement = if is_own { Placement::AsBackedUp } else { Placement::Defaults };
         let (devices, expected) = (devices.to_vec(), Some(stored.expected.clone()));
@@ -131,6 +132,13 @@ pub(super) fn failed(action: &'static str, name: &str, error: SqlServerError) ->
         }
         error => DatabaseError::Failed { action, name, source: Box::new(error) },
     }
+}
+
+fn remarks(moved: &[MovedFile]) -> Vec<String> {
+    let remark = |MovedFile { logical, from, to }: &MovedFile| {
+        format!("file `{logical}` goes to `{to}`: the server has no folder for `{from}`, where it was")
+    };
+    moved.iter().map(remark).collect()
 }
 
 /// Facts of a database on its server, whoever backs it up.
@@ -182,15 +190,18 @@ impl SiteDatabase for SqlServerDatabase {
         let (this, from, target, label) = (self.clone(), from.clone(), target.clone(), name.clone());
         let look = move || {
             let stored = Stored::look(&this, &from)?;
-            let fit = match &stored.lies {
-                Lies::Here(_) => this.server.survey_target(&name),
+            let moved = match &stored.lies {
+                Lies::Here(_) => {
+                    let files = recorded::from_facts(&from.part.facts);
+                    this.server.survey_target(&this.restore_order(&target, &stored, &[])?, &files)
+                }
                 Lies::There(devices) => this.server.survey_restore(&this.restore_order(&target, &stored, devices)?),
             };
-            fit.map_err(|error| failed("look for the backup of", &name, error))?;
+            let moved = moved.map_err(|error| failed("look for the backup of", &name, error))?;
             match this.server.inspect(&name) {
-                Err(SqlServerError::Missing(_)) => Ok(DatabaseStanding::Free),
+                Err(SqlServerError::Missing(_)) => Ok(DatabaseStanding::Free(remarks(&moved))),
                 Err(error) => Err(failed("look for", &name, error)),
-                Ok(_) if replace => Ok(DatabaseStanding::Free),
+                Ok(_) if replace => Ok(DatabaseStanding::Free(remarks(&moved))),
                 Ok((instance, facts, _)) => Ok(DatabaseStanding::Holds(format!(
                     "{} has a database of that name with {} bytes",
                     instance.name, facts.size
@@ -219,7 +230,9 @@ impl SiteDatabase for SqlServerDatabase {
             }
             let known = from.part.facts.iter().filter(|(fact, _)| !fact.starts_with(LEARNED));
             let changed = compare(&name, &known.cloned().collect::<Vec<_>>(), &restored.facts.values);
-            Ok(DatabaseRestored { changed, not_covered: Vec::new() })
+            // The files of a scratch database are nobody's: they go with it.
+            let remarks = if order.placement == Placement::AsBackedUp { remarks(&restored.moved) } else { Vec::new() };
+            Ok(DatabaseRestored { changed, not_covered: Vec::new(), remarks })
         };
         blocking("restore", &label, restore).await
     }

@@ -105,7 +105,7 @@ impl SiteDatabase for SqliteDatabase {
 
     async fn survey(&self, _from: &DatabaseSource, target: &DatabaseTarget) -> Result<DatabaseStanding, DatabaseError> {
         // Whether a file is newer than the snapshot is judged as that of any other file.
-        file_of(target).map(|_| DatabaseStanding::Free)
+        file_of(target).map(|_| DatabaseStanding::Free(Vec::new()))
     }
 
     /// See the port. The target's permissions and owner stay; a new one gets those of the record, and without any is for its owner only.

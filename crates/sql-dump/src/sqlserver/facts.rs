@@ -140,6 +140,13 @@ pub(super) fn files(talk: &mut dyn Talk, database: &str) -> Result<Vec<String>, 
     Ok(answer.rows().map(|row| row.text("physical_name")).collect())
 }
 
+/// The logical names of the database's files.
+pub(super) fn file_names(talk: &mut dyn Talk, database: &str) -> Result<Vec<String>, SqlServerError> {
+    let query = format!("SELECT name FROM sys.master_files WHERE database_id = DB_ID({})", tsql::text(database));
+    let answer = talk.ask(&query, "list the database's files")?;
+    Ok(answer.rows().map(|row| row.text("name")).collect())
+}
+
 fn days(values: &[(String, String)]) -> Option<u32> {
     let of = |name| values.iter().find(|(fact, _)| fact == name).map(|(_, value)| value.as_str());
     let period: u32 = of("change-tracking-retention")?.parse().ok()?;

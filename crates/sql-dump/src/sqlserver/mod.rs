@@ -9,6 +9,7 @@ mod error;
 mod external;
 mod facts;
 mod order;
+mod placement;
 mod progress;
 mod replica;
 mod restore;
@@ -35,6 +36,7 @@ pub use error::SqlServerError;
 pub use external::{ExternalBackup, Reading, Verdict};
 pub use facts::{Facts, Server, compare};
 pub use order::{Algorithm, BackupOrder, Compression, Encryption, ExpectedSet, Placement, Replica, RestoreOrder};
+pub use placement::MovedFile;
 pub use replica::GroupRole;
 pub use restore::Restored;
 use session::Session;
@@ -129,14 +131,14 @@ impl SqlServer {
     }
 
     /// Why a restore would be refused before it begins, an existing database that is not to be replaced aside: what the devices hold, a target in an
-    /// availability group. Changes nothing.
-    pub fn survey_restore(&self, order: &RestoreOrder) -> Result<(), SqlServerError> {
+    /// availability group, a file in the way. Tells which files would not go where they were. Changes nothing.
+    pub fn survey_restore(&self, order: &RestoreOrder) -> Result<Vec<MovedFile>, SqlServerError> {
         restore::survey(&mut self.session()?, order)
     }
 
-    /// The same for a restore of devices that are not there yet.
-    pub fn survey_target(&self, database: &str) -> Result<(), SqlServerError> {
-        restore::survey_target(&mut self.session()?, database)
+    /// The same for a restore of devices that are not there yet, and are said to hold these files.
+    pub fn survey_target(&self, order: &RestoreOrder, files: &[BackupFile]) -> Result<Vec<MovedFile>, SqlServerError> {
+        restore::survey_target(&mut self.session()?, order, files)
     }
 
     /// Restores and has the server check the database. An existing database is refused unless the order says to replace it.

@@ -140,7 +140,7 @@ impl RestoreOrder {
             tsql::database_id(&self.target),
             tsql::header_only(&self.devices),
             tsql::file_list_only(&self.devices),
-            tsql::restore(self, &Vec::new()),
+            tsql::restore(self, &[]),
             tsql::check_database(&self.target),
         ]
     }
@@ -158,7 +158,8 @@ pub struct ExpectedSet {
 /// Where the files of a restored database go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placement {
-    /// Where they were when the backup was taken.
+    /// Where they were when the backup was taken; a file whose folder the server says that it does not have goes to its default one, under its own
+    /// name. Of a database that is replaced, SQL Server puts the files where that has them.
     AsBackedUp,
     /// The server's default folders, under names made of the target's.
     Defaults,
@@ -170,6 +171,3 @@ pub enum Placement {
         log: String,
     },
 }
-
-/// Logical names of files, and where each goes.
-pub(super) type Moves = Vec<(String, String)>;

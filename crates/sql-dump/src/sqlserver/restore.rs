@@ -1,9 +1,10 @@
 //! A restore: to a scratch name for a rehearsal, or to the real one.
 
-use super::backup::{BackupFile, FileKind, file_list, refuse_existing, same_id};
+use super::backup::{BackupFile, file_list, same_id};
 use super::error::SqlServerError;
 use super::facts::{self, Facts, Server};
-use super::order::{Moves, Placement, RestoreOrder};
+use super::order::RestoreOrder;
+use super::placement::{MovedFile, place};
 use super::talk::{Message, PROCESSED, Talk};
 use super::{replica, tsql};
 use crate::scratch::is_scratch;
@@ -13,8 +14,8 @@ use crate::scratch::is_scratch;
 pub struct Restored {
     /// Its name.
     pub database: String,
-    /// Logical names of its files, and where each went; empty where they went back to their places.
-    pub moved: Vec<(String, String)>,
+    /// Those of its files that are not where they were when the backup was taken.
+    pub moved: Vec<MovedFile>,
     /// Its facts, to be compared with those of the backup.
     pub facts: Facts,
     /// What `DBCC CHECKDB` found; empty when all is well.
@@ -30,17 +31,15 @@ pub(super) fn restore(
     heard: &mut dyn FnMut(&Message),
 ) -> Result<Restored, SqlServerError> {
     let server = facts::server(talk)?;
-    if is_there(talk, &server, &order.target)? && !order.replace {
+    let is_there = is_there(talk, &server, &order.target)?;
+    if is_there && !order.replace {
         return Err(SqlServerError::Exists(order.target.clone()));
     }
     refuse_unfit(talk, order)?;
     let files = file_list(talk, &order.devices)?;
-    let moves = moves(&files, order, &server);
-    if !order.replace {
-        moves.iter().try_for_each(|(_, path)| refuse_existing(talk, path))?;
-    }
+    let moved = place(talk, order, &files, &server, is_there)?;
     let what = format!("restore `{}`", order.target);
-    let answer = talk.run(&tsql::restore(order, &moves), heard)?.whole(&what)?;
+    let answer = talk.run(&tsql::restore(order, &moved), heard)?.whole(&what)?;
     if !answer.has(PROCESSED) {
         let why = "it never said that the restore is processed (message 3014)".to_owned();
         return Err(SqlServerError::Unproven { what: format!("the restore of `{}`", order.target), why });
@@ -51,19 +50,37 @@ pub(super) fn restore(
     if state != "ONLINE" {
         faults.push(format!("the database is {state}"));
     }
-    Ok(Restored { database: order.target.clone(), moved: moves, facts, faults, messages: answer.messages })
+    Ok(Restored { database: order.target.clone(), moved, facts, faults, messages: answer.messages })
 }
 
-/// Tells what [`restore`] would refuse, but for a database that is there.
-pub(super) fn survey(talk: &mut dyn Talk, order: &RestoreOrder) -> Result<(), SqlServerError> {
-    survey_target(talk, &order.target)?;
-    refuse_unfit(talk, order)
-}
-
-/// Tells whether [`restore`] would refuse a database of this name whatever the backup is.
-pub(super) fn survey_target(talk: &mut dyn Talk, database: &str) -> Result<(), SqlServerError> {
+/// Tells what [`restore`] would move, or refuse, but for a database that is there.
+pub(super) fn survey(talk: &mut dyn Talk, order: &RestoreOrder) -> Result<Vec<MovedFile>, SqlServerError> {
     let server = facts::server(talk)?;
-    is_there(talk, &server, database).map(drop)
+    let is_there = is_there(talk, &server, &order.target)?;
+    refuse_unfit(talk, order)?;
+    let files = file_list(talk, &order.devices)?;
+    survey_place(talk, order, &files, &server, is_there)
+}
+
+/// The same before the devices are there, of a backup that is said to hold these files.
+pub(super) fn survey_target(
+    talk: &mut dyn Talk,
+    order: &RestoreOrder,
+    files: &[BackupFile],
+) -> Result<Vec<MovedFile>, SqlServerError> {
+    let server = facts::server(talk)?;
+    let is_there = is_there(talk, &server, &order.target)?;
+    survey_place(talk, order, files, &server, is_there)
+}
+
+fn survey_place(
+    talk: &mut dyn Talk,
+    order: &RestoreOrder,
+    files: &[BackupFile],
+    server: &Server,
+    is_there: bool,
+) -> Result<Vec<MovedFile>, SqlServerError> {
+    if is_there && !order.replace { Ok(Vec::new()) } else { place(talk, order, files, server, is_there) }
 }
 
 /// Whether a database of this name is there; refuses one that belongs to an availability group.
@@ -105,37 +122,6 @@ fn refuse_unfit(talk: &mut dyn Talk, order: &RestoreOrder) -> Result<(), SqlServ
         return Err(unfit(&format!("is of database `{database}`, not `{}`", expected.database)));
     }
     Ok(())
-}
-
-/// Where each file goes. New names are made of the target's, so that two targets never share one.
-fn moves(files: &[BackupFile], order: &RestoreOrder, server: &Server) -> Moves {
-    let (data, log) = match &order.placement {
-        Placement::AsBackedUp => return Vec::new(),
-        Placement::Defaults => (&server.data_folder, &server.log_folder),
-        Placement::Folders { data, log } => (data, log),
-    };
-    let place = |(number, file): (usize, &BackupFile)| {
-        let (folder, extension) = match file.kind {
-            FileKind::Log => (log, ".ldf"),
-            FileKind::Data if number == 0 => (data, ".mdf"),
-            FileKind::Data => (data, ".ndf"),
-            FileKind::Stream | FileKind::FullText => (data, ""),
-        };
-        let part = if number == 0 { String::new() } else { format!("_{number}") };
-        (file.logical.clone(), join(folder, &format!("{}{part}{extension}", file_name(&order.target))))
-    };
-    files.iter().enumerate().map(place).collect()
-}
-
-/// The name of a database without what no file name may hold.
-fn file_name(database: &str) -> String {
-    database.chars().map(|character| if r#"<>:"/\|?*"#.contains(character) { '_' } else { character }).collect()
-}
-
-/// A path on the server, whose system is told by its folder.
-fn join(folder: &str, file: &str) -> String {
-    let separator = if folder.starts_with('/') { '/' } else { '\\' };
-    format!("{}{separator}{file}", folder.trim_end_matches(['/', '\\']))
 }
 
 /// What `DBCC CHECKDB` has against a database: it says nothing when all is well.

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::order::{BackupOrder, Encryption, Moves, RestoreOrder};
+use super::order::{BackupOrder, Encryption, RestoreOrder};
+use super::placement::MovedFile;
 
 /// An identifier in brackets.
 pub(super) fn name(name: &str) -> String {
@@ -60,9 +61,9 @@ pub(super) fn file_list_only(devices: &[String]) -> String {
     format!("RESTORE FILELISTONLY FROM {} WITH FILE = 1", disks(devices))
 }
 
-pub(super) fn restore(order: &RestoreOrder, moves: &Moves) -> String {
+pub(super) fn restore(order: &RestoreOrder, moved: &[MovedFile]) -> String {
     let mut options = vec!["FILE = 1".to_owned()];
-    options.extend(moves.iter().map(|(logical, path)| format!("MOVE {} TO {}", text(logical), text(path))));
+    options.extend(moved.iter().map(|file| format!("MOVE {} TO {}", text(&file.logical), text(&file.to))));
     options.extend(["CHECKSUM", "RECOVERY"].map(str::to_owned));
     if order.replace {
         options.push("REPLACE".to_owned());

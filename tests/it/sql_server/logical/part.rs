@@ -82,7 +82,11 @@ async fn a_part_is_taken_and_put_back() {
         assert!(by.is_some_and(|by| by.contains("database snapshot")), "{driver:?}: {by:?}");
         assert!(dump.remarks.contains(&"not in the logical dump: procedures: 3".to_owned()), "{:?}", dump.remarks);
         let own = DatabaseTarget::Own { replace: false };
-        assert_eq!(database.survey(&source, &own).await.expect("it answers"), DatabaseStanding::Free, "{driver:?}");
+        assert_eq!(
+            database.survey(&source, &own).await.expect("it answers"),
+            DatabaseStanding::Free(Vec::new()),
+            "{driver:?}"
+        );
         let restored = database.restore(&source, &own).await.unwrap_or_else(|error| panic!("{driver:?}: {error:?}"));
         assert_eq!(restored.changed, Vec::new(), "{driver:?}");
     }

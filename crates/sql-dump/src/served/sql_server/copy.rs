@@ -14,7 +14,7 @@ use backup_core::ports::database::{
 use serde::{Deserialize, Serialize};
 
 use super::handed::refuse_stopped;
-use super::{LEARNED, SqlServerDatabase, failed};
+use super::{LEARNED, SqlServerDatabase, failed, recorded};
 use crate::blocking::{Stopper, blocking};
 use crate::served::file_name;
 use crate::sqlserver::{BackupTaken, GroupRole, Reading};
@@ -206,6 +206,7 @@ fn learned(taken: &BackupTaken) -> Vec<(String, String)> {
         facts.push(fact("replica", group.replica.clone()));
         facts.push(fact("group", group.group.clone()));
     }
+    facts.extend(taken.files.iter().map(recorded::to_fact));
     facts
 }
 

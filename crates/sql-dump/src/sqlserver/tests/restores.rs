@@ -35,6 +35,111 @@ fn files_move_to_names_made_of_the_targets() {
     assert_snapshot!(sent(&same), @r#"RESTORE DATABASE [CM_P01] FROM DISK = N'B:\bk\CM_P01 01a2.bak' WITH FILE = 1, CHECKSUM, RECOVERY, STATS = 5"#);
 }
 
+/// A server that has these folders, and no others.
+fn with_folders(folders: &[&str]) -> Scripted {
+    let is = |folder: &&str| format!("xp_fileexist N'{folder}'");
+    let there = || rows(&[vec![("File Exists", "0"), ("File is a Directory", "1")]]);
+    folders.iter().fold(Scripted::sound(), |server, folder| server.on(&is(folder), there()))
+}
+
+fn files(paths: &[(&'static str, &'static str)]) -> Answer {
+    let file = |(number, (path, kind)): (usize, &(&'static str, &'static str))| {
+        vec![("LogicalName", ["a", "b", "c", "d"][number]), ("PhysicalName", *path), ("Type", *kind)]
+    };
+    rows(&paths.iter().enumerate().map(file).collect::<Vec<_>>())
+}
+
+fn as_backed_up(replace: bool) -> RestoreOrder {
+    RestoreOrder { placement: Placement::AsBackedUp, replace, ..RestoreOrder::new(PLACE, "CM_P01") }
+}
+
+/// What moves in a restore that puts the files where they were; a survey tells the same.
+fn moves(server: &mut Scripted, order: &RestoreOrder) -> String {
+    let restored = run(server, order).expect("it is restored");
+    assert_eq!(survey(server, order).expect("nothing is in its way"), restored.moved);
+    let sent = sent(server);
+    let moves = sent.split(", ").filter(|option| option.starts_with("MOVE"));
+    assert_eq!(moves.clone().count(), restored.moved.len(), "{sent}");
+    moves.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn files_go_to_the_default_folders_where_theirs_are_gone() {
+    assert_snapshot!(moves(&mut with_folders(&[r"D:\data", r"L:\log"]), &as_backed_up(false)), @r"
+    MOVE N'CM_P01' TO N'D:\data\CM_P01.mdf'
+    MOVE N'CM_P01_log' TO N'L:\log\CM_P01.ldf'
+    MOVE N'it''s more' TO N'D:\data\more.ndf'
+    ");
+    // Each where it can be: a folder that is there, also the root of a disk, gets its file back.
+    assert_eq!(moves(&mut with_folders(&[r"E:\", r"D:\data", r"L:\log"]), &as_backed_up(false)), "");
+    let list = || files(&[(r"E:\x\a.mdf", "D"), (r"F:\b.ldf", "L"), ("/srv/c.ndf", "D"), (r"G:\streams", "S")]);
+    let mut server = with_folders(&[r"E:\x", r"D:\data", r"L:\log"]).on("FILELISTONLY", list());
+    assert_snapshot!(moves(&mut server, &as_backed_up(false)), @r"
+    MOVE N'b' TO N'L:\log\b.ldf'
+    MOVE N'c' TO N'D:\data\c.ndf'
+    MOVE N'd' TO N'D:\data\streams'
+    ");
+    let linux = rows(&[vec![("version", "16.0.1.1"), ("data_folder", "/var/data/"), ("log_folder", "/log")]]);
+    let mut server = with_folders(&["/var/data", "/log"]).on("SERVERPROPERTY", linux).on("FILELISTONLY", list());
+    assert_snapshot!(moves(&mut server, &as_backed_up(false)), @r"
+    MOVE N'a' TO N'/var/data/a.mdf'
+    MOVE N'b' TO N'/log/b.ldf'
+    MOVE N'c' TO N'/var/data/c.ndf'
+    MOVE N'd' TO N'/var/data/streams'
+    ");
+}
+
+#[test]
+fn two_files_of_one_name_go_to_two() {
+    let list = files(&[(r"D:\data\x.mdf", "D"), (r"E:\X.MDF", "D"), (r"F:\x.mdf", "D"), (r"F:\x_1.mdf", "D")]);
+    let mut server = with_folders(&[r"D:\data", r"L:\log"]).on("FILELISTONLY", list);
+    assert_snapshot!(moves(&mut server, &as_backed_up(false)), @r"
+    MOVE N'b' TO N'D:\data\X_1.MDF'
+    MOVE N'c' TO N'D:\data\x_2.mdf'
+    MOVE N'd' TO N'D:\data\x_1_1.mdf'
+    ");
+}
+
+/// A server that does not say is not taken at a word.
+#[test]
+fn files_stay_where_they_were_unless_the_server_says_that_it_cannot_be() {
+    let forbidden = || failure(&[(229, "The EXECUTE permission was denied")]);
+    assert_eq!(moves(&mut Scripted::sound().on("xp_fileexist", forbidden()), &as_backed_up(false)), "");
+    // Nobody sees anything: also not the folder that is surely there.
+    assert_eq!(moves(&mut Scripted::sound(), &as_backed_up(false)), "");
+    let nameless = rows(&[vec![("version", "10.50.1.1"), ("edition", "Standard Edition")]]);
+    assert_eq!(moves(&mut with_folders(&[r"D:\data"]).on("SERVERPROPERTY", nameless), &as_backed_up(false)), "");
+    let remote = [(r"\\evil\s\x.mdf", "D"), (r"\??\UNC\evil\s\x.mdf", "D"), ("//evil/s/x", "D"), ("x.mdf", "D")];
+    let mut server = with_folders(&[r"D:\data", r"L:\log"]).on("FILELISTONLY", files(&remote));
+    assert_eq!(moves(&mut server, &as_backed_up(false)), "");
+    assert!(!server.was_sent("xp_fileexist"), "{:?}", server.sent);
+}
+
+/// SQL Server puts the files of a database that it replaces where that has them.
+#[test]
+fn only_what_a_replaced_database_has_not_is_moved() {
+    let mut server = with_folders(&[r"D:\data", r"L:\log"])
+        .on("DB_ID(N'CM_P01')) AS id", there())
+        .on("SELECT name FROM sys.master_files", rows(&[vec![("name", "CM_P01")], vec![("name", "CM_P01_log")]]));
+    assert_snapshot!(moves(&mut server, &as_backed_up(true)), @r"MOVE N'it''s more' TO N'D:\data\more.ndf'");
+    assert!(sent(&server).contains("REPLACE"));
+}
+
+/// REPLACE is said of the database: nobody has said it of a file that the backup does not even name.
+#[test]
+fn a_file_where_another_is_moved_to_is_not_overwritten() {
+    for replace in [false, true] {
+        let mut server = with_folders(&[r"D:\data", r"L:\log"])
+            .on(r"xp_fileexist N'L:\log\CM_P01.ldf'", rows(&[vec![("File Exists", "1")]]));
+        let order = as_backed_up(replace);
+        for error in [run(&mut server, &order).map(drop), survey(&mut server, &order).map(drop)] {
+            let text = r"`L:\log\CM_P01.ldf` exists already on the server";
+            assert_eq!(error.expect_err("it is there").to_string(), text);
+        }
+        assert_eq!(sent(&server), "nothing");
+    }
+}
+
 /// SQL Server itself would overwrite a database of the same family whose log needs no backup.
 #[test]
 fn a_database_that_is_there_is_refused_unless_told() {

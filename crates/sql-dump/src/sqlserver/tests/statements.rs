@@ -1,6 +1,7 @@
 use insta::assert_snapshot;
 
 use crate::sqlserver::order::{Algorithm, BackupOrder, Compression, Encryption, Placement, RestoreOrder};
+use crate::sqlserver::placement::MovedFile;
 use crate::sqlserver::tsql::{self, Fitted};
 
 fn order() -> BackupOrder {
@@ -36,7 +37,8 @@ fn quotes_and_brackets_are_doubled() {
     BACKUP DATABASE [it's [odd]]]] "name"] TO DISK = N'\\srv\it''s\x].bak', DISK = N'/var/opt/ü/2.bak' WITH COPY_ONLY, CHECKSUM, STOP_ON_ERROR, FORMAT, INIT, COMPRESSION, ENCRYPTION (ALGORITHM = AES_256, SERVER CERTIFICATE = [c]]']), NAME = N'''; DROP DATABASE [x]--', DESCRIPTION = N'line 1
     it''s line 2 🦀', STATS = 5
     "#);
-    let moves = vec![("it's".to_owned(), r"D:\it's [1].mdf".to_owned())];
+    let to = r"D:\it's [1].mdf".to_owned();
+    let moves = [MovedFile { logical: "it's".to_owned(), from: String::new(), to }];
     let restore = RestoreOrder { replace: true, stats: 0, ..RestoreOrder::new("a'b", "x]y") };
     assert_snapshot!(tsql::restore(&restore, &moves), @r#"RESTORE DATABASE [x]]y] FROM DISK = N'a''b' WITH FILE = 1, MOVE N'it''s' TO N'D:\it''s [1].mdf', CHECKSUM, RECOVERY, REPLACE, STATS = 1"#);
     assert_snapshot!(tsql::check_database("x]'y"), @"DBCC CHECKDB (N'x]''y') WITH NO_INFOMSGS, ALL_ERRORMSGS");
