@@ -127,6 +127,24 @@ fn who_may_not_watch_still_gets_a_backup() {
     });
 }
 
+/// A second connection that gets no answer holds up no backup that is done.
+#[test]
+fn a_watch_without_an_answer_is_given_up_at_the_end() {
+    for driver in DRIVERS {
+        let held = vec![Step::Wait(Gate(1)), processed(), done()];
+        let silent = vec![Step::Wait(Gate(2)), done()];
+        let lab = Lab::new(driver, script().on("BACKUP DATABASE", held).on_part("sys.dm_exec_requests", silent));
+        std::thread::scope(|scope| {
+            let backup = scope.spawn(|| lab.back_up().0);
+            let asks = |event: &tds_server::Event| matches!(event, tds_server::Event::Batch { sql, .. } if sql.contains("dm_exec"));
+            assert!(lab.server.wait_for(asks), "{driver:?}: it is asked");
+            lab.server.open(Gate(1));
+            backup.join().expect("it did not panic").unwrap_or_else(|error| panic!("{driver:?}: {error}"));
+        });
+        assert_eq!(lab.server.attentions(), 1, "{driver:?}: the watch was given up, and nothing else");
+    }
+}
+
 /// Texts of any script go both ways, whatever the locale is.
 #[test]
 fn names_of_any_script_arrive() {

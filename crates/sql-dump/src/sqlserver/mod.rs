@@ -116,7 +116,7 @@ impl SqlServer {
         watch: &(dyn Fn(ServerProgress) + Sync),
     ) -> Result<BackupTaken, SqlServerError> {
         let mut session = self.session()?;
-        let open = || self.session();
+        let open = |stop: &Cancel| Session::open(&self.connection, stop);
         progress::watched(&mut session, &open, watch, |session, heard| backup::take(session, order, heard))
     }
 
@@ -148,7 +148,7 @@ impl SqlServer {
         watch: &(dyn Fn(ServerProgress) + Sync),
     ) -> Result<Restored, SqlServerError> {
         let mut session = self.session()?;
-        let open = || self.session();
+        let open = |stop: &Cancel| Session::open(&self.connection, stop);
         progress::watched(&mut session, &open, watch, |session, heard| restore::restore(session, order, heard))
     }
 

@@ -6,20 +6,23 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use backup_core::cancel::Cancel;
 use backup_core::event::ServerProgress;
 
 use super::error::SqlServerError;
 use super::session::Session;
 use super::talk::{Message, Talk};
 use super::tsql;
+use crate::blocking::Stopper;
 
 /// How often the second connection asks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Does `work` while another connection watches it. That connection failing, or not being allowed to look, fails nothing.
+/// Does `work` while another connection watches it. That connection failing, or not being allowed to look, fails nothing; one that gets no answer is
+/// given up when the work is done.
 pub(super) fn watched<T>(
     session: &mut Session,
-    open: &(dyn Fn() -> Result<Session, SqlServerError> + Sync),
+    open: &(dyn Fn(&Cancel) -> Result<Session, SqlServerError> + Sync),
     watch: &(dyn Fn(ServerProgress) + Sync),
     work: impl FnOnce(&mut dyn Talk, &mut dyn FnMut(&Message)) -> Result<T, SqlServerError>,
 ) -> Result<T, SqlServerError> {
@@ -31,15 +34,19 @@ pub(super) fn watched<T>(
         }
     };
     thread::scope(|scope| {
-        // Dropped when the work is done, also by a panic: that ends the watching thread.
-        let (working, ended) = channel::<()>();
-        let watching = number.map(|number| scope.spawn(move || poll(open, number, &ended, &tell)));
+        // Both dropped when the work is done, also by a panic: that ends the watching thread and what it asks.
+        let ((working, ended), asking) = (channel::<()>(), Stopper::default());
+        let open = {
+            let stop = asking.cancel().clone();
+            move || open(&stop)
+        };
+        let watching = number.map(|number| scope.spawn(move || poll(&open, number, &ended, &tell)));
         let result = work(session, &mut |message| {
             if let Some(percent) = message.percent() {
                 tell(percent, None, None);
             }
         });
-        drop(working);
+        drop((working, asking));
         // A scope waits for the work of its threads, not for their ends.
         if let Some(thread) = watching {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
