@@ -5,7 +5,7 @@ use super::error::SqlServerError;
 use super::facts::{self, Facts, Server};
 use super::order::RestoreOrder;
 use super::placement::{MovedFile, place};
-use super::talk::{Message, PROCESSED, Talk};
+use super::talk::{End, Message, PROCESSED, Talk};
 use super::{replica, tsql};
 use crate::scratch::is_scratch;
 
@@ -124,15 +124,15 @@ fn refuse_unfit(talk: &mut dyn Talk, order: &RestoreOrder) -> Result<(), SqlServ
     Ok(())
 }
 
-/// What `DBCC CHECKDB` has against a database: it says nothing when all is well.
+/// What `DBCC CHECKDB` has against a database: it says nothing when all is well. One that failed and does not say why has judged nothing.
 pub(super) fn check(talk: &mut dyn Talk, database: &str) -> Result<Vec<String>, SqlServerError> {
     let answer = talk.run(&tsql::check_database(database), &mut |_| {})?;
-    if answer.end == super::talk::End::Lost {
-        answer.whole(&format!("check `{database}`"))?;
-        return Ok(Vec::new());
-    }
     let faults = answer.messages.iter().filter(|message| message.is_error());
-    Ok(faults.map(|message| format!("{} {}", message.number, message.text)).collect())
+    let faults: Vec<String> = faults.map(|message| format!("{} {}", message.number, message.text)).collect();
+    if answer.end == End::Lost || faults.is_empty() {
+        answer.whole(&format!("check `{database}`"))?;
+    }
+    Ok(faults)
 }
 
 /// Drops a database that a rehearsal made. Refuses any other: its name is its marker.

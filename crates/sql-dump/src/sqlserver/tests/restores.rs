@@ -4,8 +4,8 @@ use super::{DATABASE, HEADER, PLACE, Scripted, but, failure, nothing, rows, serv
 use crate::scratch::scratch_name;
 use crate::sqlserver::SqlServerError;
 use crate::sqlserver::order::{ExpectedSet, Placement, RestoreOrder};
-use crate::sqlserver::restore::{Restored, drop_scratch, restore, survey};
-use crate::sqlserver::talk::Answer;
+use crate::sqlserver::restore::{Restored, check, drop_scratch, restore, survey};
+use crate::sqlserver::talk::{Answer, End};
 
 fn run(server: &mut Scripted, order: &RestoreOrder) -> Result<Restored, SqlServerError> {
     restore(server, order, &mut |_| {})
@@ -217,6 +217,18 @@ fn a_restored_database_is_checked() {
     assert_snapshot!(restored.faults.join("\n"), @"the database is SUSPECT");
     let mut server = Scripted::sound().on("RESTORE DATABASE", nothing());
     assert_snapshot!(run(&mut server, &RestoreOrder::new(PLACE, "new")).expect_err("no proof"), @"SQL Server reported no error, but the restore of `new` is not proven: it never said that the restore is processed (message 3014)");
+}
+
+/// A driver may report no more than that it failed: nothing was found, for nothing was looked at.
+#[test]
+fn a_check_that_fails_without_a_word_finds_nothing_sound() {
+    for (end, told) in [
+        (End::Failed, "SQL Server refused to check `CM_P01`: it did not say why"),
+        (End::Lost, "the connection to SQL Server was lost while it was to check `CM_P01`: it did not say why"),
+    ] {
+        let mut server = Scripted::sound().on("DBCC CHECKDB", Answer { end, ..nothing() });
+        assert_eq!(check(&mut server, "CM_P01").expect_err("it was not checked").to_string(), told);
+    }
 }
 
 #[test]
