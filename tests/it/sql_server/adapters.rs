@@ -22,7 +22,7 @@ use sql_dump::{ExternalDatabase, NativeFolder, SqlServerDatabase};
 use tds_server::{Script, Value, done, info};
 use tests::conformance::seal;
 
-use super::sample::{SET, aged_history, one_row, percent, script};
+use super::sample::{PLACE, SET, aged_history, one_row, percent, script};
 use super::{DRIVERS, Driver, Lab};
 
 const RUN: u128 = 0x01a2;
@@ -240,6 +240,21 @@ async fn a_scratch_database_is_dropped_and_no_other() {
         let of_ours = |sql: &String| sql.starts_with("IF DB_ID(N'sitebackup_rehearsal_7') IS NOT NULL");
         assert!(dropped.clone().all(|sql| of_ours(&sql)) && dropped.count() == 1, "one that is not there is no error");
     }
+}
+
+/// The newest backup may be anybody's; the one before ours is what nobody removes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backup_before_is_told_although_others_took_one_since() {
+    let nightly =
+        one_row(&[("name", "nightly".into()), ("is_damaged", Value::Int(0)), ("media_set_id", Value::Int(9))]);
+    let with_others = script().when(move |sql| {
+        let is_newest = sql.contains("msdb.dbo.backupset") && sql.contains("s.type = 'D'") && !sql.contains("LIKE");
+        is_newest.then(|| nightly.clone())
+    });
+    let bench = Bench::new(Driver::FreeTds, with_others);
+    let (dump, _) = bench.back_up(&bench.database(None)).await;
+    let previous = format!("nothing removes the backup before it, `{PLACE}` on SQL01");
+    assert!(dump.remarks.contains(&previous), "{:?}", dump.remarks);
 }
 
 /// A server that has no other folders than those of its own.

@@ -8,7 +8,7 @@ use super::facts::{self, Facts, Server};
 use super::order::{BackupOrder, Compression};
 use super::replica::{self, GroupRole};
 use super::talk::{Message, PROCESSED, Row, Talk, VALID};
-use super::tsql::{self, Fitted};
+use super::tsql::{self, Fitted, Sets};
 
 /// A backup that is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +160,7 @@ pub(super) fn take(
         statement,
         tsql::verify_only(&order.devices),
         tsql::header_only(&order.devices),
-        tsql::history(&order.database, Some(&order.name)),
+        tsql::history(&order.database, Sets::Named(&order.name)),
         tsql::file_list_only(&order.devices),
     ];
     Ok(BackupTaken { server, group, facts, devices: order.devices.clone(), set, files, messages, statements })
@@ -217,7 +217,7 @@ fn proven_set(talk: &mut dyn Talk, order: &BackupOrder, fitted: Fitted) -> Resul
     let unproven = |why: String| SqlServerError::Unproven { what: what.clone(), why };
     let header = talk.ask(&tsql::header_only(&order.devices), "read the backup's header")?;
     let header = header.first().ok_or_else(|| unproven("there is no header in its file".to_owned()))?;
-    let history = talk.ask(&tsql::history(&order.database, Some(&order.name)), "list the backups")?;
+    let history = talk.ask(&tsql::history(&order.database, Sets::Named(&order.name)), "list the backups")?;
     let row = history.first().ok_or_else(|| unproven(format!("msdb has no set named `{}`", order.name)))?;
     let set = BackupSet::from_row(&row);
     let id = header.text("BackupSetGUID");

@@ -4,7 +4,7 @@ use super::backup::{BackupSet, verify};
 use super::error::SqlServerError;
 use super::facts;
 use super::talk::{Message, Talk};
-use super::tsql;
+use super::tsql::{self, Sets};
 
 /// The newest full backup that msdb knows of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,14 +42,15 @@ pub enum Reading {
 /// Files on disks; everything else cannot be named in a RESTORE by its path.
 const DISK: &str = "2";
 
-/// The newest full backup; `None` when there is none.
+/// The newest of these backups; `None` when there is none.
 pub(super) fn newest(
     talk: &mut dyn Talk,
     database: &str,
+    sets: Sets<'_>,
     reading: Reading,
 ) -> Result<Option<ExternalBackup>, SqlServerError> {
     let server = facts::server(talk)?.name;
-    let history = talk.ask(&tsql::history(database, None), "list the backups")?;
+    let history = talk.ask(&tsql::history(database, sets), "list the backups")?;
     let Some(row) = history.first() else { return Ok(None) };
     let set = BackupSet::from_row(&row);
     let families = talk.ask(&tsql::places(row.number("media_set_id").unwrap_or(0)), "say where the backup lies")?;

@@ -41,6 +41,7 @@ pub use replica::GroupRole;
 pub use restore::Restored;
 use session::Session;
 pub use talk::Message;
+use tsql::Sets;
 
 /// A SQL Server. Each call connects anew, blocks until its work is done, and stops the server's work when it is cancelled.
 #[derive(Clone)]
@@ -164,6 +165,11 @@ impl SqlServer {
 
     /// The newest full backup that the server's msdb knows, whoever took it.
     pub fn newest_backup(&self, database: &str, reading: Reading) -> Result<Option<ExternalBackup>, SqlServerError> {
-        external::newest(&mut self.session()?, database, reading)
+        external::newest(&mut self.session()?, database, Sets::Full, reading)
+    }
+
+    /// The newest full backup that this program took, whatever others took since.
+    pub fn newest_own_backup(&self, database: &str) -> Result<Option<ExternalBackup>, SqlServerError> {
+        external::newest(&mut self.session()?, database, Sets::Ours, Reading::Skip)
     }
 }

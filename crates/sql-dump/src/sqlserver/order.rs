@@ -1,6 +1,6 @@
 //! What a caller asks for.
 
-use super::tsql::{self, Fitted};
+use super::tsql::{self, Fitted, Sets};
 
 /// A full backup of a database to files of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl BackupOrder {
             tsql::verify_only(&self.devices),
             tsql::header_only(&self.devices),
             tsql::file_list_only(&self.devices),
-            tsql::history(&self.database, Some(&self.name)),
+            tsql::history(&self.database, Sets::Named(&self.name)),
         ]);
         statements
     }

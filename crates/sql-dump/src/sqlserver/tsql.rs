@@ -98,8 +98,22 @@ pub(super) fn database_id(database: &str) -> String {
     format!("SELECT CONVERT(int, DB_ID({})) AS id", text(database))
 }
 
-/// The rows of msdb for a database, newest first. Age is the server's own reckoning: the times in msdb are its local time, without a zone.
-pub(super) fn history(database: &str, name: Option<&str>) -> String {
+/// Which rows of msdb are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sets<'a> {
+    /// The one of this name.
+    Named(&'a str),
+    /// Full backups of this program's.
+    Ours,
+    /// Full backups.
+    Full,
+}
+
+/// How the names of this program's backups begin.
+pub(super) const OURS: &str = "sitebackup ";
+
+/// The rows of msdb for a database, newest first: by when it ended, for a restore adds a row of an old backup. Age is the server's own reckoning: the times in msdb are its local time, without a zone.
+pub(super) fn history(database: &str, sets: Sets<'_>) -> String {
     let mut sql = format!(
         "SELECT TOP (1) CONVERT(nvarchar(36), s.backup_set_uuid) AS backup_set, s.name AS name, s.type AS type, \
          CONVERT(int, s.is_damaged) AS is_damaged, CONVERT(int, s.has_backup_checksums) AS has_backup_checksums, \
@@ -112,11 +126,13 @@ pub(super) fn history(database: &str, name: Option<&str>) -> String {
          FROM msdb.dbo.backupset AS s WHERE s.database_name = {}",
         text(database)
     );
-    match name {
-        Some(name) => _ = write!(sql, " AND s.name = {}", text(name)),
-        None => sql.push_str(" AND s.type = 'D'"),
-    }
-    sql + " ORDER BY s.backup_set_id DESC"
+    // Writing to a string cannot fail.
+    _ = match sets {
+        Sets::Named(name) => write!(sql, " AND s.name = {}", text(name)),
+        Sets::Ours => write!(sql, " AND s.type = 'D' AND s.name LIKE {}", text(&format!("{OURS}%"))),
+        Sets::Full => write!(sql, " AND s.type = 'D'"),
+    };
+    sql + " ORDER BY s.backup_finish_date DESC, s.backup_set_id DESC"
 }
 
 /// Where the backup of a media set lies.

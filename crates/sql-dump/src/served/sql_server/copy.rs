@@ -17,7 +17,7 @@ use super::handed::refuse_stopped;
 use super::{LEARNED, SqlServerDatabase, failed, recorded};
 use crate::blocking::{Stopper, blocking};
 use crate::served::file_name;
-use crate::sqlserver::{BackupTaken, GroupRole, Reading};
+use crate::sqlserver::{BackupTaken, GroupRole};
 
 /// Where a backup lies that is not in the snapshot.
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,8 +79,7 @@ impl SqlServerDatabase {
     /// Has the server take the backup into its folder, and leaves it there.
     fn leave(&self, file: &str, folder: &DatabaseFolder) -> Result<DatabaseDump, DatabaseError> {
         let refused = |error| failed("back up", &self.database, error);
-        let previous = self.server.newest_backup(&self.database, Reading::Skip).map_err(refused)?;
-        let previous = previous.filter(|backup| backup.set.name.starts_with("sitebackup "));
+        let previous = self.server.newest_own_backup(&self.database).map_err(refused)?;
         let taken = self.take(file, folder)?;
         let (places, server) = (taken.devices.join("`, `"), &taken.server.name);
         let mut remarks = vec![format!("the backup stays at `{places}` on {server}: it is remote, not hashed")];

@@ -1,8 +1,9 @@
 use super::{PLACE, Scripted, failure, nothing, rows};
 use crate::sqlserver::external::{ExternalBackup, Reading, Verdict, newest};
+use crate::sqlserver::tsql::{self, Sets};
 
 fn found(server: &mut Scripted, reading: Reading) -> Option<ExternalBackup> {
-    newest(server, "CM_P01", reading).expect("the server answers")
+    newest(server, "CM_P01", Sets::Full, reading).expect("the server answers")
 }
 
 #[test]
@@ -16,6 +17,18 @@ fn the_newest_backup_is_found_and_aged() {
     assert_eq!(backup.verdict, Verdict::Valid);
     assert!(!server.was_sent("BACKUP DATABASE"));
     assert!(found(&mut Scripted::sound().on("msdb.dbo.backupset", nothing()), Reading::Verify).is_none());
+}
+
+/// A restore adds a row to msdb, of a backup that may be older than others: the newest is what ended last.
+#[test]
+fn the_newest_is_what_ended_last_and_ours_is_known_by_its_name() {
+    let part = |sets| tsql::history("it's", sets).split_once("WHERE ").map(|(_, part)| part.to_owned());
+    let of = |more: &str| {
+        Some(format!("s.database_name = N'it''s' AND {more} ORDER BY s.backup_finish_date DESC, s.backup_set_id DESC"))
+    };
+    assert_eq!(part(Sets::Full), of("s.type = 'D'"));
+    assert_eq!(part(Sets::Ours), of("s.type = 'D' AND s.name LIKE N'sitebackup %'"));
+    assert_eq!(part(Sets::Named("x'y")), of("s.name = N'x''y'"));
 }
 
 #[test]
