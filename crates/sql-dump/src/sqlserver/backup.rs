@@ -153,12 +153,12 @@ pub(super) fn take(
         return Err(SqlServerError::Unproven { what: done, why });
     }
     let mut messages = backup.messages;
-    messages.extend(verify(talk, &order.devices, heard)?);
+    messages.extend(verify(talk, &order.devices, 1, heard)?);
     let set = proven_set(talk, order, fitted)?;
     let files = file_list(talk, &order.devices)?;
     let statements = vec![
         statement,
-        tsql::verify_only(&order.devices),
+        tsql::verify_only(&order.devices, 1),
         tsql::header_only(&order.devices),
         tsql::history(&order.database, Sets::Named(&order.name)),
         tsql::file_list_only(&order.devices),
@@ -195,15 +195,24 @@ pub(super) fn refuse_existing(talk: &mut dyn Talk, path: &str) -> Result<(), Sql
     }
 }
 
-/// Has the server read the backup and its checksums; returns what it said.
+/// Has the server read all backups that the devices hold.
+pub(super) fn verify_all(talk: &mut dyn Talk, devices: &[String]) -> Result<Vec<Message>, SqlServerError> {
+    let header = talk.ask(&tsql::header_only(devices), "read the backup's header")?;
+    let sets = header.rows().count().max(1) as u64;
+    let said = (1..=sets).map(|set| verify(talk, devices, set, &mut |_| {})).collect::<Result<Vec<_>, _>>()?;
+    Ok(said.concat())
+}
+
+/// Has the server read a backup and its checksums; returns what it said.
 pub(super) fn verify(
     talk: &mut dyn Talk,
     devices: &[String],
+    set: u64,
     heard: &mut dyn FnMut(&Message),
 ) -> Result<Vec<Message>, SqlServerError> {
     let backup = format!("the backup at `{}`", devices.join("`, `"));
     let what = format!("verify {backup}");
-    let answer = talk.run(&tsql::verify_only(devices), heard)?.whole(&what)?;
+    let answer = talk.run(&tsql::verify_only(devices, set), heard)?.whole(&what)?;
     if !answer.has(VALID) {
         let why = "it never said that the set is valid (message 3262)".to_owned();
         return Err(SqlServerError::Unproven { what: backup, why });

@@ -59,7 +59,7 @@ pub(super) fn newest(
     let verdict = match reading {
         Reading::Skip => Verdict::NotRead("not asked for"),
         Reading::Verify if !is_readable => Verdict::NotRead("it is not in files of the server"),
-        Reading::Verify => match verify(talk, &places, &mut |_| {}) {
+        Reading::Verify => match verify(talk, &places, row.number("position").unwrap_or(1), &mut |_| {}) {
             Ok(_) => Verdict::Valid,
             Err(SqlServerError::Refused { messages, .. }) => Verdict::Faulty(messages),
             Err(error) => return Err(error),

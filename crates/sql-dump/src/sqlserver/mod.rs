@@ -121,9 +121,9 @@ impl SqlServer {
         progress::watched(&mut session, &open, watch, |session, heard| backup::take(session, order, heard))
     }
 
-    /// Has the server read a backup with its checksums.
+    /// Has the server read all backups that the devices hold, with their checksums.
     pub fn verify(&self, devices: &[String]) -> Result<Vec<Message>, SqlServerError> {
-        backup::verify(&mut self.session()?, devices, &mut |_| {})
+        backup::verify_all(&mut self.session()?, devices)
     }
 
     /// The database's files in a backup.

@@ -47,7 +47,7 @@ impl BackupOrder {
         let mut statements: Vec<String> = self.devices.iter().map(|device| tsql::file_exists(device)).collect();
         statements.extend([
             tsql::backup(self, fitted),
-            tsql::verify_only(&self.devices),
+            tsql::verify_only(&self.devices, 1),
             tsql::header_only(&self.devices),
             tsql::file_list_only(&self.devices),
             tsql::history(&self.database, Sets::Named(&self.name)),

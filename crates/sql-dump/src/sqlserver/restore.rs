@@ -106,6 +106,13 @@ fn refuse_unfit(talk: &mut dyn Talk, order: &RestoreOrder) -> Result<(), SqlServ
     let answer = talk.ask(&tsql::header_only(devices), "read the backup's header")?;
     let unfit = |why: &str| SqlServerError::Unsupported(format!("the backup at `{}` {why}", devices.join("`, `")));
     let header = answer.first().ok_or_else(|| unfit("has no header"))?;
+    let sets = answer.rows().count();
+    // The first would be the oldest.
+    if sets > 1 {
+        return Err(unfit(&format!(
+            "is one of {sets} in that file, and nothing says which: restore it with RESTORE … WITH FILE = n"
+        )));
+    }
     if header.get("BackupType") != Some("1") {
         return Err(unfit("is no full backup of a database"));
     }

@@ -49,8 +49,9 @@ fn encryption(encryption: &Encryption) -> String {
     format!("ENCRYPTION (ALGORITHM = {algorithm}, SERVER CERTIFICATE = {})", name(&encryption.certificate))
 }
 
-pub(super) fn verify_only(devices: &[String]) -> String {
-    format!("RESTORE VERIFYONLY FROM {} WITH FILE = 1, CHECKSUM", disks(devices))
+/// `set` is its number in the file: those of others may hold many.
+pub(super) fn verify_only(devices: &[String], set: u64) -> String {
+    format!("RESTORE VERIFYONLY FROM {} WITH FILE = {set}, CHECKSUM", disks(devices))
 }
 
 pub(super) fn header_only(devices: &[String]) -> String {
@@ -115,7 +116,7 @@ pub(super) const OURS: &str = "sitebackup ";
 /// The rows of msdb for a database, newest first: by when it ended, for a restore adds a row of an old backup. Age is the server's own reckoning: the times in msdb are its local time, without a zone.
 pub(super) fn history(database: &str, sets: Sets<'_>) -> String {
     let mut sql = format!(
-        "SELECT TOP (1) CONVERT(nvarchar(36), s.backup_set_uuid) AS backup_set, s.name AS name, s.type AS type, \
+        "SELECT TOP (1) CONVERT(nvarchar(36), s.backup_set_uuid) AS backup_set, s.name AS name, s.position AS position, \
          CONVERT(int, s.is_damaged) AS is_damaged, CONVERT(int, s.has_backup_checksums) AS has_backup_checksums, \
          CONVERT(int, s.is_copy_only) AS is_copy_only, s.server_name AS server_name, \
          CONVERT(nvarchar(30), s.backup_start_date, 126) AS started, CONVERT(nvarchar(30), s.backup_finish_date, 126) AS finished, \

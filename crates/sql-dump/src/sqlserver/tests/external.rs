@@ -1,4 +1,5 @@
-use super::{PLACE, Scripted, failure, nothing, rows};
+use super::{HEADER, PLACE, SET, Scripted, failure, nothing, rows};
+use crate::sqlserver::backup::verify_all;
 use crate::sqlserver::external::{ExternalBackup, Reading, Verdict, newest};
 use crate::sqlserver::tsql::{self, Sets};
 
@@ -29,6 +30,22 @@ fn the_newest_is_what_ended_last_and_ours_is_known_by_its_name() {
     assert_eq!(part(Sets::Full), of("s.type = 'D'"));
     assert_eq!(part(Sets::Ours), of("s.type = 'D' AND s.name LIKE N'sitebackup %'"));
     assert_eq!(part(Sets::Named("x'y")), of("s.name = N'x''y'"));
+}
+
+/// A maintenance plan appends by default: that another set in the file is valid says nothing of the newest.
+#[test]
+fn the_set_is_read_that_is_meant_and_else_all_of_a_file() {
+    let third = rows(&[[&SET[..], &[("position", "3")]].concat()]);
+    let mut server = Scripted::sound().on("msdb.dbo.backupset", third);
+    assert_eq!(found(&mut server, Reading::Verify).expect("one").verdict, Verdict::Valid);
+    let read = |server: &Scripted| {
+        let read = server.sent.iter().filter_map(|sql| sql.split_once("VERIFYONLY").map(|(_, of)| of));
+        read.filter_map(|of| of.split_once("WITH ")).map(|(_, with)| with.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(read(&server), ["FILE = 3, CHECKSUM"]);
+    let mut server = Scripted::sound().on("HEADERONLY", rows(&[HEADER.to_vec(), HEADER.to_vec()]));
+    verify_all(&mut server, &[PLACE.to_owned()]).expect("all are valid");
+    assert_eq!(read(&server), ["FILE = 1, CHECKSUM", "FILE = 2, CHECKSUM"]);
 }
 
 #[test]

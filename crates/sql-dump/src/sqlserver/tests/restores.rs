@@ -203,6 +203,14 @@ fn an_unfit_backup_is_put_nowhere() {
     }
 }
 
+/// A maintenance plan appends by default: the first set of a file is its oldest.
+#[test]
+fn one_of_many_backups_in_a_file_is_not_restored_untold() {
+    let mut server = Scripted::sound().on("HEADERONLY", rows(&[HEADER.to_vec(), HEADER.to_vec()]));
+    assert_snapshot!(run(&mut server, &RestoreOrder::new(PLACE, "new")).expect_err("which one?"), @r"the backup at `B:\bk\CM_P01 01a2.bak` is one of 2 in that file, and nothing says which: restore it with RESTORE … WITH FILE = n");
+    assert_eq!(sent(&server), "nothing");
+}
+
 #[test]
 fn a_restored_database_is_checked() {
     let damaged = failure(&[(8928, "Page (1:153) could not be processed."), (8990, "CHECKDB found 2 errors")]);
