@@ -18,8 +18,8 @@ use backup_core::ports::database::{
 
 use crate::blocking::{Stopper, blocking};
 use crate::sqlserver::{
-    Algorithm, BackupOrder, Encryption, Facts, MovedFile, Placement, RestoreOrder, Server, SqlServer, SqlServerError,
-    compare, scratch_name,
+    Algorithm, BackupOrder, BackupSurvey, Encryption, Facts, MovedFile, Placement, RestoreOrder, Server, SqlServer,
+    SqlServerError, compare, scratch_name,
 };
 
 use copy::NativeCopy;
@@ -169,9 +169,10 @@ impl SiteDatabase for SqlServerDatabase {
         let inspect = move || {
             let is_brought = this.folder.local()?.is_some();
             let survey = this.server.survey_backup(&this.backup_order("", ""));
-            let (instance, facts, _) = survey.map_err(|error| failed("inspect", &this.database, error))?;
-            let facts = facts_of(&instance, facts);
-            Ok(DatabaseFacts { size: if is_brought { facts.size } else { NOTE }, ..facts })
+            let BackupSurvey { server, facts, remarks } =
+                survey.map_err(|error| failed("inspect", &this.database, error))?;
+            let facts = facts_of(&server, facts);
+            Ok(DatabaseFacts { size: if is_brought { facts.size } else { NOTE }, remarks, ..facts })
         };
         blocking("inspect", &self.database, inspect).await
     }

@@ -5,7 +5,7 @@
 
 use super::error::SqlServerError;
 use super::facts::{self, Facts, Server};
-use super::order::{BackupOrder, Compression};
+use super::order::{BackupOrder, Compression, Encryption};
 use super::replica::{self, GroupRole};
 use super::talk::{Message, PROCESSED, Row, Talk, VALID};
 use super::tsql::{self, Fitted, Sets};
@@ -121,17 +121,51 @@ pub(super) fn about(talk: &mut dyn Talk, database: &str) -> Result<About, SqlSer
     Ok((server, facts, group))
 }
 
+/// What a backup would be of, and what a person should know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupSurvey {
+    /// The server.
+    pub server: Server,
+    /// The database's facts.
+    pub facts: Facts,
+    /// What makes it no worse as a backup, and may make it useless elsewhere.
+    pub remarks: Vec<String>,
+}
+
 /// The same, where the order could be carried out.
-pub(super) fn survey(talk: &mut dyn Talk, order: &BackupOrder) -> Result<About, SqlServerError> {
+pub(super) fn survey(talk: &mut dyn Talk, order: &BackupOrder) -> Result<BackupSurvey, SqlServerError> {
     let (server, facts, group) = about(talk, &order.database)?;
     fit(order, &server, group.as_ref())?;
+    if facts.state() != "ONLINE" {
+        let message =
+            format!("database `{}` is {}: only one that is ONLINE is backed up", order.database, facts.state());
+        return Err(SqlServerError::Unsupported(message));
+    }
+    let remarks = survey_certificate(talk, order.encryption.as_ref())?;
     let answer = talk.ask(&tsql::may_back_up(&order.database), "say what the login may do")?;
     // NULL is no answer: the backup itself will tell.
     if answer.first().and_then(|row| row.number("may_back_up")) == Some(0) {
         let message = format!("the login has no right to back up database `{}`: db_backupoperator has", order.database);
         return Err(SqlServerError::Unsupported(message));
     }
-    Ok((server, facts, group))
+    Ok(BackupSurvey { server, facts, remarks })
+}
+
+/// Refuses a certificate that is not there, and tells of one that nobody has saved: without it no other server restores the backup.
+fn survey_certificate(talk: &mut dyn Talk, encryption: Option<&Encryption>) -> Result<Vec<String>, SqlServerError> {
+    let Some(Encryption { certificate, .. }) = encryption else { return Ok(Vec::new()) };
+    let answer = talk.ask(&tsql::certificate(certificate), "show its certificates")?;
+    let row = answer.first().ok_or_else(|| {
+        SqlServerError::Unsupported(format!(
+            "SQL Server has no certificate `{certificate}` in master that the login may use: CREATE CERTIFICATE makes one, GRANT VIEW DEFINITION ON CERTIFICATE shows it"
+        ))
+    })?;
+    let unsaved = row.get("saved").is_none().then(|| {
+        format!(
+            "certificate `{certificate}` encrypts the backup and was never saved: without it no other server restores the backup; save it with BACKUP CERTIFICATE … WITH PRIVATE KEY"
+        )
+    });
+    Ok(unsaved.into_iter().collect())
 }
 
 /// Takes the backup and proves it.

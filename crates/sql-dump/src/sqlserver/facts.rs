@@ -80,6 +80,13 @@ pub struct Facts {
     pub change_tracking_days: Option<u32>,
 }
 
+impl Facts {
+    /// Such as `ONLINE`.
+    pub(super) fn state(&self) -> &str {
+        self.values.iter().find(|(fact, _)| fact == "state").map_or("unknown", |(_, state)| state)
+    }
+}
+
 /// A fact's name and the column that it is read from.
 const FACTS: [(&str, &str); 12] = [
     ("state", "state_desc"),

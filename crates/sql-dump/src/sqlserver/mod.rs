@@ -31,7 +31,7 @@ use crate::ConnectionString;
 pub use crate::scratch::scratch_name;
 pub(crate) use dialect::{inspect, origin, server, target};
 
-pub use backup::{BackupFile, BackupSet, BackupTaken, FileKind};
+pub use backup::{BackupFile, BackupSet, BackupSurvey, BackupTaken, FileKind};
 pub use error::SqlServerError;
 pub use external::{ExternalBackup, Reading, Verdict};
 pub use facts::{Facts, Server, compare};
@@ -103,8 +103,9 @@ impl SqlServer {
         Ok((server, facts, group, facts::files(&mut session, database)?))
     }
 
-    /// What [`inspect`](Self::inspect) tells, or why the server would not begin a backup: the edition, the replica, the login's rights.
-    pub fn survey_backup(&self, order: &BackupOrder) -> Result<(Server, Facts, Option<GroupRole>), SqlServerError> {
+    /// What the backup would be of, or why the server would not begin it: the edition, the replica, the database's state, a certificate, the login's
+    /// rights.
+    pub fn survey_backup(&self, order: &BackupOrder) -> Result<BackupSurvey, SqlServerError> {
         backup::survey(&mut self.session()?, order)
     }
 

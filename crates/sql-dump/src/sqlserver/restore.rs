@@ -46,9 +46,8 @@ pub(super) fn restore(
     }
     let facts = facts::facts(talk, &order.target)?;
     let mut faults = check(talk, &order.target)?;
-    let state = facts.values.iter().find(|(fact, _)| fact == "state").map_or("unknown", |(_, state)| state.as_str());
-    if state != "ONLINE" {
-        faults.push(format!("the database is {state}"));
+    if facts.state() != "ONLINE" {
+        faults.push(format!("the database is {}", facts.state()));
     }
     Ok(Restored { database: order.target.clone(), moved, facts, faults, messages: answer.messages })
 }

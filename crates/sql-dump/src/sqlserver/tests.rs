@@ -54,6 +54,7 @@ impl Scripted {
             .on("DBCC CHECKDB", said(&[]))
             .on("DROP DATABASE", said(&[]))
             .on("HAS_PERMS_BY_NAME", rows(&[vec![("may_back_up", "1")]]))
+            .on("FROM master.sys.certificates", rows(&[vec![("name", "c"), ("saved", "2026-01-01T00:00:00")]]))
     }
 
     fn on(mut self, part: &str, answer: Answer) -> Self {

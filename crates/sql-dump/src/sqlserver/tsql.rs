@@ -90,6 +90,15 @@ pub(super) fn may_back_up(database: &str) -> String {
     format!("SELECT HAS_PERMS_BY_NAME({}, 'DATABASE', 'BACKUP DATABASE') AS may_back_up", text(&name(database)))
 }
 
+/// The certificate that encrypts, where it is there and the login may use it, and when somebody last saved its private key.
+pub(super) fn certificate(name: &str) -> String {
+    format!(
+        "SELECT c.name AS name, CONVERT(nvarchar(30), c.pvt_key_last_backup_date, 126) AS saved \
+         FROM master.sys.certificates AS c WHERE c.name = {}",
+        text(name)
+    )
+}
+
 /// Whether a file is there. The procedure is old and undocumented, and on every version; an administrator can forbid it.
 pub(super) fn file_exists(path: &str) -> String {
     format!("EXEC master.dbo.xp_fileexist {}", text(path))

@@ -86,7 +86,26 @@ fn an_order_that_cannot_be_carried_out_is_told_before() {
     };
     assert_snapshot!(refused(group("0", "SYNCHRONIZED"), &order()), @"`SQL2` is not the replica that availability group `AG1` prefers for backups (secondary)");
     assert_snapshot!(refused(group("1", "NOT SYNCHRONIZING"), &order()), @"replica `SQL2` of availability group `AG1` is NOT SYNCHRONIZING: no backup of it would be current");
-    survey(&mut Scripted::sound(), &encrypted).expect("nothing is in its way");
+    for state in ["RESTORING", "OFFLINE"] {
+        let error =
+            refused(Scripted::sound().on("FROM sys.databases", but(&DATABASE, &[("state_desc", state)])), &order());
+        assert_eq!(error.to_string(), format!("database `CM_P01` is {state}: only one that is ONLINE is backed up"));
+    }
+    let none = Scripted::sound().on("FROM master.sys.certificates", nothing());
+    assert_snapshot!(refused(none, &encrypted), @"SQL Server has no certificate `c` in master that the login may use: CREATE CERTIFICATE makes one, GRANT VIEW DEFINITION ON CERTIFICATE shows it");
+    let surveyed = survey(&mut Scripted::sound(), &encrypted).expect("nothing is in its way");
+    assert_eq!(surveyed.remarks, [""; 0]);
+}
+
+/// The server is lost, and with it the only certificate that opens its backups.
+#[test]
+fn a_certificate_that_nobody_saved_is_told() {
+    let encryption = Some(Encryption { algorithm: Algorithm::Aes256, certificate: "it's".to_owned() });
+    let mut server = Scripted::sound().on("c.name = N'it''s'", rows(&[vec![("name", "it's")]]));
+    let surveyed = survey(&mut server, &BackupOrder { encryption, ..order() }).expect("nothing is in its way");
+    assert_snapshot!(surveyed.remarks.concat(), @"certificate `it's` encrypts the backup and was never saved: without it no other server restores the backup; save it with BACKUP CERTIFICATE … WITH PRIVATE KEY");
+    let plain = survey(&mut Scripted::sound(), &order()).expect("nothing is in its way");
+    assert_eq!(plain.remarks, [""; 0]);
 }
 
 /// Whoever may not ask still gets a backup: its name is made for one run.
