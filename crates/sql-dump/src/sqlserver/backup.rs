@@ -6,6 +6,7 @@
 use super::error::SqlServerError;
 use super::facts::{self, Facts, Server};
 use super::order::{BackupOrder, Compression, Encryption};
+use super::placement::{folder_of, is_lost};
 use super::replica::{self, GroupRole};
 use super::talk::{Message, PROCESSED, Row, Talk, VALID};
 use super::tsql::{self, Fitted, Sets};
@@ -141,7 +142,14 @@ pub(super) fn survey(talk: &mut dyn Talk, order: &BackupOrder) -> Result<BackupS
             format!("database `{}` is {}: only one that is ONLINE is backed up", order.database, facts.state());
         return Err(SqlServerError::Unsupported(message));
     }
-    let remarks = survey_certificate(talk, order.encryption.as_ref())?;
+    let mut remarks = survey_certificate(talk, order.encryption.as_ref())?;
+    for folder in order.devices.iter().map(|device| folder_of(device)) {
+        if is_lost(talk, &folder, &server.data_folder)? {
+            remarks.push(format!(
+                "the server says that it has no folder `{folder}`, where the backup is to go: make it there, or name another one"
+            ));
+        }
+    }
     let answer = talk.ask(&tsql::may_back_up(&order.database), "say what the login may do")?;
     // NULL is no answer: the backup itself will tell.
     if answer.first().and_then(|row| row.number("may_back_up")) == Some(0) {

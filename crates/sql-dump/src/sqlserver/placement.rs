@@ -73,7 +73,7 @@ fn as_backed_up(
 ///
 /// Both is asked, for whoever may not look is told of no folder at all. Only a path of the server's own disks is asked for: it may be a snapshot
 /// that names it, and at another machine the server would log in.
-fn is_lost(talk: &mut dyn Talk, folder: &str, instead: &str) -> Result<bool, SqlServerError> {
+pub(super) fn is_lost(talk: &mut dyn Talk, folder: &str, instead: &str) -> Result<bool, SqlServerError> {
     if !is_local(folder) || instead.is_empty() {
         return Ok(false);
     }
@@ -145,7 +145,7 @@ fn name_of(path: &str) -> &str {
 }
 
 /// The folder of a file. One that is a root keeps its separator.
-fn folder_of(path: &str) -> String {
+pub(super) fn folder_of(path: &str) -> String {
     let folder = &path[..name_at(path)];
     let bare = folder.trim_end_matches(['/', '\\']);
     if bare.is_empty() || bare.ends_with(':') { folder.to_owned() } else { bare.to_owned() }

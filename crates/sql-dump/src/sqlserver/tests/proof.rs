@@ -62,7 +62,7 @@ fn a_file_that_is_there_is_not_overwritten() {
 fn an_order_that_cannot_be_carried_out_is_told_before() {
     let refused = |mut scripted: Scripted, order: &BackupOrder| {
         let error = survey(&mut scripted, order).expect_err("it is refused");
-        assert!(!scripted.was_sent("BACKUP DATABASE [") && !scripted.was_sent("xp_fileexist"));
+        assert!(!scripted.was_sent("BACKUP DATABASE ["));
         error
     };
     let denied = Scripted::sound().on("HAS_PERMS_BY_NAME", rows(&[vec![("may_back_up", "0")]]));
@@ -95,6 +95,21 @@ fn an_order_that_cannot_be_carried_out_is_told_before() {
     assert_snapshot!(refused(none, &encrypted), @"SQL Server has no certificate `c` in master that the login may use: CREATE CERTIFICATE makes one, GRANT VIEW DEFINITION ON CERTIFICATE shows it");
     let surveyed = survey(&mut Scripted::sound(), &encrypted).expect("nothing is in its way");
     assert_eq!(surveyed.remarks, [""; 0]);
+}
+
+/// Told and not refused: who is no sysadmin may be told less than is there.
+#[test]
+fn a_folder_for_backups_that_is_not_there_is_told_before() {
+    let is = |folder: &str, is: &'static str| {
+        (format!("xp_fileexist N'{folder}'"), rows(&[vec![("File is a Directory", is)]]))
+    };
+    let remarks = |answers: [(String, Answer); 2]| {
+        let server = answers.into_iter().fold(Scripted::sound(), |server, (part, answer)| server.on(&part, answer));
+        survey(&mut { server }, &order()).expect("nothing is in its way").remarks.concat()
+    };
+    assert_snapshot!(remarks([is(r"B:\bk", "0"), is(r"D:\data", "1")]), @r"the server says that it has no folder `B:\bk`, where the backup is to go: make it there, or name another one");
+    assert_eq!(remarks([is(r"B:\bk", "1"), is(r"D:\data", "1")]), "");
+    assert_eq!(remarks([is(r"B:\bk", "0"), is(r"D:\data", "0")]), "", "it is told of no folder");
 }
 
 /// The server is lost, and with it the only certificate that opens its backups.
