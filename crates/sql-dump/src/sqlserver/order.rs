@@ -136,13 +136,15 @@ impl RestoreOrder {
 
     /// The statements of a run, without a connection. Where files move to is known only when the backup's list of files was read.
     pub fn dry_run(&self) -> Vec<String> {
-        vec![
+        let mut statements = vec![
             tsql::database_id(&self.target),
             tsql::header_only(&self.devices),
             tsql::file_list_only(&self.devices),
-            tsql::restore(self, &[]),
-            tsql::check_database(&self.target),
-        ]
+        ];
+        // Sent where a database is there.
+        statements.extend(self.replace.then(|| tsql::verify_only(&self.devices, 1)));
+        statements.extend([tsql::restore(self, &[]), tsql::check_database(&self.target)]);
+        statements
     }
 }
 

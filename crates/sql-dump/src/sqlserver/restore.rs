@@ -1,6 +1,6 @@
 //! A restore: to a scratch name for a rehearsal, or to the real one.
 
-use super::backup::{BackupFile, file_list, same_id};
+use super::backup::{BackupFile, file_list, same_id, verify};
 use super::error::SqlServerError;
 use super::facts::{self, Facts, Server};
 use super::order::RestoreOrder;
@@ -38,6 +38,10 @@ pub(super) fn restore(
     refuse_unfit(talk, order)?;
     let files = file_list(talk, &order.devices)?;
     let moved = place(talk, order, &files, &server, is_there)?;
+    // What is replaced is gone with the first page: a backup that rotted is found before.
+    if is_there {
+        verify(talk, &order.devices, 1, heard)?;
+    }
     let what = format!("restore `{}`", order.target);
     let answer = talk.run(&tsql::restore(order, &moved), heard)?.whole(&what)?;
     if !answer.has(PROCESSED) {

@@ -125,6 +125,21 @@ fn only_what_a_replaced_database_has_not_is_moved() {
     assert!(sent(&server).contains("REPLACE"));
 }
 
+/// A database that is there may be all that is left of the site.
+#[test]
+fn a_backup_is_read_before_it_replaces_anything() {
+    let rotten = || failure(&[(3189, "Damage to the backup set was detected."), (3013, "terminating abnormally")]);
+    let mut server = Scripted::sound().on("VERIFYONLY", rotten()).on("DB_ID(N'CM_P01')) AS id", there());
+    server = server.on("SELECT name FROM sys.master_files", nothing());
+    let error = run(&mut server, &as_backed_up(true)).expect_err("it is damaged");
+    assert_snapshot!(error, @r"SQL Server refused to verify the backup at `B:\bk\CM_P01 01a2.bak`: 3189 Damage to the backup set was detected.; 3013 terminating abnormally");
+    assert_eq!(sent(&server), "nothing");
+    // Where nothing is lost by trying, it is read once.
+    let mut server = Scripted::sound();
+    run(&mut server, &as_backed_up(true)).expect("it is restored");
+    assert!(!server.was_sent("VERIFYONLY"));
+}
+
 /// REPLACE is said of the database: nobody has said it of a file that the backup does not even name.
 #[test]
 fn a_file_where_another_is_moved_to_is_not_overwritten() {

@@ -24,6 +24,8 @@ fn a_dry_run_is_what_a_run_sends() {
     RESTORE DATABASE [CM_P01] FROM DISK = N'B:\bk\1.bak' WITH FILE = 1, CHECKSUM, RECOVERY, STATS = 5
     DBCC CHECKDB (N'CM_P01') WITH NO_INFOMSGS, ALL_ERRORMSGS
     "#);
+    let replacing = RestoreOrder { replace: true, ..RestoreOrder::new("1.bak", "CM_P01") }.dry_run();
+    assert_eq!(replacing[3], "RESTORE VERIFYONLY FROM DISK = N'1.bak' WITH FILE = 1, CHECKSUM");
 }
 
 #[test]
