@@ -189,8 +189,9 @@ fn remedy(database: &str, fact: &str, was: &str, before: &[(String, String)]) ->
     let name = tsql::name(database);
     let switch = if was == "0" { "OFF" } else { "ON" };
     let word = |text: &str| text.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
-    let configure =
-        |option: &str| word(was).then(|| format!("EXEC sp_configure {}, {was}; RECONFIGURE", tsql::text(option)));
+    let configure = |option: &str| {
+        was.parse::<i32>().ok().map(|was| format!("EXEC sp_configure {}, {was}; RECONFIGURE", tsql::text(option)))
+    };
     match fact {
         "recovery-model" if word(was) => Some(format!("ALTER DATABASE {name} SET RECOVERY {was}")),
         "compatibility-level" if word(was) => Some(format!("ALTER DATABASE {name} SET COMPATIBILITY_LEVEL = {was}")),

@@ -221,4 +221,9 @@ fn a_recovery_is_told_what_it_changed() {
     clr-enabled: 1 -> 0; EXEC sp_configure N'clr enabled', 1; RECONFIGURE
     "#);
     assert_eq!(compare("CM_P01", &before.values, &before.values), Vec::new());
+    let setting = |value: &str| vec![("max-text-repl-size".to_owned(), value.to_owned())];
+    let remedy = |was: &str| compare("CM_P01", &setting(was), &setting("65536")).remove(0).remedy;
+    // Without a limit, and what nobody could have read from a server.
+    assert_eq!(remedy("-1").as_deref(), Some("EXEC sp_configure N'max text repl size (B)', -1; RECONFIGURE"));
+    assert_eq!(remedy("1; SHUTDOWN"), None);
 }
