@@ -33,6 +33,10 @@ pub(super) fn place(
         Placement::Defaults => (&server.data_folder, &server.log_folder),
         Placement::Folders { data, log } => (data, log),
     };
+    if data.is_empty() || log.is_empty() {
+        let message = format!("{} does not say where files of databases go by default", server.name);
+        return Err(SqlServerError::Unsupported(message));
+    }
     let moved = renamed(files, &order.target, data, log);
     if !order.replace {
         moved.iter().try_for_each(|file| refuse_existing(talk, &file.to))?;

@@ -155,6 +155,19 @@ fn a_file_where_another_is_moved_to_is_not_overwritten() {
     }
 }
 
+/// A version of before 2012 has no such property.
+#[test]
+fn a_server_without_default_folders_is_not_given_half_a_path() {
+    for missing in ["data_folder", "log_folder"] {
+        let without: Vec<_> =
+            server("Standard Edition", "0").into_iter().filter(|(name, _)| *name != missing).collect();
+        let mut server = Scripted::sound().on("SERVERPROPERTY", rows(&[without]));
+        let error = run(&mut server, &RestoreOrder::new(PLACE, "new")).expect_err("it is not known where");
+        assert_eq!(error.to_string(), "SQL01 does not say where files of databases go by default");
+        assert_eq!(sent(&server), "nothing");
+    }
+}
+
 /// SQL Server itself would overwrite a database of the same family whose log needs no backup.
 #[test]
 fn a_database_that_is_there_is_refused_unless_told() {
