@@ -6,7 +6,7 @@ mod handed;
 mod recorded;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use backup_core::event::{Event, EventSink, ServerProgress};
@@ -65,18 +65,24 @@ pub struct SqlServerDatabase {
     database: String,
     folder: NativeFolder,
     events: Option<Arc<dyn EventSink>>,
+    /// Held by a restore to its very end, also when nobody waits for that any more.
+    restoring: Arc<Mutex<()>>,
 }
 
 impl SqlServerDatabase {
     /// The database named `database` on `server`. Connects to nothing yet.
     pub fn new(server: SqlServer, database: impl Into<String>, folder: NativeFolder) -> Self {
-        Self { server, database: database.into(), folder, events: None }
+        Self { server, database: database.into(), folder, events: None, restoring: Arc::default() }
     }
 
     /// Tells `events` how far the server is with a backup or a restore.
     #[must_use]
     pub fn with_events(self, events: Arc<dyn EventSink>) -> Self {
         Self { events: Some(events), ..self }
+    }
+
+    fn hold(&self) -> MutexGuard<'_, ()> {
+        self.restoring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn watch(&self, progress: ServerProgress) {
@@ -218,6 +224,7 @@ impl SiteDatabase for SqlServerDatabase {
         let (cancel, server) = (stopper.cancel().clone(), self.server.stopped_by(stopper.cancel()));
         let (this, from, target, label) = (Self { server, ..self.clone() }, from.clone(), target.clone(), name.clone());
         let restore = move || {
+            let _restoring = this.hold();
             let stored = Stored::look(&this, &from)?;
             let handed = stored.hand_over(&this, &from, &cancel)?;
             let order = this.restore_order(&target, &stored, &handed.devices)?;
@@ -255,8 +262,12 @@ impl SiteDatabase for SqlServerDatabase {
         let DatabaseTarget::Scratch(id) = target else {
             return Err(DatabaseError::Unsupported("only a scratch database is ever dropped".to_owned()));
         };
-        let (server, name) = (self.server.clone(), scratch_name(id));
-        let drop = move || server.drop_scratch(&name).map_err(|error| failed("drop", &name, error));
+        let (this, name) = (self.clone(), scratch_name(id));
+        // What a restore that is being given up still makes would come after the drop, and stay.
+        let drop = move || {
+            let _no_restore = this.hold();
+            this.server.drop_scratch(&name).map_err(|error| failed("drop", &name, error))
+        };
         blocking("drop", &self.database, drop).await
     }
 }

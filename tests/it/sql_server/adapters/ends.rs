@@ -123,6 +123,29 @@ async fn a_restore_that_is_given_up_is_stopped() {
     }
 }
 
+/// An interrupt ends a rehearsal: its database is dropped when the server has let go of it, not while it is being made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_that_is_given_up_is_dropped_after_its_restore() {
+    for driver in DRIVERS {
+        let script: Script = script().on("RESTORE DATABASE", vec![Step::WaitForAttention, done()]);
+        let bench = Bench::new(driver, script.on("IF DB_ID(N'sitebackup_rehearsal_7')", vec![done()]));
+        let database = bench.database(Some(bench.shared()));
+        let mut source = bench.stored("CM_P01.bak", b"a backup").await;
+        source.part.facts.push(("backup-set".to_owned(), SET.to_owned()));
+        let target = DatabaseTarget::Scratch("7".to_owned());
+        let (restorer, to) = (database.clone(), target.clone());
+        let restoring = tokio::spawn(async move { restorer.restore(&source, &to).await.map(drop) });
+        assert!(bench.lab.server.wait_for(begins("RESTORE DATABASE")), "{driver:?}");
+        restoring.abort();
+        database.discard(&target).await.expect("dropped");
+        let heard = bench.lab.server.heard();
+        let at = |wanted: &dyn Fn(&Event) -> bool| heard.iter().position(wanted);
+        let stopped = at(&|event| matches!(event, Event::Attention { .. })).expect("it was stopped");
+        assert!(stopped < at(&begins("IF DB_ID")).expect("it was dropped"), "{driver:?}: {heard:#?}");
+        assert_eq!(bench.left(), [""; 0], "{driver:?}");
+    }
+}
+
 fn begins(with: &'static str) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::Batch { sql, .. } if sql.starts_with(with))
 }
