@@ -37,6 +37,10 @@ fn a_backup_is_taken_and_verified() {
         let ran = bench.run(&["dump", &bench.address, "--native", "/bk/new.bak"]);
         assert_eq!(ran.code, 0, "{driver:?}: {ran:#?}");
         assert!(ran.stdout.contains("SQL01 backed up database CM_P01 to `/bk/new.bak`"), "{driver:?}: {ran:#?}");
+        let sent = bench.server.batches().into_iter().find(|sql| sql.starts_with("BACKUP")).expect("it was sent");
+        let (_, name) = sent.split_once("NAME = N'").expect("a name");
+        // A path may be longer than a name may be, and another backup's by now.
+        assert!(name.starts_with("sitebackup CM_P01 20") && !name.contains("new.bak"), "{driver:?}: {sent}");
         let ran = bench.run(&["verify", PLACE, "--native", &bench.address]);
         assert!(ran.code == 0 && ran.stdout.contains("finds it whole"), "{driver:?}: {ran:#?}");
     }

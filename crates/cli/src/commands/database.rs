@@ -7,9 +7,10 @@ use std::sync::Arc;
 use backup_core::cancel::Cancel;
 use backup_core::event::{Event, EventSink};
 use backup_core::report::{Cause, Finding, Gravity};
+use jiff::Timestamp;
 use serde_json::json;
 use sql_dump::logical::{self, Address, Compression, DumpOptions, FolderDump, LogicalError, RestoreOptions};
-use sql_dump::sqlserver::{BackupOrder, RestoreOrder, SqlServer, SqlServerError};
+use sql_dump::sqlserver::{BackupOrder, RestoreOrder, SqlServer, SqlServerError, set_name};
 
 use super::Session;
 use crate::args::{
@@ -170,8 +171,7 @@ fn refuse_full(folder: &Path) -> Result<(), CommandError> {
 fn dump_native(args: &DatabaseDumpArgs, cancel: &Cancel, screen: &Screen) -> Result<Answer, CommandError> {
     let device = args.native.as_deref().unwrap_or_default();
     let (server, name, findings) = reach_server(&args.address, &args.reach)?;
-    // The row in msdb is found by it: no two may be the same.
-    let order = BackupOrder::new(&name, device, &format!("sitebackup {name} {device}"));
+    let order = BackupOrder::new(&name, device, &set_name(&name, &Timestamp::now().to_string()));
     if args.dry_run {
         return Ok(statements(&order.dry_run()).with(findings));
     }

@@ -35,7 +35,9 @@ pub use backup::{BackupFile, BackupSet, BackupSurvey, BackupTaken, FileKind};
 pub use error::SqlServerError;
 pub use external::{ExternalBackup, Reading, Verdict};
 pub use facts::{Facts, Server, compare};
-pub use order::{Algorithm, BackupOrder, Compression, Encryption, ExpectedSet, Placement, Replica, RestoreOrder};
+pub use order::{
+    Algorithm, BackupOrder, Compression, Encryption, ExpectedSet, Placement, Replica, RestoreOrder, set_name,
+};
 pub use placement::MovedFile;
 pub use replica::GroupRole;
 pub use restore::Restored;

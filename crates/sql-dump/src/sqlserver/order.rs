@@ -1,6 +1,6 @@
 //! What a caller asks for.
 
-use super::tsql::{self, Fitted, Sets};
+use super::tsql::{self, Fitted, OURS, Sets};
 
 /// A full backup of a database to files of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct BackupOrder {
     pub database: String,
     /// Paths as the server sees them, up to 64; none of them may exist. More than one stripes the backup.
     pub devices: Vec<String>,
-    /// The backup set's name. It must be the only one of its kind: the row in msdb is found by it.
+    /// The backup set's name. It must be the only one of its kind, for the row in msdb is found by it: [`set_name`] makes one.
     pub name: String,
     /// A text for whoever reads the backup's header.
     pub description: Option<String>,
@@ -54,6 +54,21 @@ impl BackupOrder {
         ]);
         statements
     }
+}
+
+/// UTF-16 units of a set's name, at most: one that is longer is refused, or cut and not found again.
+const LONGEST_NAME: usize = 128;
+
+/// The name of a set of this program's, of which `run` is the only one of its kind. As much of the database's name is in it as there is room for.
+pub fn set_name(database: &str, run: &str) -> String {
+    let room = LONGEST_NAME.saturating_sub(OURS.len() + " ".len() + run.encode_utf16().count());
+    let mut units = 0;
+    let fits = |letter: &char| {
+        units += letter.len_utf16();
+        units <= room
+    };
+    let database: String = database.chars().take_while(fits).collect();
+    format!("{OURS}{database} {run}")
 }
 
 /// Whether the server compresses a backup.

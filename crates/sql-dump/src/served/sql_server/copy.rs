@@ -17,7 +17,7 @@ use super::handed::refuse_stopped;
 use super::{LEARNED, SqlServerDatabase, failed, recorded};
 use crate::blocking::{Stopper, blocking};
 use crate::served::file_name;
-use crate::sqlserver::{BackupTaken, GroupRole};
+use crate::sqlserver::{BackupTaken, GroupRole, set_name};
 
 /// Where a backup lies that is not in the snapshot.
 #[derive(Debug, Serialize, Deserialize)]
@@ -107,7 +107,7 @@ impl SqlServerDatabase {
     }
 
     fn take(&self, file: &str, folder: &DatabaseFolder) -> Result<BackupTaken, DatabaseError> {
-        let order = self.backup_order(file, &format!("sitebackup {} {}", self.database, folder.run));
+        let order = self.backup_order(file, &set_name(&self.database, &folder.run.to_string()));
         self.server
             .backup(&order, &|progress| self.watch(progress))
             .map_err(|error| failed("back up", &self.database, error))

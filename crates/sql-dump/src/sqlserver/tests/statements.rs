@@ -1,6 +1,6 @@
 use insta::assert_snapshot;
 
-use crate::sqlserver::order::{Algorithm, BackupOrder, Compression, Encryption, Placement, RestoreOrder};
+use crate::sqlserver::order::{Algorithm, BackupOrder, Compression, Encryption, Placement, RestoreOrder, set_name};
 use crate::sqlserver::placement::MovedFile;
 use crate::sqlserver::tsql::{self, Fitted};
 
@@ -45,6 +45,17 @@ fn quotes_and_brackets_are_doubled() {
     assert_snapshot!(tsql::restore(&restore, &moves), @r#"RESTORE DATABASE [x]]y] FROM DISK = N'a''b' WITH FILE = 1, MOVE N'it''s' TO N'D:\it''s [1].mdf', CHECKSUM, RECOVERY, REPLACE, STATS = 1"#);
     assert_snapshot!(tsql::check_database("x]'y"), @"DBCC CHECKDB (N'x]''y') WITH NO_INFOMSGS, ALL_ERRORMSGS");
     assert_snapshot!(tsql::drop_database("x]'y"), @"IF DB_ID(N'x]''y') IS NOT NULL BEGIN IF CONVERT(nvarchar(60), DATABASEPROPERTYEX(N'x]''y', 'Status')) = N'ONLINE' ALTER DATABASE [x]]'y] SET SINGLE_USER WITH ROLLBACK IMMEDIATE; DROP DATABASE [x]]'y] END");
+}
+
+/// SQL Server keeps 128 letters of a set's name.
+#[test]
+fn a_sets_name_fits_and_is_of_its_run() {
+    assert_eq!(set_name("CM_P01", "01a2"), "sitebackup CM_P01 01a2");
+    for long in ["x".repeat(128), "🦀".repeat(64)] {
+        let name = set_name(&long, "0192f3c4-5d6e-7f80-9a0b-1c2d3e4f5061");
+        let units = name.encode_utf16().count();
+        assert!((127..=128).contains(&units) && name.ends_with(" 0192f3c4-5d6e-7f80-9a0b-1c2d3e4f5061"), "{name}");
+    }
 }
 
 #[test]
