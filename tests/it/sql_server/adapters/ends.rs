@@ -69,6 +69,18 @@ async fn a_backup_that_fails_leaves_nothing() {
     }
 }
 
+/// Nobody here can remove it, and nothing lists it: so it is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_fails_where_only_the_server_sees_names_what_may_be_left() {
+    for driver in DRIVERS {
+        let bench = Bench::new(driver, script().on("BACKUP DATABASE", failing()));
+        let staging = bench.destination().begin(run(), None).await.expect("begun");
+        let error = take(&bench.database(None), &staging).await.expect_err("it failed");
+        let (left, text) = (format!(r"the server may have left `B:\bk\CM_P01-{}.bak`", run()), whole(&error));
+        assert!(text.contains(&left) && text.contains("3271"), "{driver:?}: {text}");
+    }
+}
+
 /// The server says that it is done, and its file is not there: the two see different folders.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_that_cannot_be_fetched_is_an_error() {

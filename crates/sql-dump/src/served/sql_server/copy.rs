@@ -13,6 +13,7 @@ use backup_core::ports::database::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::folder::path_in;
 use super::handed::refuse_stopped;
 use super::{LEARNED, SqlServerDatabase, failed, recorded};
 use crate::blocking::{Stopper, blocking};
@@ -80,7 +81,7 @@ impl SqlServerDatabase {
     fn leave(&self, file: &str, folder: &DatabaseFolder) -> Result<DatabaseDump, DatabaseError> {
         let refused = |error| failed("back up", &self.database, error);
         let previous = self.server.newest_own_backup(&self.database).map_err(refused)?;
-        let taken = self.take(file, folder)?;
+        let taken = self.take(file, folder).map_err(|error| self.left_there(file, error))?;
         let (places, server) = (taken.devices.join("`, `"), &taken.server.name);
         let mut remarks = vec![format!("the backup stays at `{places}` on {server}: it is remote, not hashed")];
         remarks.extend(previous.map(|previous| {
@@ -153,9 +154,21 @@ impl SqlServerDatabase {
     /// The error of a backup whose file is gone, or what is left of it.
     fn cleaned_up(&self, file: &Path, error: DatabaseError) -> DatabaseError {
         let Err(why) = remove(file) else { return error };
-        let left = Left { what: format!("`{}` could not be removed: {why}", file.display()), source: error };
+        self.left(format!("`{}` could not be removed: {why}", file.display()), error)
+    }
+
+    /// The error of a backup whose file nobody here can see. One that was refused has none.
+    fn left_there(&self, file: &str, error: DatabaseError) -> DatabaseError {
+        if !matches!(error, DatabaseError::Failed { .. }) {
+            return error;
+        }
+        let place = path_in(&self.folder.server, file);
+        self.left(format!("the server may have left `{place}`, which is no backup and which nothing removes"), error)
+    }
+
+    fn left(&self, what: String, source: DatabaseError) -> DatabaseError {
         let (action, name) = ("clean up after a failed backup of", self.database.clone());
-        DatabaseError::Failed { action, name, source: Box::new(left) }
+        DatabaseError::Failed { action, name, source: Box::new(Left { what, source }) }
     }
 }
 
