@@ -141,6 +141,27 @@ fn encryption_that_is_not_there_is_not_done_without() {
     assert!(!lab.server.heard().iter().any(|event| matches!(event, Event::Login { .. })), "no password was sent");
 }
 
+/// The connection string of a site names its database. Nobody logs in to one that is not there yet, and nobody replaces one that it is in (3102).
+#[test]
+fn no_connection_is_to_the_database_itself() {
+    for driver in DRIVERS {
+        let lab = Lab::new(driver, script());
+        let strings = ["Database=CM_P01", "APP=x"].map(|named| {
+            let string = driver.connection_string(&lab.server, Script::PASSWORD);
+            connection(&string.replace("Database=master", named))
+        });
+        for string in strings {
+            let server = SqlServer::new(string, lab.cancel.clone());
+            server.inspect("CM_P01").unwrap_or_else(|error| panic!("{driver:?}: {error}"));
+            server.restore(&RestoreOrder::new(PLACE, "CM_P01"), &|_| {}).unwrap_or_else(|error| panic!("{error}"));
+        }
+        let heard = lab.server.heard();
+        let logins: Vec<_> = heard.iter().filter(|event| matches!(event, Event::Login { .. })).collect();
+        let is_master = |event: &&&Event| matches!(event, Event::Login { database, .. } if database == "master");
+        assert_eq!(logins.iter().filter(is_master).count(), logins.len(), "{driver:?}: {logins:?}");
+    }
+}
+
 #[test]
 fn a_restore_is_read_to_its_end_and_checked() {
     for driver in DRIVERS {

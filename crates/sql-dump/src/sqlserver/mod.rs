@@ -59,9 +59,10 @@ impl fmt::Debug for SqlServer {
 }
 
 impl SqlServer {
-    /// The server that an ODBC connection string leads to.
+    /// The server that an ODBC connection string leads to, whatever database it names: that may be one that is not there yet, at which the server
+    /// refuses the login, or one that is to be replaced, which nobody may be in.
     pub fn new(connection: ConnectionString, cancel: Cancel) -> Self {
-        Self { connection, cancel }
+        Self { connection: connection.with_database("master"), cancel }
     }
 
     /// Whether the connection string holds a password.
