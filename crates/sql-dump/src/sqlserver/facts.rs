@@ -144,6 +144,12 @@ pub(super) fn files(talk: &mut dyn Talk, database: &str) -> Result<Vec<String>, 
         tsql::text(database)
     );
     let answer = talk.ask(&query, "list the database's files")?;
+    // A login without the right is shown less, and told nothing of it.
+    if answer.first().is_none() {
+        let message =
+            format!("SQL Server shows the login no file of database `{database}`: it needs VIEW ANY DEFINITION");
+        return Err(SqlServerError::Unsupported(message));
+    }
     Ok(answer.rows().map(|row| row.text("physical_name")).collect())
 }
 

@@ -121,6 +121,12 @@ async fn a_server_that_cannot_be_asked_is_a_remark_and_one_without_the_database_
     assert_eq!(facts.component.map(|component| component.logical_path), Some("SQL01".to_owned()));
     assert_eq!((facts.paths, facts.weaker, facts.address), (vec![], vec![], "SQL01/CM_P01".to_owned()));
 
+    // Every database has files: who sees none may not look.
+    let blind = with_files().on("SELECT physical_name", files(&[]));
+    let facts = inspected(Driver::FreeTds, blind, "SQL01").await.expect("the writer may know it all the same");
+    let remark = facts.remarks.concat();
+    assert!(remark.contains("no file of database `CM_P01`") && remark.contains("VIEW ANY DEFINITION"), "{remark}");
+
     let nobody = connection("Driver=/no/such/driver.so;Server=.\\SITE;Database=CM_P01");
     let nobody = ImagedDatabase::new(SqlServer::new(nobody, Default::default()), "CM_P01", "SQL01");
     let facts = nobody.inspect().await.expect("there is no driver");
