@@ -152,9 +152,14 @@ pub(super) fn survey(talk: &mut dyn Talk, order: &BackupOrder) -> Result<BackupS
     }
     let answer = talk.ask(&tsql::may_back_up(&order.database), "say what the login may do")?;
     // NULL is no answer: the backup itself will tell.
-    if answer.first().and_then(|row| row.number("may_back_up")) == Some(0) {
+    let may_not = |what: &str| answer.first().and_then(|row| row.number(what)) == Some(0);
+    if may_not("may_back_up") {
         let message = format!("the login has no right to back up database `{}`: db_backupoperator has", order.database);
         return Err(SqlServerError::Unsupported(message));
+    }
+    if may_not("may_read_back") {
+        let message = "the login has no right to have a backup read and proven: it needs CREATE ANY DATABASE, which dbcreator has";
+        return Err(SqlServerError::Unsupported(message.to_owned()));
     }
     Ok(BackupSurvey { server, facts, remarks })
 }

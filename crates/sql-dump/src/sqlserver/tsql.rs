@@ -86,8 +86,13 @@ pub(super) fn drop_database(database: &str) -> String {
     )
 }
 
+/// Whether the login may take a backup, and read it back: VERIFYONLY and the like want the right to make databases.
 pub(super) fn may_back_up(database: &str) -> String {
-    format!("SELECT HAS_PERMS_BY_NAME({}, 'DATABASE', 'BACKUP DATABASE') AS may_back_up", text(&name(database)))
+    format!(
+        "SELECT HAS_PERMS_BY_NAME({}, 'DATABASE', 'BACKUP DATABASE') AS may_back_up, \
+         HAS_PERMS_BY_NAME(N'master', 'DATABASE', 'CREATE DATABASE') AS may_read_back",
+        text(&name(database))
+    )
 }
 
 /// The certificate that encrypts, where it is there and the login may use it, and when somebody last saved its private key.

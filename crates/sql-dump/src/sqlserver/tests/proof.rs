@@ -67,6 +67,8 @@ fn an_order_that_cannot_be_carried_out_is_told_before() {
     };
     let denied = Scripted::sound().on("HAS_PERMS_BY_NAME", rows(&[vec![("may_back_up", "0")]]));
     assert_snapshot!(refused(denied, &order()), @"the login has no right to back up database `CM_P01`: db_backupoperator has");
+    let half = rows(&[vec![("may_back_up", "1"), ("may_read_back", "0")]]);
+    assert_snapshot!(refused(Scripted::sound().on("HAS_PERMS_BY_NAME(N'master'", half), &order()), @"the login has no right to have a backup read and proven: it needs CREATE ANY DATABASE, which dbcreator has");
     let encryption = Some(Encryption { algorithm: Algorithm::Aes256, certificate: "c".to_owned() });
     let encrypted = BackupOrder { encryption, ..order() };
     let express = Scripted::sound().on("SERVERPROPERTY", rows(&[server("Express Edition (64-bit)", "0")]));
