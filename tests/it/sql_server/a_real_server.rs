@@ -1,12 +1,12 @@
 //! The same work on a real SQL Server, where `SITEBACKUP_MSSQL` holds a connection string of one.
 //!
-//! It makes a database, backs it up into the server's default data folder, restores it under a scratch name, and drops both. The backup
+//! It makes a database, backs it up into the server's default data folder, restores it under a scratch name and where it was, and drops both. The backup
 //! files stay there: nothing here can remove a file of a server. Without the variable nothing is proven: the table of `cargo xtask test` says so.
 
 mod rows;
 
 use backup_core::cancel::Cancel;
-use sql_dump::sqlserver::{BackupOrder, Reading, RestoreOrder, SqlServer, Verdict, compare, scratch_name};
+use sql_dump::sqlserver::{BackupOrder, Placement, Reading, RestoreOrder, SqlServer, Verdict, compare, scratch_name};
 
 const VARIABLE: &str = "SITEBACKUP_MSSQL";
 
@@ -34,6 +34,12 @@ fn a_backup_is_taken_proven_restored_and_checked() {
     assert_eq!(restored.faults, Vec::<String>::new());
     assert_eq!(compare(&scratch, &facts.values, &restored.facts.values), Vec::new());
     server.drop_scratch(&scratch).expect("it is dropped");
+    server.drop_scratch(&database).expect("it is dropped");
+
+    // Back to where its files were: the server has these folders, and says so.
+    let order = RestoreOrder { placement: Placement::AsBackedUp, ..RestoreOrder::new(&place, &database) };
+    assert_eq!(server.survey_restore(&order).expect("nothing is in its way"), []);
+    assert_eq!(server.restore(&order, &|_| {}).expect("it is restored").moved, []);
     server.drop_scratch(&database).expect("it is dropped");
 }
 
