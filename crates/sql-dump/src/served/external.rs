@@ -164,3 +164,68 @@ impl DatabaseCopy for NoCopy {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlserver::{BackupSet, Verdict};
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn backup(age_seconds: Option<u64>, is_damaged: bool) -> ExternalBackup {
+        let text = |text: &str| text.to_owned();
+        let set = BackupSet {
+            id: text("1"),
+            name: text("nightly"),
+            server: text("SQL01"),
+            started: text("2026-11-25T21:00:00"),
+            finished: text("2026-11-25T21:05:06"),
+            age_seconds,
+            first_lsn: text("1"),
+            last_lsn: text("2"),
+            size: 1,
+            compressed_size: 1,
+            is_copy_only: false,
+            is_damaged,
+            has_checksums: true,
+            is_encrypted: false,
+        };
+        let places = vec![text(r"B:\1.bak"), text(r"B:\2.bak")];
+        ExternalBackup { server: text("SQL01"), set, places, verdict: Verdict::NotRead("not asked for") }
+    }
+
+    #[test]
+    fn a_backup_of_others_is_judged_by_damage_and_age() {
+        let told = |seconds, is_damaged| Seen::judge("CM_P01", Some(&backup(seconds, is_damaged)), DAY).weaker;
+        let why = |seconds, is_damaged| {
+            let told = told(seconds, is_damaged).expect("it is weaker");
+            let newest =
+                r"the newest full backup of database `CM_P01`, of 2026-11-25T21:05:06 at `B:\1.bak`, `B:\2.bak`,";
+            told.strip_prefix(newest).map(str::to_owned).unwrap_or(told)
+        };
+        assert_eq!(told(Some(DAY.as_secs()), false), None, "as old as it may be");
+        assert_eq!(why(Some(DAY.as_secs() + 1), false), " is 24 hours old, more than 24 hours");
+        assert_eq!(why(Some(3 * DAY.as_secs()), false), " is 3 days old, more than 24 hours");
+        assert_eq!(why(None, false), " has no age that the server can tell");
+        assert_eq!(why(Some(0), true), " is marked as damaged");
+        let none = Seen::judge("CM_P01", None, DAY);
+        assert_eq!(none.weaker.as_deref(), Some("nobody has ever taken a full backup of database `CM_P01`"));
+        assert_eq!(none.facts, Vec::new());
+    }
+
+    #[test]
+    fn what_is_known_of_it_is_recorded() {
+        let facts = Seen::judge("CM_P01", Some(&backup(Some(7200), false)), DAY).facts;
+        let of = |name: &str| facts.iter().find(|(fact, _)| fact == name).map(|(_, value)| value.as_str());
+        for (fact, value) in [
+            ("backup-places", r"B:\1.bak, B:\2.bak"),
+            ("backup-finished", "2026-11-25T21:05:06"),
+            ("backup-age-seconds", "7200"),
+            ("backup-checksums", "yes"),
+            ("backup-damaged", "no"),
+            ("backup-verified", "no"),
+        ] {
+            assert_eq!(of(fact), Some(value), "{fact}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use super::backup::{BackupFile, FileKind, refuse_existing};
 use super::error::SqlServerError;
 use super::facts::{self, Server};
 use super::order::{Placement, RestoreOrder};
-use super::talk::{End, Talk};
+use super::talk::Talk;
 use super::tsql;
 
 /// A file of a database that a restore puts elsewhere than it was.
@@ -86,7 +86,7 @@ pub(super) fn is_lost(talk: &mut dyn Talk, folder: &str, instead: &str) -> Resul
 
 fn is_local(path: &str) -> bool {
     match path.as_bytes() {
-        [drive, b':', b'/' | b'\\', ..] => drive.is_ascii_alphabetic(),
+        [_, b':', b'/' | b'\\', ..] => true,
         [b'/', rest @ ..] => !rest.starts_with(b"/") && !rest.starts_with(b"\\"),
         _ => false,
     }
@@ -95,8 +95,7 @@ fn is_local(path: &str) -> bool {
 /// Whether the server has a folder; `None` where it does not say.
 fn has_folder(talk: &mut dyn Talk, folder: &str) -> Result<Option<bool>, SqlServerError> {
     let answer = talk.run(&tsql::file_exists(folder), &mut |_| {})?;
-    let row = answer.first().filter(|_| answer.end == End::Whole);
-    Ok(row.and_then(|row| row.get("File is a Directory").map(|is| is != "0")))
+    Ok(answer.first().and_then(|row| row.get("File is a Directory").map(|is| is != "0")))
 }
 
 /// A path in the folder for a file of that name, which no other one has, in whatever case.

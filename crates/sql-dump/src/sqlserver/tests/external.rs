@@ -46,6 +46,10 @@ fn the_set_is_read_that_is_meant_and_else_all_of_a_file() {
     let mut server = Scripted::sound().on("HEADERONLY", rows(&[HEADER.to_vec(), HEADER.to_vec()]));
     verify_all(&mut server, &[PLACE.to_owned()]).expect("all are valid");
     assert_eq!(read(&server), ["FILE = 1, CHECKSUM", "FILE = 2, CHECKSUM"]);
+    // Where no header is shown there is still something to read.
+    let mut server = Scripted::sound().on("HEADERONLY", nothing());
+    verify_all(&mut server, &[PLACE.to_owned()]).expect("it is valid");
+    assert_eq!(read(&server), ["FILE = 1, CHECKSUM"]);
 }
 
 #[test]
@@ -54,6 +58,8 @@ fn what_was_not_read_is_not_called_valid() {
     let mut tape =
         Scripted::sound().on("msdb.dbo.backupmediafamily", rows(&[vec![("place", "{0F-VDI}"), ("device_type", "7")]]));
     assert!(matches!(found(&mut tape, Reading::Verify).expect("one").verdict, Verdict::NotRead(_)));
+    let mut nowhere = Scripted::sound().on("msdb.dbo.backupmediafamily", nothing());
+    assert!(matches!(found(&mut nowhere, Reading::Verify).expect("one").verdict, Verdict::NotRead(_)));
     let mut gone = Scripted::sound().on("VERIFYONLY", failure(&[(3201, "Cannot open"), (3013, "terminating")]));
     let Verdict::Faulty(messages) = found(&mut gone, Reading::Verify).expect("one").verdict else {
         panic!("it is gone")

@@ -35,6 +35,15 @@ fn no_error_is_no_proof() {
     assert_snapshot!(error("msdb.dbo.backupset", but(&SET, &[("has_backup_checksums", "0")])), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: the set has no checksums");
     assert_snapshot!(error("msdb.dbo.backupset", but(&SET, &[("backup_set", "another")])), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: the header is of set {0A1B2C3D-0000-4000-8000-00000000000F}, the row in msdb of another");
     assert_snapshot!(error("msdb.dbo.backupset", but(&SET, &[("is_copy_only", "0")])), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: COPY_ONLY is not as ordered");
+    // What says nothing of damage is not taken for whole, and two sets without an identity are not the same.
+    let without = |row: &[(&'static str, &'static str)], gone: &str| {
+        rows(&[row.iter().copied().filter(|(name, _)| *name != gone).collect()])
+    };
+    assert!(error("msdb.dbo.backupset", without(&SET, "is_damaged")).ends_with("the set is marked as damaged"));
+    let mut server = Scripted::sound().on("msdb.dbo.backupset", without(&SET, "backup_set"));
+    server = server.on("HEADERONLY", without(&HEADER, "BackupSetGUID"));
+    let nameless = take(&mut server, &order(), &mut |_| {}).expect_err("neither is named").to_string();
+    assert!(nameless.ends_with("the row in msdb has no identity"), "{nameless}");
     assert_snapshot!(error("HEADERONLY", nothing()), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: there is no header in its file");
     assert_snapshot!(error("HEADERONLY", but(&HEADER, &[("IsDamaged", "1")])), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: the set is marked as damaged");
     assert_snapshot!(error("HEADERONLY", but(&HEADER, &[("HasBackupChecksums", "0")])), @"SQL Server reported no error, but the backup of `CM_P01` is not proven: the set has no checksums");
@@ -51,10 +60,12 @@ fn both_errors_of_a_pair_are_kept() {
 
 #[test]
 fn a_file_that_is_there_is_not_overwritten() {
-    let mut server = Scripted::sound().on("xp_fileexist", rows(&[vec![("File Exists", "1")]]));
-    let error = take(&mut server, &order(), &mut |_| {}).expect_err("it is refused");
-    assert_snapshot!(error, @r#"`B:\bk\CM_P01 01a2.bak` exists already on the server"#);
-    assert!(!server.was_sent("BACKUP DATABASE"));
+    for is in ["File Exists", "File is a Directory"] {
+        let mut server = Scripted::sound().on("xp_fileexist", rows(&[vec![(is, "1")]]));
+        let error = take(&mut server, &order(), &mut |_| {}).expect_err("it is refused");
+        assert_eq!(error.to_string(), r"`B:\bk\CM_P01 01a2.bak` exists already on the server");
+        assert!(!server.was_sent("BACKUP DATABASE"));
+    }
 }
 
 /// What a run would fail on after the services were stopped is told before.
@@ -179,6 +190,7 @@ fn the_replica_that_the_group_prefers_takes_it() {
     assert_eq!(taken.expect("it is taken").group.expect("a group").replica, "SQL02");
     assert!(sent.expect("it was sent").contains("COPY_ONLY"));
     assert!(on(replica("PRIMARY", "SYNCHRONIZED", "1"), order()).0.is_ok());
+    assert!(on(replica("SECONDARY", "SYNCHRONIZING", "1"), order()).0.is_ok());
     // Those that do not are not even asked.
     let (refused, sent) = on(replica("PRIMARY", "SYNCHRONIZED", "0"), order());
     assert_snapshot!(refused.expect_err("another one takes it"), @"`SQL02` is not the replica that availability group `AG1` prefers for backups (secondary)");
@@ -187,6 +199,63 @@ fn the_replica_that_the_group_prefers_takes_it() {
     let (refused, sent) = on(replica("SECONDARY", "NOT SYNCHRONIZING", "1"), order());
     assert_snapshot!(refused.expect_err("it is behind"), @"replica `SQL02` of availability group `AG1` is NOT SYNCHRONIZING: no backup of it would be current");
     assert_eq!(sent, None);
+}
+
+/// Standard and above, from the version that brought it.
+#[test]
+fn what_an_edition_can_is_known_by_its_version_and_name() {
+    let can = |version: &'static str, edition: &'static str| {
+        let row = rows(&[vec![("version", version), ("edition", edition)]]);
+        let server = facts::server(&mut Scripted::sound().on("SERVERPROPERTY", row)).expect("it answers");
+        (server.can_compress(), server.can_encrypt())
+    };
+    assert_eq!(can("9.0.1", "Standard Edition"), (false, false));
+    assert_eq!(can("10.50.1", "Standard Edition"), (true, false));
+    assert_eq!(can("11.0.1", "Enterprise Edition"), (true, false));
+    assert_eq!(can("12.0.1", "Standard Edition"), (true, true));
+    assert_eq!(can("16.0.1", "Web Edition (64-bit)"), (false, false));
+    assert_eq!(can("16.0.1", "Express Edition with Advanced Services"), (false, false));
+}
+
+#[test]
+fn days_of_change_tracking_are_whole_ones() {
+    for (period, units, days) in [("5", "DAYS", 5), ("49", "HOURS", 2), ("600", "MINUTES", 0)] {
+        let row = but(&DATABASE, &[("retention_period", period), ("retention_period_units_desc", units)]);
+        let facts = facts::facts(&mut Scripted::sound().on("FROM sys.databases", row), "CM_P01").expect("facts");
+        assert_eq!(facts.change_tracking_days, Some(days), "{period} {units}");
+    }
+}
+
+/// What a snapshot says is anybody's: no remedy holds more than a word of it.
+#[test]
+fn a_remedy_sets_what_was_and_nothing_else() {
+    let remedy = |facts: &[(&str, &str)]| {
+        let before: Vec<_> = facts.iter().map(|(fact, was)| ((*fact).to_owned(), (*was).to_owned())).collect();
+        compare("CM_P01", &before, &[]).remove(0).remedy.unwrap_or_default()
+    };
+    let options = |period, units, cleanup| {
+        remedy(&[
+            ("change-tracking-retention", period),
+            ("change-tracking-units", units),
+            ("change-tracking-auto-cleanup", cleanup),
+        ])
+    };
+    assert_eq!(remedy(&[("recovery-model", "FULL")]), "ALTER DATABASE [CM_P01] SET RECOVERY FULL");
+    assert_eq!(remedy(&[("recovery-model", "FULL; DROP DATABASE x")]), "");
+    assert_eq!(remedy(&[("compatibility-level", "150")]), "ALTER DATABASE [CM_P01] SET COMPATIBILITY_LEVEL = 150");
+    assert_eq!(remedy(&[("compatibility-level", "150; SHUTDOWN")]), "");
+    assert_eq!(remedy(&[("broker", "0")]), "ALTER DATABASE [CM_P01] SET DISABLE_BROKER WITH ROLLBACK IMMEDIATE");
+    assert_eq!(remedy(&[("trustworthy", "0")]), "ALTER DATABASE [CM_P01] SET TRUSTWORTHY OFF");
+    assert_eq!(
+        remedy(&[("owner", "x]; SHUTDOWN--")]),
+        "ALTER AUTHORIZATION ON DATABASE::[CM_P01] TO [x]]; SHUTDOWN--]"
+    );
+    let off = "ALTER DATABASE [CM_P01] SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 5 HOURS, AUTO_CLEANUP = OFF)";
+    assert_eq!(options("5", "HOURS", "0"), off);
+    assert_eq!(options("5", "DAYS); SHUTDOWN--", "1"), "");
+    // What was not there before is told, and nobody knows what to do about it.
+    let new = compare("CM_P01", &[], &[("broker".to_owned(), "1".to_owned())]).remove(0);
+    assert_eq!((new.fact.as_str(), new.before, new.remedy), ("broker", None, None));
 }
 
 fn recorded(database: &[(&str, &str)], clr: &str) -> Facts {

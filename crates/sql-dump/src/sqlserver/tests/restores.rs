@@ -72,11 +72,11 @@ fn files_go_to_the_default_folders_where_theirs_are_gone() {
     ");
     // Each where it can be: a folder that is there, also the root of a disk, gets its file back.
     assert_eq!(moves(&mut with_folders(&[r"E:\", r"D:\data", r"L:\log"]), &as_backed_up(false)), "");
-    let list = || files(&[(r"E:\x\a.mdf", "D"), (r"F:\b.ldf", "L"), ("/srv/c.ndf", "D"), (r"G:\streams", "S")]);
+    let list = || files(&[(r"E:\x\a.mdf", "D"), (r"F:\b.ldf", "L"), ("/srv/c:1.ndf", "D"), (r"G:\streams", "S")]);
     let mut server = with_folders(&[r"E:\x", r"D:\data", r"L:\log"]).on("FILELISTONLY", list());
     assert_snapshot!(moves(&mut server, &as_backed_up(false)), @r"
     MOVE N'b' TO N'L:\log\b.ldf'
-    MOVE N'c' TO N'D:\data\c.ndf'
+    MOVE N'c' TO N'D:\data\c_1.ndf'
     MOVE N'd' TO N'D:\data\streams'
     ");
     let linux = rows(&[vec![("version", "16.0.1.1"), ("data_folder", "/var/data/"), ("log_folder", "/log")]]);
@@ -84,9 +84,13 @@ fn files_go_to_the_default_folders_where_theirs_are_gone() {
     assert_snapshot!(moves(&mut server, &as_backed_up(false)), @r"
     MOVE N'a' TO N'/var/data/a.mdf'
     MOVE N'b' TO N'/log/b.ldf'
-    MOVE N'c' TO N'/var/data/c.ndf'
+    MOVE N'c' TO N'/var/data/c_1.ndf'
     MOVE N'd' TO N'/var/data/streams'
     ");
+    let root = rows(&[vec![("version", "16.0.1.1"), ("data_folder", "/"), ("log_folder", "/")]]);
+    let list = files(&[(r"E:\x\a.mdf", "D"), ("/b.ldf", "L")]);
+    let mut server = with_folders(&["/"]).on("SERVERPROPERTY", root).on("FILELISTONLY", list);
+    assert_eq!(moves(&mut server, &as_backed_up(false)), "MOVE N'a' TO N'/a.mdf'");
 }
 
 #[test]
@@ -105,11 +109,15 @@ fn two_files_of_one_name_go_to_two() {
 fn files_stay_where_they_were_unless_the_server_says_that_it_cannot_be() {
     let forbidden = || failure(&[(229, "The EXECUTE permission was denied")]);
     assert_eq!(moves(&mut Scripted::sound().on("xp_fileexist", forbidden()), &as_backed_up(false)), "");
+    let list = || files(&[("x.mdf", "D"), (r"\x.ldf", "L")]);
+    let mut server = with_folders(&[r"D:\data", r"L:\log"]).on("FILELISTONLY", list());
+    assert_eq!(moves(&mut server, &as_backed_up(false)), "");
     // Nobody sees anything: also not the folder that is surely there.
     assert_eq!(moves(&mut Scripted::sound(), &as_backed_up(false)), "");
     let nameless = rows(&[vec![("version", "10.50.1.1"), ("edition", "Standard Edition")]]);
-    assert_eq!(moves(&mut with_folders(&[r"D:\data"]).on("SERVERPROPERTY", nameless), &as_backed_up(false)), "");
-    let remote = [(r"\\evil\s\x.mdf", "D"), (r"\??\UNC\evil\s\x.mdf", "D"), ("//evil/s/x", "D"), ("x.mdf", "D")];
+    assert_eq!(moves(&mut with_folders(&["\\"]).on("SERVERPROPERTY", nameless), &as_backed_up(false)), "");
+    let remote =
+        [(r"\\evil\s\x.mdf", "D"), (r"\??\UNC\evil\s\x.mdf", "D"), ("//evil/s/x", "D"), (r"/\evil/x.mdf", "D")];
     let mut server = with_folders(&[r"D:\data", r"L:\log"]).on("FILELISTONLY", files(&remote));
     assert_eq!(moves(&mut server, &as_backed_up(false)), "");
     assert!(!server.was_sent("xp_fileexist"), "{:?}", server.sent);
@@ -153,6 +161,27 @@ fn a_file_where_another_is_moved_to_is_not_overwritten() {
         }
         assert_eq!(sent(&server), "nothing");
     }
+}
+
+/// What is no file of rows or of a log is a folder, and has no extension.
+#[test]
+fn folders_are_moved_as_folders() {
+    let list = files(&[(r"E:\a.mdf", "D"), (r"E:\s", "S"), (r"E:\f", "F")]);
+    let mut server = Scripted::sound().on("FILELISTONLY", list);
+    run(&mut server, &RestoreOrder::new(PLACE, "new")).expect("it is restored");
+    assert!(
+        sent(&server).contains(r"TO N'D:\data\new_1', MOVE N'c' TO N'D:\data\new_2', CHECKSUM"),
+        "{}",
+        sent(&server)
+    );
+}
+
+/// Nothing is moved where nothing is going to be restored.
+#[test]
+fn a_look_at_a_database_that_stays_asks_for_no_file() {
+    let mut server = with_folders(&[r"D:\data", r"L:\log"]).on("DB_ID(N'CM_P01')) AS id", there());
+    assert_eq!(survey(&mut server, &as_backed_up(false)).expect("it answers"), Vec::new());
+    assert!(!server.was_sent("xp_fileexist") && !server.was_sent("sys.master_files WHERE"));
 }
 
 /// A version of before 2012 has no such property.
@@ -215,6 +244,9 @@ fn only_the_backup_that_is_expected_is_restored() {
     assert_snapshot!(refused(&order("0a1b2c3d-0000-4000-8000-00000000000e", "CM_P01")), @r#"the backup at `B:\bk\CM_P01 01a2.bak` is set {0A1B2C3D-0000-4000-8000-00000000000F}, not 0a1b2c3d-0000-4000-8000-00000000000e"#);
     assert_snapshot!(refused(&order("", "CM_P01")), @r#"the backup at `B:\bk\CM_P01 01a2.bak` is set {0A1B2C3D-0000-4000-8000-00000000000F}, not one that is named"#);
     assert_snapshot!(refused(&order(id, "CM_P02")), @r#"the backup at `B:\bk\CM_P01 01a2.bak` is of database `CM_P01`, not `CM_P02`"#);
+    // Two that say nothing are not the same.
+    let nameless = || but(&HEADER, &[("BackupSetGUID", "")]);
+    run(&mut Scripted::sound().on("HEADERONLY", nameless()), &order("", "CM_P01")).expect_err("neither is named");
     survey(&mut Scripted::sound(), &order(id, "CM_P01")).expect("it is the one");
     run(&mut Scripted::sound(), &order(id, "CM_P01")).expect("it is the one");
 }
@@ -265,6 +297,10 @@ fn a_check_that_fails_without_a_word_finds_nothing_sound() {
         let mut server = Scripted::sound().on("DBCC CHECKDB", Answer { end, ..nothing() });
         assert_eq!(check(&mut server, "CM_P01").expect_err("it was not checked").to_string(), told);
     }
+    // What was found until the connection was lost is not all that there is.
+    let lost = Answer { end: End::Lost, ..failure(&[(8928, "Page (1:153)")]) };
+    let error = check(&mut Scripted::sound().on("DBCC CHECKDB", lost), "CM_P01").expect_err("it was not checked");
+    assert!(matches!(error, SqlServerError::Lost { .. }), "{error}");
 }
 
 #[test]
