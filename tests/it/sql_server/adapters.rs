@@ -218,6 +218,8 @@ async fn a_backup_that_only_the_server_sees_is_told_and_found_again() {
         let remarks = dump.remarks.join("\n");
         assert!(remarks.contains("it is remote, not hashed") && remarks.contains("SQL01"), "{remarks}");
         assert!(remarks.contains("nothing removes the backup before it"), "{remarks}");
+        let place = ("backup-stays-at".to_owned(), format!(r"B:\bk\CM_P01-{}.bak", run()));
+        assert!(dump.facts.contains(&place), "{:?}", dump.facts);
         database.restore(&source, &DatabaseTarget::Scratch("7".to_owned())).await.expect("restored");
         let device = format!(r"N'B:\bk\CM_P01-{}.bak'", run());
         let restores = bench.restores();
@@ -242,6 +244,42 @@ async fn a_scratch_database_is_dropped_and_no_other() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_backup_is_recorded_as_one() {
+    let set = one_row(&[
+        ("backup_set", SET.into()),
+        ("is_damaged", Value::Int(0)),
+        ("has_backup_checksums", Value::Int(1)),
+        ("is_copy_only", Value::Int(1)),
+        ("encryptor_type", "CERTIFICATE".into()),
+        ("media_set_id", Value::Int(17)),
+    ]);
+    let certificate = one_row(&[("name", "site".into()), ("saved", Value::Null)]);
+    for driver in DRIVERS {
+        let script = script().on_part("msdb.dbo.backupset", set.clone());
+        let bench = Bench::new(driver, script.on_part("master.sys.certificates", certificate.clone()));
+        let folder = NativeFolder { server: r"B:\bk".to_owned(), here: None, certificate: Some("site".to_owned()) };
+        let database = SqlServerDatabase::new(bench.lab.sql_server(), "CM_P01", folder);
+        let remarks = database.inspect().await.expect("facts").remarks.concat();
+        assert!(remarks.contains("certificate `site`") && remarks.contains("never saved"), "{driver:?}: {remarks}");
+        let (dump, _) = bench.back_up(&database).await;
+        let encrypted = ("backup-encrypted".to_owned(), "yes".to_owned());
+        assert!(dump.facts.contains(&encrypted), "{driver:?}: {:?}", dump.facts);
+        let sent = bench.lab.server.batches().into_iter().find(|sql| sql.starts_with("BACKUP")).expect("it was sent");
+        assert!(sent.contains("ENCRYPTION (ALGORITHM = AES_256, SERVER CERTIFICATE = [site])"), "{driver:?}: {sent}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_without_its_moment_is_none() {
+    let bench = Bench::new(Driver::FreeTds, script());
+    let staging = bench.destination().begin(run(), None).await.expect("begun");
+    let folder = DatabaseFolder::new(run(), "CM_P01".to_owned(), staging, rel("SiteDBServer"));
+    let copy = bench.database(None).prepare(folder).await.expect("prepared");
+    copy.finish().await.expect_err("nobody has pinned it");
+    assert_eq!(bench.lab.server.batches(), [""; 0]);
+}
+
 /// The newest backup may be anybody's; the one before ours is what nobody removes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_backup_before_is_told_although_others_took_one_since() {
@@ -251,7 +289,8 @@ async fn the_backup_before_is_told_although_others_took_one_since() {
         let is_newest = sql.contains("msdb.dbo.backupset") && sql.contains("s.type = 'D'") && !sql.contains("LIKE");
         is_newest.then(|| nightly.clone())
     });
-    let bench = Bench::new(Driver::FreeTds, with_others);
+    let elsewhere = one_row(&[("place", r"N:\nightly.bak".into()), ("device_type", Value::Int(2))]);
+    let bench = Bench::new(Driver::FreeTds, with_others.on_part("f.media_set_id = 9", elsewhere));
     let (dump, _) = bench.back_up(&bench.database(None)).await;
     let previous = format!("nothing removes the backup before it, `{PLACE}` on SQL01");
     assert!(dump.remarks.contains(&previous), "{:?}", dump.remarks);

@@ -3,7 +3,7 @@
 use backup_core::cancel::Cancel;
 use backup_core::secret::Secret;
 use sql_dump::sqlserver::{Placement, Reading, RestoreOrder, SqlServer, SqlServerError, Verdict};
-use tds_server::{Event, Gate, Script, Step, done, error, info, more};
+use tds_server::{Column, Event, Gate, Script, Step, Type, done, error, info, more, table};
 
 use super::sample::{PLACE, history, percent, processed, script};
 use super::{DRIVERS, Driver, Lab, connection, numbers};
@@ -38,6 +38,24 @@ fn the_second_error_is_not_missed() {
         let error = refused(&lab);
         assert_eq!(numbers(&error).first(), Some(&3271), "{driver:?}: {error}");
         assert_eq!(numbers(&error), SECOND, "{driver:?}: {error}");
+    }
+}
+
+/// What is listed before an error is not all that there is.
+#[test]
+fn an_error_behind_rows_is_an_error() {
+    for driver in DRIVERS {
+        let listed = vec![
+            table(
+                vec![Column::new("LogicalName", Type::NVarChar(128))],
+                vec![vec!["CM_P01".into()], vec!["more".into()]],
+            ),
+            error(3203, "Read on the backup device failed"),
+            done(),
+        ];
+        let lab = Lab::new(driver, script().on("RESTORE FILELISTONLY", listed));
+        let error = lab.sql_server().files(&[PLACE.to_owned()]).expect_err("it is refused");
+        assert_eq!(numbers(&error), [3203], "{driver:?}: {error}");
     }
 }
 
@@ -100,6 +118,30 @@ fn a_wrong_password_is_said_without_saying_it() {
         let text = format!("{error} {error:?} {server:?}");
         assert!(text.contains("18456") || text.contains("Login failed"), "{driver:?}: {text}");
         assert!(!text.contains("the.wrong.one"), "{driver:?}: {text}");
+    }
+}
+
+/// What a server says may hold anything, such as the connection string of a linked server.
+#[test]
+fn a_server_that_says_the_password_is_not_repeated() {
+    for driver in DRIVERS {
+        let said = format!("cannot log in with {}", Script::PASSWORD);
+        let lab = Lab::new(driver, script().on("BACKUP DATABASE", vec![error(18456, &said), done()]));
+        let error = refused(&lab);
+        assert!(error.to_string().contains("cannot log in with"), "{driver:?}: {error}");
+        assert!(!format!("{error} {error:?}").contains(Script::PASSWORD), "{driver:?}: {error:?}");
+    }
+}
+
+/// Who stopped before it began has the server do nothing.
+#[test]
+fn nothing_is_sent_after_a_wish_to_stop() {
+    for driver in DRIVERS {
+        let lab = Lab::new(driver, script());
+        lab.cancel.cancel();
+        let error = refused(&lab);
+        assert!(matches!(error, SqlServerError::Cancelled { .. }), "{driver:?}: {error:?}");
+        assert_eq!(lab.server.batches(), [""; 0], "{driver:?}");
     }
 }
 

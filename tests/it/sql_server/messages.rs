@@ -111,6 +111,37 @@ fn another_connection_tells_how_far_it_has_come() {
     }
 }
 
+/// What it says of the percents never takes back what a message said; the time that is left is news all the same. One that was lost is opened anew.
+#[test]
+fn another_connection_adds_to_what_messages_say() {
+    for driver in DRIVERS {
+        let live = vec![percent(30), more(), Step::Wait(Gate(1)), processed(), done()];
+        let behind = super::sample::one_row(&[
+            ("percent_complete", tds_server::Value::Int(20)),
+            ("left_ms", tds_server::Value::Int(90_000)),
+            ("wait_type", tds_server::Value::Null),
+        ]);
+        let mut was_lost = false;
+        let asked = script().on("BACKUP DATABASE", live).when(move |sql| {
+            let answer = || match std::mem::replace(&mut was_lost, true) {
+                false => vec![Step::Flush, Step::Drop],
+                true => behind.clone(),
+            };
+            sql.contains("sys.dm_exec_requests").then(answer)
+        });
+        let (lab, seen) = (Lab::new(driver, asked), Mutex::new(Vec::new()));
+        let taken = lab.back_up_watched(&|progress| {
+            if progress.left.is_some() {
+                lab.server.open(Gate(1));
+            }
+            seen.lock().expect("no one panicked").push((progress.percent, progress.left.is_some()));
+        });
+        taken.unwrap_or_else(|error| panic!("{driver:?}: {error}"));
+        let seen = seen.into_inner().expect("no one panicked");
+        assert_eq!((seen.first(), seen.get(1)), (Some(&(30, false)), Some(&(30, true))), "{driver:?}: {seen:?}");
+    }
+}
+
 /// The watching connection may be forbidden to look; the backup is taken all the same.
 #[test]
 fn who_may_not_watch_still_gets_a_backup() {

@@ -2,12 +2,13 @@
 
 use backup_core::manifest::ContentHash;
 use backup_core::ports::database::{DatabaseError, DatabaseSource, DatabaseTarget, SiteDatabase};
+use backup_core::ports::destination::Destination;
 use sql_dump::{NativeFolder, SqlServerDatabase};
 use tds_server::{Script, Step, Value, done, error};
 
 use super::super::sample::{SET, one_row, script, server};
 use super::super::{DRIVERS, Driver};
-use super::Bench;
+use super::{Bench, run, take};
 
 const OWN: DatabaseTarget = DatabaseTarget::Own { replace: true };
 
@@ -38,6 +39,14 @@ async fn a_snapshot_does_not_choose_what_the_server_opens() {
         refused(&bench, &bench.database(None), &source, "is not below").await;
         assert!(bench.lab.server.batches().iter().all(|sql| !sql.starts_with("RESTORE")), "no path of it was sent");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_that_names_no_place_is_refused() {
+    let bench = Bench::new(Driver::FreeTds, script());
+    let note = String::from_utf8(note("x", SET)).expect("JSON").replace(r#"["x"]"#, "[]");
+    let source = bench.stored("CM_P01.bak.json", note.as_bytes()).await;
+    refused(&bench, &bench.database(None), &source, "does not say where its backup lies").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,6 +125,24 @@ fn in_group(is_preferred: i128, synchronization: &str) -> Script {
             ]),
         )
         .on("SELECT CONVERT(int, DB_ID(", one_row(&[("id", Value::Int(5))]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_replica_that_took_a_backup_is_told_and_another_one_takes_none() {
+    for driver in DRIVERS {
+        let bench = Bench::new(driver, in_group(1, "SYNCHRONIZED"));
+        let (dump, _) = bench.back_up(&bench.database(None)).await;
+        let told = "replica `SQL01` of availability group `AG1` took the backup".to_owned();
+        assert!(dump.remarks.contains(&told), "{driver:?}: {:?}", dump.remarks);
+        for (fact, value) in [("backup-replica", "SQL01"), ("backup-group", "AG1")] {
+            assert!(dump.facts.contains(&(fact.to_owned(), value.to_owned())), "{driver:?}: {:?}", dump.facts);
+        }
+        // The group's wish may change while the services are stopped. Nothing was begun, so nothing is left.
+        let bench = Bench::new(driver, in_group(0, "SYNCHRONIZED"));
+        let staging = bench.destination().begin(run(), None).await.expect("begun");
+        let error = take(&bench.database(None), &staging).await.expect_err("another one takes it");
+        assert!(matches!(error, DatabaseError::Unsupported(_)), "{driver:?}: {error:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
