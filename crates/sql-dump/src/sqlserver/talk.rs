@@ -134,3 +134,37 @@ pub(super) trait Talk {
         self.run(sql, &mut |_| {})?.whole(what)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(number: i32, state: &str, text: &str) -> Message {
+        Message { number, state: state.to_owned(), text: text.to_owned() }
+    }
+
+    /// In any language, and of nothing but such messages.
+    #[test]
+    fn percents_are_read_from_their_own_messages() {
+        for (number, text, percent) in [
+            (PERCENT, "50 percent processed.", Some(50)),
+            (PERCENT, "100 Prozent verarbeitet.", Some(100)),
+            (PERCENT, "250 percent processed.", Some(100)),
+            (PERCENT, "percent", None),
+            (PROCESSED, "BACKUP DATABASE successfully processed 12 pages", None),
+        ] {
+            assert_eq!(message(number, "01000", text).percent(), percent, "{number} {text}");
+        }
+    }
+
+    /// FreeTDS says so under a state of warnings.
+    #[test]
+    fn a_lost_connection_is_known_by_state_or_number() {
+        for (number, state) in [(0, "08S01"), (10054, "08001"), (0, "HYT01"), (20017, "01000"), (20047, "01000")] {
+            assert!(message(number, state, "").is_loss(), "{number} {state}");
+        }
+        for (number, state) in [(PERCENT, "01000"), (3013, "42000"), (0, "HYT00"), (20018, "01000")] {
+            assert!(!message(number, state, "").is_loss(), "{number} {state}");
+        }
+    }
+}
