@@ -66,11 +66,21 @@ fn as_backed_up(
     for (file, folder) in homeless {
         let to = free_in(folder, name_of(&file.path), &taken);
         // Also with REPLACE, which overwrites whatever lies there: it was said of the database, not of a file that the backup does not name.
-        refuse_existing(talk, &to)?;
+        refuse_existing(talk, &to).map_err(|error| in_the_way(error, file))?;
         taken.push(to.clone());
         moved.push(MovedFile { logical: file.logical.clone(), from: file.path.clone(), to });
     }
     Ok(moved)
+}
+
+/// What can be done about a file that lies where another one has to move to.
+fn in_the_way(error: SqlServerError, file: &BackupFile) -> SqlServerError {
+    let SqlServerError::FileExists(there) = error else { return error };
+    SqlServerError::Unsupported(format!(
+        "`{there}` exists already on the server, and file `{}` has to go there: move it away, or make the folder `{}` that it came from",
+        file.logical,
+        folder_of(&file.path)
+    ))
 }
 
 /// Whether the server has not got the folder, and has got the other one.

@@ -156,7 +156,7 @@ fn a_file_where_another_is_moved_to_is_not_overwritten() {
             .on(r"xp_fileexist N'L:\log\CM_P01.ldf'", rows(&[vec![("File Exists", "1")]]));
         let order = as_backed_up(replace);
         for error in [run(&mut server, &order).map(drop), survey(&mut server, &order).map(drop)] {
-            let text = r"`L:\log\CM_P01.ldf` exists already on the server";
+            let text = r"`L:\log\CM_P01.ldf` exists already on the server, and file `CM_P01_log` has to go there: move it away, or make the folder `E:\` that it came from";
             assert_eq!(error.expect_err("it is there").to_string(), text);
         }
         assert_eq!(sent(&server), "nothing");
