@@ -19,11 +19,10 @@ use backup_core::ports::database::{
 use crate::blocking::{Stopper, blocking};
 use crate::sqlserver::{
     Algorithm, BackupOrder, BackupSurvey, Encryption, Facts, MovedFile, Placement, RestoreOrder, Server, SqlServer,
-    SqlServerError, compare, scratch_name,
+    SqlServerError, compare, path_in, scratch_name,
 };
 
 use copy::NativeCopy;
-use folder::path_in;
 use handed::{Lies, Stored};
 
 /// Facts that a backup adds to those of the database begin so.

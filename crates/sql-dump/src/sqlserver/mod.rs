@@ -39,6 +39,7 @@ pub use order::{
     Algorithm, BackupOrder, Compression, Encryption, ExpectedSet, Placement, Replica, RestoreOrder, set_name,
 };
 pub use placement::MovedFile;
+pub(crate) use placement::path_in;
 pub use replica::GroupRole;
 pub use restore::Restored;
 use session::Session;

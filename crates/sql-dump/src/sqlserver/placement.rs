@@ -91,7 +91,7 @@ pub(super) fn is_lost(talk: &mut dyn Talk, folder: &str, instead: &str) -> Resul
     if !is_local(folder) || instead.is_empty() {
         return Ok(false);
     }
-    Ok(has_folder(talk, folder)? == Some(false) && has_folder(talk, &folder_of(&join(instead, "")))? == Some(true))
+    Ok(has_folder(talk, folder)? == Some(false) && has_folder(talk, &folder_of(&path_in(instead, "")))? == Some(true))
 }
 
 fn is_local(path: &str) -> bool {
@@ -113,8 +113,8 @@ fn free_in(folder: &str, name: &str, taken: &[String]) -> String {
     let name = file_name(name);
     let (stem, extension) = name.rfind('.').map_or((name.as_str(), ""), |dot| name.split_at(dot));
     let path = |number: usize| match number {
-        0 => join(folder, &name),
-        number => join(folder, &format!("{stem}_{number}{extension}")),
+        0 => path_in(folder, &name),
+        number => path_in(folder, &format!("{stem}_{number}{extension}")),
     };
     let is_free = |path: &String| taken.iter().all(|taken| taken.to_lowercase() != path.to_lowercase());
     (0..).map(path).find(is_free).expect("there are fewer files than numbers")
@@ -130,7 +130,7 @@ fn renamed(files: &[BackupFile], target: &str, data: &str, log: &str) -> Vec<Mov
             FileKind::Stream | FileKind::FullText => (data, ""),
         };
         let part = if number == 0 { String::new() } else { format!("_{number}") };
-        let to = join(folder, &format!("{}{part}{extension}", file_name(target)));
+        let to = path_in(folder, &format!("{}{part}{extension}", file_name(target)));
         MovedFile { logical: file.logical.clone(), from: file.path.clone(), to }
     };
     files.iter().enumerate().map(place).collect()
@@ -141,8 +141,8 @@ fn file_name(name: &str) -> String {
     name.chars().map(|character| if r#"<>:"/\|?*"#.contains(character) { '_' } else { character }).collect()
 }
 
-/// A path on the server, whose system is told by its folder.
-fn join(folder: &str, file: &str) -> String {
+/// A path in a folder of the server, by whose separators its system is told.
+pub(crate) fn path_in(folder: &str, file: &str) -> String {
     let separator = if folder.starts_with('/') { '/' } else { '\\' };
     format!("{}{separator}{file}", folder.trim_end_matches(['/', '\\']))
 }

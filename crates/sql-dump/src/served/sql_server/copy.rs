@@ -13,12 +13,11 @@ use backup_core::ports::database::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::folder::path_in;
 use super::handed::refuse_stopped;
 use super::{LEARNED, SqlServerDatabase, failed, recorded};
 use crate::blocking::{Stopper, blocking};
 use crate::served::file_name;
-use crate::sqlserver::{BackupTaken, GroupRole, set_name};
+use crate::sqlserver::{BackupTaken, GroupRole, path_in, set_name};
 
 /// Where a backup lies that is not in the snapshot.
 #[derive(Debug, Serialize, Deserialize)]

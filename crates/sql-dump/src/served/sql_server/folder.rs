@@ -1,10 +1,6 @@
 //! The server's folder, by its path there.
 
-/// A path in the folder, by whose separators its system is told.
-pub(super) fn path_in(folder: &str, file: &str) -> String {
-    let separator = if folder.starts_with('/') { '/' } else { '\\' };
-    format!("{}{separator}{file}", folder.trim_end_matches(['/', '\\']))
-}
+use crate::sqlserver::path_in;
 
 /// Whether a path of the server leads to something below the folder, whatever either system makes of it: no other folder, no other machine, no
 /// stream of a file.

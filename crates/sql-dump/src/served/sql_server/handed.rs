@@ -13,11 +13,11 @@ use backup_core::ports::Source;
 use backup_core::ports::database::{DatabaseError, DatabaseSource};
 
 use super::copy::Remote;
-use super::folder::{is_below, path_in};
+use super::folder::is_below;
 use super::{LEARNED, SqlServerDatabase};
 use crate::interrupted::Interrupted;
 use crate::served::part::read_listed;
-use crate::sqlserver::ExpectedSet;
+use crate::sqlserver::{ExpectedSet, path_in};
 
 /// No note is longer.
 const LONGEST_NOTE: u64 = 1 << 20;
