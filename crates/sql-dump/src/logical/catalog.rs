@@ -61,19 +61,14 @@ pub(crate) enum Kind {
     Routine,
     /// A view, plain or materialized.
     View,
-    /// A trigger or an event.
+    /// A trigger.
     Trigger,
+    /// What runs by itself at its time: last, for it may change rows.
+    Event,
     /// A setting such as the next value of a sequence.
     Value,
     /// A comment.
     Comment,
-}
-
-impl Kind {
-    /// Whether it can need another object that comes later in the list: such a statement is tried again after the others.
-    pub(crate) fn may_wait(self) -> bool {
-        matches!(self, Self::Type | Self::Sequence | Self::Table | Self::Routine | Self::View | Self::Trigger)
-    }
 }
 
 /// A table whose rows are in the dump.

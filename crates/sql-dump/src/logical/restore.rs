@@ -79,15 +79,17 @@ fn restore_all(
     fits(&manifest, target.facts().dialect)?;
     let progress = begin(&mut *target, &manifest.hash())?;
     let left = run_all(&mut *target, "pre", &catalog.pre, &progress, Vec::new(), &options.cancel)?;
+    // Tables have to be there before rows come; code and views may need keys.
+    let left = refuse(left, |kind| matches!(kind, Kind::Routine | Kind::View))?;
     let loaders = target.loaders(options.connections)?;
     let (loaders, chunks_before) = load_all(source, loaders, &catalog, &manifest, &progress, &options.cancel)?;
-    let left = run_all(&mut *target, "post", &catalog.post, &progress, left, &options.cancel)?;
-    if let Some((_, error)) = left.into_iter().next() {
-        return Err(error);
-    }
+    let by_itself = catalog.post.iter().position(|statement| statement.kind == Kind::Event);
+    let (post, last) = catalog.post.split_at(by_itself.unwrap_or(catalog.post.len()));
+    refuse(run_all(&mut *target, "post", post, &progress, left, &options.cancel)?, |_| false)?;
     if options.compare {
         compare(&mut *target, loaders, &catalog.tables, &manifest, options)?;
     }
+    refuse(run_all(&mut *target, "last", last, &progress, Vec::new(), &options.cancel)?, |_| false)?;
     target.end()?;
     let rows = manifest.tables.iter().map(|table| table.rows).sum();
     let not_covered = [catalog.lost, catalog.not_covered].concat();
@@ -142,7 +144,7 @@ fn begin(target: &mut dyn Target, dump: &str) -> Result<Progress, LogicalError> 
 /// A statement that could not run yet, with the reason.
 type Waiting<'a> = ((String, &'a Statement), LogicalError);
 
-/// Runs statements in order. One that may need a later one waits for the next pass; passes go on while they get something done.
+/// Runs statements in order. One that fails may need a later one: it waits for the next pass; passes go on while they get something done.
 fn run_all<'a>(
     target: &mut dyn Target,
     phase: &str,
@@ -162,24 +164,24 @@ fn run_all<'a>(
             }
             match target.run(statement, &step) {
                 Ok(()) => {}
-                Err(error @ (LogicalError::Failed { .. } | LogicalError::Changed { .. }))
-                    if statement.kind.may_wait() =>
-                {
+                Err(error @ (LogicalError::Failed { .. } | LogicalError::Changed { .. })) => {
                     waiting.push(((step, statement), error));
                 }
                 Err(error) => return Err(error),
             }
         }
-        // Tables have to be there before rows come; only what runs code can wait for the next phase.
-        let stuck = waiting.len() == before;
-        if stuck && waiting.iter().any(|((_, statement), _)| statement.kind != Kind::Routine) {
-            let first = waiting.into_iter().find(|((_, statement), _)| statement.kind != Kind::Routine);
-            return first.map_or(Ok(Vec::new()), |(_, error)| Err(error));
-        }
-        if stuck || waiting.is_empty() {
+        if waiting.is_empty() || waiting.len() == before {
             return Ok(waiting);
         }
         todo = waiting.into_iter().map(|(waiting, _)| waiting).collect();
+    }
+}
+
+/// Fails for the first statement that cannot wait any longer.
+fn refuse(mut waiting: Vec<Waiting<'_>>, may_wait: fn(Kind) -> bool) -> Result<Vec<Waiting<'_>>, LogicalError> {
+    match waiting.iter().position(|((_, statement), _)| !may_wait(statement.kind)) {
+        Some(place) => Err(waiting.swap_remove(place).1),
+        None => Ok(waiting),
     }
 }
 

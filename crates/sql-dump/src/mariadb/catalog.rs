@@ -1,5 +1,7 @@
 //! What a MariaDB database consists of: the server's own SHOW CREATE statements, keys and foreign keys taken apart from tables.
 
+use super::VIEW_MODE;
+use super::server::locale;
 use super::words::{literal, quoted};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Catalog, Column, Encoding, Kind, Statement, Table};
@@ -12,6 +14,9 @@ pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
     let mut catalog = Catalog::default();
     let mut foreign_keys = Vec::new();
     let database = session.value("read the name of the database", "SELECT DATABASE()")?;
+    let [encoding, collation] = locale(session)?;
+    let sql = format!("ALTER DATABASE CHARACTER SET {encoding} COLLATE {collation}");
+    catalog.pre.push(Statement::new(Kind::Container, &database, sql));
     for name in table_names(session)? {
         let sql = shown(session, &format!("TABLE {}", quoted(&name)), 2)?.swap_remove(1);
         let parts = take_apart(&without_database(&sql, &database));
@@ -28,22 +33,40 @@ pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
     }
     catalog.post.extend(foreign_keys);
     sequences(session, &mut catalog)?;
+    let mut broken = Vec::new();
     for name in names(session, "views", "table_name FROM information_schema.views WHERE TRUE", "table_schema")? {
-        let sql = shown(session, &format!("VIEW {}", quoted(&name)), 4)?.swap_remove(1);
-        catalog.post.push(Statement::new(Kind::View, &name, without_definer(&sql)));
+        let [sql, collation] = definition(session, "VIEW", &name, 4, [1, 3])?;
+        // One whose tables are gone is shown, and cannot be made. The answer has no rows.
+        match session.run("try a view", &format!("SELECT 1 FROM {} LIMIT 0", quoted(&name))) {
+            Err(LogicalError::Failed { source, .. }) if source.to_string().contains(INVALID) => {
+                broken.push(format!("view {name}, which needs what is not there"));
+                continue;
+            }
+            _ => {}
+        }
+        let sql = without_database(&without_definer(&sql), &database);
+        catalog.post.push(in_settings(Kind::View, &name, sql, VIEW_MODE, &collation));
     }
     code(session, &mut catalog)?;
     catalog.tables = tables(session)?;
     catalog.lost = lost(session)?;
-    catalog.not_covered = vec!["definers, users and privileges".to_owned()];
+    catalog.not_covered = broken;
+    catalog.not_covered.push("definers, users and privileges".to_owned());
     Ok(catalog)
 }
+
+/// What the server says of a view whose tables, columns or functions are gone.
+const INVALID: &str = "references invalid table(s) or column(s) or function(s)";
 
 const TABLES: &str = "table_name FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')";
 
 fn names(session: &mut dyn TextSession, what: &str, from: &str, schema: &str) -> Result<Vec<String>> {
-    let sql = format!("SELECT {from} AND {schema} = DATABASE() ORDER BY 1");
-    Ok(session.rows(&format!("read {what}"), &sql, 1)?.into_iter().filter_map(|row| row.into_iter().next()).collect())
+    ordered(session, what, &format!("{from} AND {schema} = DATABASE() ORDER BY 1"))
+}
+
+fn ordered(session: &mut dyn TextSession, what: &str, from: &str) -> Result<Vec<String>> {
+    let rows = session.rows(&format!("read {what}"), &format!("SELECT {from}"), 1)?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
 }
 
 /// The row of SHOW CREATE.
@@ -60,12 +83,15 @@ struct Parts {
     foreign_keys: Vec<String>,
 }
 
+/// What names and text stand in; in some modes names stand in the last one.
+const QUOTES: [char; 3] = ['`', '\'', '"'];
+
 /// A statement in parts: what is in quotes, quotes included, and what is between.
 fn pieces(sql: &str) -> impl Iterator<Item = &str> {
     let mut rest = sql;
     std::iter::from_fn(move || {
         let quote = rest.chars().next()?;
-        let end = if matches!(quote, '`' | '\'') {
+        let end = if QUOTES.contains(&quote) {
             let mut escaped = false;
             let close = rest[1..].find(|c| {
                 let closes = c == quote && !escaped;
@@ -74,7 +100,7 @@ fn pieces(sql: &str) -> impl Iterator<Item = &str> {
             });
             close.map_or(rest.len(), |at| at + 2)
         } else {
-            rest.find(['`', '\'']).unwrap_or(rest.len())
+            rest.find(QUOTES).unwrap_or(rest.len())
         };
         let (piece, after) = rest.split_at(end);
         rest = after;
@@ -82,19 +108,65 @@ fn pieces(sql: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A definition without the name of its own database, which the server writes before sequences: a table of another one would count by that.
+/// A definition without the name of its own database before sequences, where the server writes it, and before functions, where a user wrote it: those
+/// of another database would be asked.
 fn without_database(sql: &str, database: &str) -> String {
     let (own, mut kept) = (quoted(database), String::with_capacity(sql.len()));
-    for piece in pieces(sql) {
-        match piece.strip_prefix('.').filter(|_| kept.ends_with(&format!("({own}"))) {
-            Some(rest) => {
-                kept.truncate(kept.len() - own.len());
-                kept.push_str(rest);
+    let pieces: Vec<&str> = pieces(sql).collect();
+    for (n, piece) in pieces.iter().enumerate() {
+        let before = kept.strip_suffix(&own).filter(|_| *piece == ".");
+        let after = || pieces[n + 1..].iter().find(|piece| !piece.starts_with('`'));
+        match before {
+            Some(before)
+                if ["nextval(", "lastval(", "setval("].iter().any(|call| before.ends_with(call))
+                    || after().is_some_and(|after| after.starts_with('(')) =>
+            {
+                kept.truncate(before.len());
             }
-            None => kept.push_str(piece),
+            _ => kept.push_str(piece),
         }
     }
     kept
+}
+
+/// The definition of a trigger without the name of its database before its own name and its table's, which the server keeps as they were written:
+/// restored elsewhere it would be made there.
+fn without_qualifiers(sql: &str) -> String {
+    let (head, body) = sql.split_at(head(sql));
+    let (mut kept, mut name) = (String::with_capacity(sql.len()), 0);
+    for piece in pieces(head) {
+        if piece.starts_with(QUOTES) {
+            // A quote in a name stands there twice, and parts it.
+            if !kept.ends_with(&piece[..1]) {
+                name = kept.len();
+            }
+            kept.push_str(piece);
+            continue;
+        }
+        for sign in piece.chars() {
+            let is_name = |sign: char| sign.is_alphanumeric() || matches!(sign, '_' | '$');
+            if is_name(sign) && !kept.ends_with(is_name) {
+                name = kept.len();
+            }
+            if sign == '.' { kept.truncate(name) } else { kept.push(sign) }
+        }
+    }
+    kept + body
+}
+
+/// Where the body of a trigger begins.
+fn head(sql: &str) -> usize {
+    let mut place = 0;
+    for piece in pieces(sql) {
+        let words = piece.to_ascii_uppercase();
+        let each = words.match_indices("EACH").map(|(at, _)| at);
+        let mut each = each.filter(|at| words[..*at].trim_end().ends_with("FOR") && !piece.starts_with(QUOTES));
+        if let Some(at) = each.next() {
+            return place + at;
+        }
+        place += piece.len();
+    }
+    0
 }
 
 /// The lines of a statement; names may have line ends of their own.
@@ -102,7 +174,7 @@ fn lines(sql: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for piece in pieces(sql) {
         let (here, later) = match piece.split_once('\n') {
-            Some((here, later)) if !piece.starts_with(['`', '\'']) => (here, Some(later)),
+            Some((here, later)) if !piece.starts_with(QUOTES) => (here, Some(later)),
             _ => (piece, None),
         };
         lines.last_mut().expect("there is one").push_str(here);
@@ -159,70 +231,73 @@ fn sequences(session: &mut dyn TextSession, catalog: &mut Catalog) -> Result<()>
     )? {
         let sql = shown(session, &format!("SEQUENCE {}", quoted(&name)), 2)?.swap_remove(1);
         catalog.pre.insert(0, Statement::new(Kind::Sequence, &name, sql));
-        let next = session.value("read a sequence", &format!("SELECT next_not_cached_value FROM {}", quoted(&name)))?;
-        let sql = format!("SELECT SETVAL({}, {next}, 0)", quoted(&name));
-        catalog.post.push(Statement::new(Kind::Value, &name, sql));
+        // A number that is beyond the ends is not taken, that of the last value is: none is left then.
+        let next = format!(
+            "SELECT CASE WHEN next_not_cached_value BETWEEN minimum_value AND maximum_value THEN CONCAT(next_not_cached_value, ', 0, ')
+               ELSE CONCAT(IF(increment < 0, minimum_value, maximum_value), ', 1, ') END, cycle_count FROM {}",
+            quoted(&name)
+        );
+        let next = session.rows("read a sequence", &next, 2)?.concat().concat();
+        catalog.post.push(Statement::new(Kind::Value, &name, format!("SELECT SETVAL({}, {next})", quoted(&name))));
     }
     Ok(())
 }
 
 fn code(session: &mut dyn TextSession, catalog: &mut Catalog) -> Result<()> {
-    let kinds = [
-        (
-            "FUNCTION",
-            "routine_name FROM information_schema.routines WHERE routine_type = 'FUNCTION'",
-            "routine_schema",
-            6,
-            2,
-        ),
-        (
-            "PROCEDURE",
-            "routine_name FROM information_schema.routines WHERE routine_type = 'PROCEDURE'",
-            "routine_schema",
-            6,
-            2,
-        ),
-        (
-            "PACKAGE",
-            "routine_name FROM information_schema.routines WHERE routine_type = 'PACKAGE'",
-            "routine_schema",
-            6,
-            2,
-        ),
-        (
-            "PACKAGE BODY",
-            "routine_name FROM information_schema.routines WHERE routine_type = 'PACKAGE BODY'",
-            "routine_schema",
-            6,
-            2,
-        ),
-        ("TRIGGER", "trigger_name FROM information_schema.triggers WHERE TRUE", "trigger_schema", 7, 2),
-        ("EVENT", "event_name FROM information_schema.events WHERE TRUE", "event_schema", 7, 3),
-    ];
-    for (what, from, schema, columns, column) in kinds {
-        for name in names(session, what, from, schema)? {
-            let mut shown = shown(session, &format!("{what} {}", quoted(&name)), columns)?;
-            let sql = without_definer(&shown.swap_remove(column));
-            if sql.is_empty() {
-                let missing =
-                    format!("the server does not show the text of the {} `{name}` to this user", what.to_lowercase());
-                return Err(LogicalError::Unsupported(missing));
-            }
-            // What its text means depends on the mode in which it was written.
-            let setting = Some(format!("SET SESSION sql_mode = {}", literal(&shown.swap_remove(1))));
-            let kind = if columns == 6 { Kind::Routine } else { Kind::Trigger };
+    for what in ["FUNCTION", "PROCEDURE", "PACKAGE", "PACKAGE BODY"] {
+        let from = format!("routine_name FROM information_schema.routines WHERE routine_type = '{what}'");
+        for name in names(session, what, &from, "routine_schema")? {
+            let [mode, sql, collation] = definition(session, what, &name, 6, [1, 2, 4])?;
             // A view or a trigger of the same restore may call it.
-            let place = if kind == Kind::Routine { &mut catalog.pre } else { &mut catalog.post };
-            place.push(Statement { setting, ..Statement::new(kind, &name, sql) });
+            catalog.pre.push(in_settings(Kind::Routine, &name, without_definer(&sql), &mode, &collation));
         }
+    }
+    // Those of one moment of a table run in the order in which they are made.
+    let triggers = "trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE()
+        ORDER BY event_object_table, action_timing, event_manipulation, action_order";
+    for name in ordered(session, "triggers", triggers)? {
+        let [mode, sql, collation] = definition(session, "TRIGGER", &name, 7, [1, 2, 4])?;
+        let sql = without_qualifiers(&without_definer(&sql));
+        catalog.post.push(in_settings(Kind::Trigger, &name, sql, &mode, &collation));
+    }
+    for name in names(session, "events", "event_name FROM information_schema.events WHERE TRUE", "event_schema")? {
+        let [mode, zone, sql, collation] = definition(session, "EVENT", &name, 7, [1, 2, 3, 5])?;
+        let mut event = in_settings(Kind::Event, &name, without_definer(&sql), &mode, &collation);
+        event.setting = event.setting.map(|setting| format!("{setting}, time_zone = {}", literal(&zone)));
+        catalog.post.push(event);
     }
     Ok(())
 }
 
+/// Some columns of SHOW CREATE.
+fn definition<const N: usize>(
+    session: &mut dyn TextSession,
+    what: &str,
+    name: &str,
+    columns: usize,
+    wanted: [usize; N],
+) -> Result<[String; N]> {
+    let mut shown = shown(session, &format!("{what} {}", quoted(name)), columns)?;
+    let found = wanted.map(|column| std::mem::take(&mut shown[column]));
+    if found.iter().any(|text| text.starts_with("CREATE ")) {
+        return Ok(found);
+    }
+    let what = what.to_lowercase();
+    Err(LogicalError::Unsupported(format!("the server does not show the text of the {what} `{name}` to this user")))
+}
+
+/// A statement whose text means what it does in the settings in which it was written.
+fn in_settings(kind: Kind, name: &str, sql: String, mode: &str, collation: &str) -> Statement {
+    let setting = format!("SET SESSION sql_mode = {}, collation_connection = {}", literal(mode), literal(collation));
+    Statement { setting: Some(setting), ..Statement::new(kind, name, sql) }
+}
+
 /// The tables that hold rows.
 pub(super) fn tables(session: &mut dyn TextSession) -> Result<Vec<Table>> {
+    // Some engines show the rows of other tables.
     let sql = "SELECT table_name, COALESCE(data_length, 0) FROM information_schema.tables
-        WHERE table_schema = DATABASE() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY table_name";
+        WHERE table_schema = DATABASE() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND engine NOT IN ('MRG_MyISAM', 'FEDERATED')
+        ORDER BY table_name";
     let mut tables = Vec::new();
     for row in session.rows("read tables", sql, 2)? {
         let name = row[0].clone();
@@ -244,7 +319,7 @@ pub(super) fn tables(session: &mut dyn TextSession) -> Result<Vec<Table>> {
 
 fn columns(session: &mut dyn TextSession, table: &str) -> Result<Vec<Column>> {
     let sql = format!(
-        "SELECT column_name, column_type, COALESCE(character_maximum_length, 0), COALESCE(character_octet_length, 0)
+        "SELECT column_name, column_type, COALESCE(character_maximum_length, 0), COALESCE(character_octet_length, 0), COALESCE(character_set_name, '')
          FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = {}
          AND COALESCE(generation_expression, '') = '' ORDER BY ordinal_position",
         literal(table)
@@ -252,11 +327,21 @@ fn columns(session: &mut dyn TextSession, table: &str) -> Result<Vec<Column>> {
     let column = |row: Vec<String>| {
         let [characters, bytes] = [2, 3].map(|n| row[n].parse::<u64>().unwrap_or(0));
         let word = row[1].split(['(', ' ']).next().unwrap_or_default();
-        let (encoding, limit) = shape(word, characters, bytes);
+        let is_text = row[4].is_empty() || UNICODE.contains(&row[4].as_str()) || matches!(word, "enum" | "set");
+        let (encoding, limit) = match shape(word, characters, bytes) {
+            (Encoding::Text, limit) if !is_text => (Encoding::Binary, limit.map(|_| bytes.max(1) * 2)),
+            shape => shape,
+        };
         Column { name: row[0].clone(), declared: row[1].clone(), encoding, limit }
     };
-    Ok(session.rows("read columns", &sql, 4)?.into_iter().map(column).collect())
+    Ok(session.rows("read columns", &sql, 5)?.into_iter().map(column).collect())
 }
+
+/// The character sets of which every sign goes to Unicode and comes back. Text in others is dumped by its bytes.
+const UNICODE: [&str; 19] = [
+    "utf8mb4", "utf8mb3", "utf8", "utf16", "utf16le", "utf32", "ucs2", "latin1", "latin2", "latin5", "latin7", "cp850",
+    "cp852", "cp866", "koi8r", "koi8u", "keybcs2", "macce", "macroman",
+];
 
 /// How values of a type are written, and the most bytes of their text.
 fn shape(word: &str, characters: u64, bytes: u64) -> (Encoding, Option<u64>) {
@@ -290,7 +375,7 @@ pub(super) fn unpinned(session: &mut dyn TextSession) -> Result<Vec<String>> {
     names(
         session,
         "engines",
-        "table_name FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND engine NOT IN ('InnoDB', 'ROCKSDB')",
+        "table_name FROM information_schema.tables WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND engine NOT IN ('InnoDB', 'ROCKSDB', 'MRG_MyISAM', 'FEDERATED')",
         "table_schema",
     )
 }

@@ -37,3 +37,12 @@ const SETTINGS: &[&str] = &[
     "SET SESSION net_write_timeout = 3600, net_read_timeout = 3600, wait_timeout = 86400",
     "SET SESSION sql_select_limit = DEFAULT, sql_quote_show_create = 1",
 ];
+
+/// For definitions that tell none of their own: what a server once took with less strict settings it takes again.
+const DEFINING: &str =
+    "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES', time_zone = '+00:00',
+    collation_connection = utf8mb4_general_ci, innodb_strict_mode = 0, foreign_key_checks = 0
+    /*M!100304 , check_constraint_checks = 0, system_versioning_alter_history = KEEP */";
+
+/// The mode in which the server writes views, whatever they were written in.
+const VIEW_MODE: &str = "NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES";

@@ -8,7 +8,7 @@ use super::server::product;
 use super::words::{MariaDbWords, quoted};
 use super::{SETTINGS, catalog, privileges};
 use crate::logical::LogicalError;
-use crate::logical::catalog::{Catalog, Table};
+use crate::logical::catalog::{Catalog, Kind, Table};
 use crate::logical::dump::DumpOptions;
 use crate::logical::format::Moment;
 use crate::logical::seam::{Facts, Origin, Part, RowReader};
@@ -91,7 +91,7 @@ impl MariaDbOrigin {
         for session in &mut self.sessions {
             refuse_stopped(&self.cancel)?;
             session.run("begin", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
-            session.run("start a snapshot", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")?;
+            session.run("start a snapshot", "START TRANSACTION WITH CONSISTENT SNAPSHOT")?;
         }
         self.sessions[0].value("read the log position", "SELECT COALESCE(/*M! @@gtid_binlog_pos, */ '')")
     }
@@ -137,7 +137,8 @@ impl Origin for MariaDbOrigin {
     fn catalog(&mut self) -> Result<Catalog> {
         let catalog = catalog::read(&mut *self.sessions[0])?;
         // Catalogs are no part of snapshots here: a table may be gone that had rows at the pinned moment.
-        if let Some(gone) = self.pinned.iter().find(|name| !catalog.tables.iter().any(|table| table.name == **name)) {
+        let made = |name: &str| catalog.pre.iter().any(|made| made.kind == Kind::Table && made.name == name);
+        if let Some(gone) = self.pinned.iter().find(|name| !made(name)) {
             let source = "it was dropped after the snapshot was taken".into();
             return Err(LogicalError::Changed { table: gone.clone(), source });
         }

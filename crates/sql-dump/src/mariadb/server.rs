@@ -65,7 +65,7 @@ const LOOK: &str = "SELECT DATABASE(), VERSION(),
     (SELECT COUNT(*) FROM information_schema.events WHERE event_schema = DATABASE())";
 
 /// The database's character set and collation.
-fn locale(session: &mut dyn TextSession) -> Result<[String; 2]> {
+pub(super) fn locale(session: &mut dyn TextSession) -> Result<[String; 2]> {
     let sql = "SELECT default_character_set_name, default_collation_name FROM information_schema.schemata WHERE schema_name = DATABASE()";
     let rows = session.rows("read the collation of the database", sql, 2)?;
     let row = rows.into_iter().next().and_then(|row| <[String; 2]>::try_from(row).ok());

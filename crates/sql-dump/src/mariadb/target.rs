@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::SETTINGS;
+use super::DEFINING;
 use super::origin::{parts, server, session};
 use super::words::{MariaDbWords, literal, longest, quoted};
 use crate::logical::LogicalError;
@@ -72,6 +72,7 @@ impl Target for MariaDbTarget {
 
     fn run(&mut self, statement: &Statement, step: &str) -> Result<()> {
         let action = format!("restore `{}`", statement.name);
+        self.session.run(&action, DEFINING)?;
         if let Some(setting) = &statement.setting {
             self.session.run(&action, setting)?;
         }
@@ -85,9 +86,6 @@ impl Target for MariaDbTarget {
                 done = done.or_else(|error| if is_there_already(&error) { Ok(()) } else { Err(error) });
             }
         }
-        for setting in SETTINGS.iter().filter(|_| statement.setting.is_some()) {
-            self.session.run(&action, setting)?;
-        }
         done.map_err(|error| error.about(&statement.name))?;
         self.session.run(&action, &note(step))
     }
@@ -99,8 +97,10 @@ impl Target for MariaDbTarget {
     fn loaders(&mut self, wanted: usize) -> Result<Vec<Box<dyn RowLoader>>> {
         let open = |_| {
             let mut session = session(&self.open)?;
-            // Rows come before the keys that they refer to, and both were checked where they come from.
-            session.run("set up the session", "SET SESSION foreign_key_checks = 0, unique_checks = 0")?;
+            // Rows come before the keys that they refer to, and all were checked where they come from, or were not to be.
+            let checks =
+                "SET SESSION foreign_key_checks = 0, unique_checks = 0 /*M!100201 , check_constraint_checks = 0 */";
+            session.run("set up the session", checks)?;
             let longest = longest(&mut *session)?;
             let connection = PagedReader { session, words: Arc::new(MariaDbWords) };
             Ok(Box::new(InsertLoader { connection, note, longest }) as Box<dyn RowLoader>)

@@ -1,0 +1,71 @@
+SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', check_constraint_checks = 1;
+CREATE TABLE gens (id int PRIMARY KEY, j json, v1 int AS (json_value(j, '$.a')) VIRTUAL, p1 varchar(30) AS (json_unquote(json_extract(j, '$."b c"'))) PERSISTENT, v2 int AS (v1 + 1) VIRTUAL, KEY kv (v1), UNIQUE KEY kp (p1));
+INSERT INTO gens (id, j) VALUES (1, '{"a": 5, "b c": "it''s"}'), (2, NULL);
+CREATE TABLE app (id int, s date, e date, PERIOD FOR pp (s, e), PRIMARY KEY (id, pp WITHOUT OVERLAPS), v int, UNIQUE KEY u2 (v, pp WITHOUT OVERLAPS)); 
+INSERT INTO app VALUES (1, "2020-01-01", "2020-02-01", 1), (1, "2020-02-01", "2020-03-01", 1), (1, "2020-04-01", "2020-05-01", 1), (2, "2020-01-02", "2021-01-01", 2); INSERT INTO app SELECT 7, "2020-01-01" + INTERVAL seq DAY, "2020-01-01" + INTERVAL seq + 1 DAY, 10 FROM seq_1_to_2000;
+CREATE TABLE app2 (id int, s datetime(3), e datetime(3), PERIOD FOR `p p` (s, e), UNIQUE KEY uu (id, `p p` WITHOUT OVERLAPS)) WITH SYSTEM VERSIONING;
+CREATE TABLE inv (a int INVISIBLE, b int NOT NULL INVISIBLE DEFAULT 5, c int); INSERT INTO inv (a, b, c) VALUES (1, 2, 3), (NULL, 5, 6);
+CREATE TABLE geo (g geometry NOT NULL, p point NOT NULL, t text, t2 text, SPATIAL KEY sp (g), SPATIAL KEY sp2 (p), FULLTEXT KEY f1 (t), FULLTEXT KEY f2 (t2), FULLTEXT KEY f3 (t, t2)) ENGINE=InnoDB;
+INSERT INTO geo VALUES (ST_GeomFromText('POINT(1 2)'), ST_GeomFromText('POINT(3 4)', 4326), 'some text', 'other');
+CREATE SEQUENCE s1 START WITH 1 MAXVALUE 3 NOCYCLE NOCACHE; SELECT NEXTVAL(s1), NEXTVAL(s1), NEXTVAL(s1);
+CREATE SEQUENCE s2 START WITH -1 INCREMENT BY -2 MINVALUE -7 MAXVALUE -1 CYCLE CACHE 2; SELECT NEXTVAL(s2), NEXTVAL(s2), NEXTVAL(s2), NEXTVAL(s2), NEXTVAL(s2);
+CREATE SEQUENCE s3 START 10 INCREMENT 0; CREATE SEQUENCE `s ``4` ENGINE=MyISAM;
+CREATE SEQUENCE s5 MAXVALUE 9223372036854775806; SELECT SETVAL(s5, 9223372036854775806);
+CREATE SEQUENCE s6 MINVALUE -9223372036854775807 INCREMENT -1 START -9223372036854775806; SELECT NEXTVAL(s6), NEXTVAL(s6);
+CREATE TABLE part (id int, d date, v varchar(10), KEY (v)) PARTITION BY RANGE COLUMNS (d) SUBPARTITION BY HASH (id) SUBPARTITIONS 2 (PARTITION `p ``x` VALUES LESS THAN ('2020-01-01') COMMENT 'it''s', PARTITION pm VALUES LESS THAN MAXVALUE);
+INSERT INTO part SELECT seq, '2019-01-01' + INTERVAL seq DAY, seq FROM seq_1_to_800;
+CREATE TABLE part2 (a int, b varchar(5)) PARTITION BY LIST COLUMNS (b) (PARTITION p1 VALUES IN ('x', 'it''s', NULL), PARTITION pd DEFAULT); INSERT INTO part2 VALUES (1, NULL), (2, 'q');
+CREATE TABLE part3 (a int PRIMARY KEY) PARTITION BY LINEAR KEY ALGORITHM=1 (a) PARTITIONS 3; CREATE TABLE part4 (a timestamp NOT NULL) PARTITION BY RANGE (unix_timestamp(a)) (PARTITION p0 VALUES LESS THAN (unix_timestamp('2020-01-01 00:00:00')), PARTITION p1 VALUES LESS THAN MAXVALUE);
+CREATE TABLE chars (l varchar(20) CHARACTER SET latin1 COLLATE latin1_german2_ci, g varchar(20) CHARACTER SET gbk, s varchar(20) CHARACTER SET sjis, u varchar(20) CHARACTER SET utf16, u2 char(5) CHARACTER SET ucs2, b varchar(20) CHARACTER SET binary, m text CHARACTER SET utf8mb3 COLLATE utf8mb3_czech_ci, k varchar(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin, uc varchar(9) CHARACTER SET utf8mb4 COLLATE uca1400_swedish_as_cs) CHARSET=swe7;
+INSERT INTO chars VALUES ('äÿ€', '漢', '漢', '😀', 'ä', X'00ff', 'ž', 'x  ', 'å');
+CREATE TABLE bits (a bit(1), b bit(64) DEFAULT b'101', c bit(9) NOT NULL DEFAULT 5, PRIMARY KEY (c)); INSERT INTO bits VALUES (b'1', b'1', 511), (0, NULL, 0);
+CREATE TABLE es (e enum('a,b', 'it''s', '', 'c\\d', '"q"', 'ä'), s set('x y', 'it''s', 'b\\', 'ä') DEFAULT 'x y,b\\', e2 enum('a','b')); INSERT INTO es VALUES ('a,b', 'x y,it''s', 'a'), ('', '', 'b'), ('c\\d', 'b\\,ä', NULL);
+CREATE TABLE zd (d date DEFAULT '0000-00-00', dt datetime NOT NULL DEFAULT '0000-00-00 00:00:00', ts timestamp NOT NULL DEFAULT '0000-00-00 00:00:00', y year DEFAULT 0, ts2 timestamp NULL DEFAULT NULL ON UPDATE current_timestamp, ts3 timestamp(6) NOT NULL DEFAULT current_timestamp(6) ON UPDATE current_timestamp(6), d2 date DEFAULT '2024-02-31'); INSERT INTO zd (ts2) VALUES (NULL), ('0000-00-00'); INSERT INTO zd VALUES ('2020-00-00', '2020-12-00 01:00:00', 0, 0, NULL, '2001-02-03 04:05:06.789', '2020-02-30');
+CREATE TABLE ix (a int, b text, c varchar(50), d int, KEY k1 (a DESC, c(5)) COMMENT 'it''s; --' , KEY k2 (d) IGNORED, UNIQUE KEY k3 (b) USING HASH, KEY k4 (c) USING BTREE KEY_BLOCK_SIZE=4, UNIQUE KEY `k ``5` (a, d), KEY `FOREIGN KEY (` (d)) STATS_PERSISTENT=0 STATS_SAMPLE_PAGES=7 STATS_AUTO_RECALC=1; INSERT INTO ix VALUES (1, REPEAT('b', 5000), 'c', 4);
+CREATE TABLE ai (id int NOT NULL AUTO_INCREMENT, g int, KEY (id), KEY (g)) AUTO_INCREMENT=5000; INSERT INTO ai VALUES (5, 1), (0, 2), (-5, 3);
+CREATE TABLE ai2 (g int, id int NOT NULL AUTO_INCREMENT, PRIMARY KEY (g, id)) ENGINE=MyISAM; INSERT INTO ai2 (g) VALUES (1), (1), (2);
+CREATE TABLE fkself (id int PRIMARY KEY, p int, CONSTRAINT fs FOREIGN KEY (p) REFERENCES fkself (id) ON DELETE SET NULL ON UPDATE CASCADE); INSERT INTO fkself VALUES (1, NULL), (2, 1);
+CREATE TABLE fka (id int PRIMARY KEY, b int); CREATE TABLE fkb (id int PRIMARY KEY, a int, FOREIGN KEY (a) REFERENCES fka (id)); ALTER TABLE fka ADD CONSTRAINT `to ``b` FOREIGN KEY (b) REFERENCES fkb (id); SET foreign_key_checks = 0; INSERT INTO fka VALUES (1, 1), (3, 99); INSERT INTO fkb VALUES (1, 1); SET foreign_key_checks = 1;
+CREATE TABLE chk (a int, b varchar(20) DEFAULT 'x'' \\ y' CHECK (b <> ' FOREIGN KEY ('), CONSTRAINT `c FOREIGN KEY (` CHECK (a <> 5 or b like '%\\%'), d int DEFAULT (a + 1), e varchar(64) DEFAULT uuid(), f datetime DEFAULT (now() + interval 1 day)) COMMENT='a\\b''c"d\n)\n  KEY `x` (`a`),'; INSERT INTO chk VALUES (1, 'q', 2, 'e', NULL);
+SET check_constraint_checks = 0; INSERT INTO chk (a, b, e) VALUES (5, 'n', 'violates'); SET check_constraint_checks = 1;
+CREATE TABLE uu (u uuid PRIMARY KEY, i4 inet4, i6 inet6 DEFAULT '::1', n int COMMENT 'c\\d''e'); INSERT INTO uu VALUES ('00000000-0000-1000-8000-00000000000a', '1.2.3.4', 'fe80::1', 1), ('ffffffff-0000-1000-8000-00000000000a', NULL, NULL, 1);
+CREATE TABLE comp (a int) ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8; CREATE TABLE pcomp (a int) PAGE_COMPRESSED=1 PAGE_COMPRESSION_LEVEL=3; CREATE TABLE ccomp (t text COMPRESSED, vb varbinary(500) COMPRESSED=zlib); INSERT INTO ccomp VALUES ('tttttttttttttttttttttttttttttttttttt', 'x');
+CREATE TABLE `tab``le` (`a``b` int, `x\y` int, `q'r` int, `d"e` int, `%s{}` int, `select` int, `1` int, `ünï` int); INSERT INTO `tab``le` VALUES (1,2,3,4,5,6,7,8);
+CREATE TABLE nokey (f float, d double, t text); INSERT INTO nokey VALUES (1e-38, -0.0, NULL), (0.1, 1e308, '');
+CREATE TABLE my (a int, KEY (a)) ENGINE=MyISAM DELAY_KEY_WRITE=1 CHECKSUM=1 PACK_KEYS=1 MAX_ROWS=5000 MIN_ROWS=3 AVG_ROW_LENGTH=50; INSERT INTO my VALUES (1), (2);
+CREATE TABLE my2 LIKE my; INSERT INTO my2 VALUES (3); CREATE TABLE mrg (a int, KEY (a)) ENGINE=MERGE UNION=(my, my2) INSERT_METHOD=LAST;
+CREATE TABLE aria (a int, b text, FULLTEXT KEY (b)) ENGINE=Aria TRANSACTIONAL=1 PAGE_CHECKSUM=1; CREATE TABLE csv (a int NOT NULL, b varchar(5) NOT NULL) ENGINE=CSV; INSERT INTO csv VALUES (1, 'a"b'); CREATE TABLE mem (a int, KEY (a) USING BTREE) ENGINE=MEMORY; INSERT INTO mem VALUES (1);
+-- code
+CREATE FUNCTION twice(n int) RETURNS int DETERMINISTIC RETURN n * 2;
+CREATE VIEW vf AS SELECT twice(id) AS t, twice(2) AS u FROM fka; CREATE VIEW vs AS SELECT nextval(s5) AS n, lastval(s5) AS l FROM (SELECT 1) x;
+CREATE VIEW alias AS SELECT concat(`from`.id, '(`from`.') AS x FROM fka AS `from`;
+CREATE ALGORITHM=MERGE SQL SECURITY INVOKER VIEW v1 AS SELECT * FROM fka WHERE id > 0 WITH LOCAL CHECK OPTION; CREATE ALGORITHM=TEMPTABLE VIEW `v ``2` AS SELECT id AS `a``b`, 'x''y\\' AS s FROM v1 ORDER BY 1; CREATE VIEW cv AS SELECT id FROM v1 WHERE id > 1 WITH CASCADED CHECK OPTION;
+CREATE TABLE z_t (a int, n int, log varchar(200)); CREATE TABLE ordered (a int, log varchar(20)); CREATE VIEW z_v AS SELECT a FROM z_t; CREATE VIEW a_v AS SELECT * FROM z_v; CREATE VIEW cte AS WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT * FROM r;
+CREATE TRIGGER z_first BEFORE INSERT ON ordered FOR EACH ROW SET NEW.log = concat(coalesce(NEW.log, ''), 'z');
+CREATE TRIGGER a_second BEFORE INSERT ON ordered FOR EACH ROW SET NEW.log = concat(NEW.log, 'a');
+CREATE TRIGGER m_between BEFORE INSERT ON ordered FOR EACH ROW PRECEDES a_second SET NEW.log = concat(NEW.log, 'm');
+CREATE TRIGGER b_f BEFORE INSERT ON ordered FOR EACH ROW FOLLOWS m_between SET NEW.log = concat(NEW.log, 'b');
+CREATE TRIGGER IF NOT EXISTS ine AFTER DELETE ON z_t FOR EACH ROW DELETE FROM fka WHERE id = OLD.a;
+SET time_zone = '+05:30';
+CREATE EVENT ev1 ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 00:00:00' ENDS '2031-01-01 00:00:00' ON COMPLETION PRESERVE DISABLE COMMENT 'it''s' DO DELETE FROM fka;
+CREATE EVENT ev2 ON SCHEDULE AT '2035-05-05 05:05:05' DO SET @x = 1; CREATE EVENT ev3 ON SCHEDULE EVERY '1:30' HOUR_MINUTE STARTS '2020-01-01 00:00:00' DISABLE ON SLAVE DO SET @x = 'a\\b';
+SET time_zone = 'SYSTEM'; CREATE EVENT `ev ``4` ON SCHEDULE EVERY 1 HOUR STARTS '2030-01-01 00:00:00' DO SET @x = 1;
+SET sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,IGNORE_SPACE';
+CREATE PROCEDURE "p ""q"(IN a int, OUT b varchar(10) CHARACTER SET latin1, INOUT c int) READS SQL DATA SQL SECURITY INVOKER COMMENT 'it''s b' SELECT "a" || 'b\';
+CREATE TRIGGER "ansi ""t" AFTER INSERT ON "z_t" FOR EACH ROW SET @x = "NEW"."a" || '\';
+CREATE VIEW "ansi v" AS SELECT 'a' || 'b\' AS "c""d";
+SET sql_mode = DEFAULT; SET NAMES utf8mb4 COLLATE utf8mb4_german2_ci; 
+CREATE FUNCTION coll(a varchar(10)) RETURNS varchar(10) DETERMINISTIC RETURN a = 'ae'; CREATE VIEW vcoll AS SELECT 'ae' = 'x' AS y; CREATE TRIGGER tcoll AFTER UPDATE ON z_t FOR EACH ROW SET @x = 'a' = 'b'; CREATE EVENT ecoll ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01' DO SET @x = 'a' = 'b';
+SET NAMES utf8mb4;
+DELIMITER //
+CREATE AGGREGATE FUNCTION agg(x int) RETURNS int DETERMINISTIC BEGIN DECLARE s int DEFAULT 0; DECLARE CONTINUE HANDLER FOR NOT FOUND RETURN s; LOOP FETCH GROUP NEXT ROW; SET s = s + x; END LOOP; END//
+CREATE PROCEDURE body() BEGIN -- comment; with 'quote
+  /* DEFINER=`x`@`y` */ SELECT 1; # other
+  SELECT '😀', "x"; END//
+DELIMITER ;
+SET sql_mode = '', innodb_strict_mode = 0;
+CREATE TABLE lax (e enum('a','b'), e2 enum('x','x'), c int); INSERT INTO lax VALUES ('nope', 'x', 1);
+CREATE TABLE toolarge (c0 varchar(250), c1 varchar(250), c2 varchar(250), c3 varchar(250), c4 varchar(250), c5 varchar(250), c6 varchar(250), c7 varchar(250), c8 varchar(250), c9 varchar(250), c10 varchar(250), c11 varchar(250), c12 varchar(250), c13 varchar(250), c14 varchar(250), c15 varchar(250), c16 varchar(250), c17 varchar(250), c18 varchar(250), c19 varchar(250), c20 varchar(250), c21 varchar(250), c22 varchar(250), c23 varchar(250), c24 varchar(250), c25 varchar(250), c26 varchar(250), c27 varchar(250), c28 varchar(250), c29 varchar(250), c30 varchar(250), c31 varchar(250), c32 varchar(250), c33 varchar(250), c34 varchar(250), c35 varchar(250), c36 varchar(250), c37 varchar(250), c38 varchar(250), c39 varchar(250), c40 varchar(250), c41 varchar(250), c42 varchar(250), c43 varchar(250), c44 varchar(250), c45 varchar(250), c46 varchar(250), c47 varchar(250), c48 varchar(250), c49 varchar(250), c50 varchar(250), c51 varchar(250), c52 varchar(250), c53 varchar(250), c54 varchar(250), c55 varchar(250), c56 varchar(250), c57 varchar(250), c58 varchar(250), c59 varchar(250)) ROW_FORMAT=COMPACT CHARSET=latin1;
+CREATE TABLE bytes (k varchar(5) CHARACTER SET cp1251 PRIMARY KEY, g text CHARACTER SET gbk, a varchar(20) CHARACTER SET ascii, s char(4) CHARACTER SET sjis, l longtext CHARACTER SET cp1250);
+INSERT IGNORE INTO bytes VALUES (UNHEX('98'), UNHEX('A140'), UNHEX('80FF'), UNHEX('5C81AD'), REPEAT(UNHEX('81'), 3000000)), ('b', NULL, 'a', 'b ', ''), ('a', REPEAT(UNHEX('A141'), 700000), '', '', 'x');
+CREATE TABLE gone (a int); CREATE VIEW broken AS SELECT a FROM gone; DROP TABLE gone;
