@@ -47,7 +47,7 @@ CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (MINVALUE) TO (10);
 CREATE TABLE parted_high PARTITION OF parted DEFAULT;
 CREATE INDEX parted_v ON parted (v);
 INSERT INTO parted SELECT n, n::text FROM generate_series(1, 30) n;
-CREATE TABLE base (a int); CREATE TABLE heir (b int) INHERITS (base);
+CREATE TABLE base (a int, CONSTRAINT "of both" CHECK (a > 0)); CREATE TABLE heir (b int, CONSTRAINT "of both" CHECK (a > 0)) INHERITS (base);
 INSERT INTO base VALUES (1); INSERT INTO heir VALUES (2, 3);
 CREATE INDEX "an index" ON plain (lower(t)) WHERE i4 > 3 AND length(t) < 100;
 CREATE UNIQUE INDEX ON child (id) INCLUDE (n);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::catalog::{self, literal, quoted};
 use super::origin::{LOCK_LIMIT, name, not_replaced, parts};
 use super::session::{Asks, SETTINGS};
+use super::tables;
 use super::target::{PostgresTarget, Restores, note};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Catalog, Column, Encoding, Table};
@@ -50,7 +51,7 @@ pub(crate) fn origin(open: &Open, mut facts: Facts, options: &DumpOptions) -> Re
     }
     facts.server = server(&mut sessions[0])?;
     let mut origin = DriverOrigin { facts, sessions, shared_snapshot: options.shared_snapshot };
-    let tables = catalog::tables(&mut origin.sessions[0])?;
+    let tables = tables::tables(&mut origin.sessions[0])?;
     if origin.shared_snapshot {
         origin.sessions[0].run("begin", BEGIN)?;
         origin.lock(&tables)?;
@@ -241,6 +242,7 @@ impl Words for PostgresWords {
     }
 
     fn begin(&self) -> &'static str {
-        "BEGIN"
+        // As OWN_PATH has it.
+        "BEGIN; SET LOCAL search_path TO DEFAULT"
     }
 }

@@ -3,12 +3,14 @@
 
 mod address;
 mod catalog;
+mod code;
 mod driver;
 mod not_covered;
 mod origin;
 mod server;
 mod server_error;
 mod session;
+mod tables;
 mod target;
 mod wire;
 

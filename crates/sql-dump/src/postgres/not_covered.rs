@@ -1,6 +1,7 @@
 //! What a PostgreSQL database has and a dump has not.
 
 use super::catalog::{OURS, is_table, own};
+use super::code::STALE;
 use super::session::Asks;
 use crate::logical::LogicalError;
 
@@ -10,10 +11,16 @@ type Result<T> = std::result::Result<T, LogicalError>;
 pub(super) fn lost(session: &mut dyn Asks) -> Result<Vec<String>> {
     let sql = "SELECT count(*)::text FROM pg_largeobject_metadata";
     let number = session.value("count large objects", sql)?;
-    let mut lost = rows_of_extensions(session)?;
+    let mut lost = Vec::new();
     if number != "0" {
-        lost.insert(0, format!("large objects (pg_largeobject): {number}"));
+        lost.push(format!("large objects (pg_largeobject): {number}"));
     }
+    let stale = format!(
+        "{STALE} SELECT format('rows of the materialized view %I.%I: it is made from one that has none', n.nspname, c.relname)
+         FROM stale s JOIN pg_class c ON c.oid = s.oid AND c.relkind = 'm' AND c.relispopulated JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY c.oid"
+    );
+    lost.extend(session.rows("look for materialized views", &stale, 1)?.into_iter().map(|row| row.text(0)));
+    lost.extend(rows_of_extensions(session)?);
     Ok(lost)
 }
 
@@ -42,47 +49,70 @@ fn rows_of_extensions(session: &mut dyn Asks) -> Result<Vec<String>> {
 
 /// What is there and not in the dump, with its number.
 pub(super) fn not_covered(session: &mut dyn Asks) -> Result<Vec<String>> {
-    let sql = format!(
-        "SELECT what, n::text FROM (VALUES
-           ('tables with row security', (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relrowsecurity AND {OURS})),
-           ('row security policies', (SELECT count(*) FROM pg_policy)),
-           ('rewrite rules', (SELECT count(*) FROM pg_rules n WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'information_schema')),
-           ('event triggers', (SELECT count(*) FROM pg_event_trigger)),
-           ('publications', (SELECT count(*) FROM pg_publication)),
-           ('foreign tables', (SELECT count(*) FROM pg_foreign_table)),
-           ('foreign servers', (SELECT count(*) FROM pg_foreign_server)),
-           ('canonical functions of range types', (SELECT count(*) FROM pg_range r JOIN pg_type p ON p.oid = r.rngtypid
-              JOIN pg_namespace n ON n.oid = p.typnamespace WHERE r.rngcanonical <> 0 AND {OURS} AND {})),
-           ('extended statistics', (SELECT count(*) FROM pg_statistic_ext)),
-           ('aggregates', (SELECT count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.prokind = 'a' AND {OURS} AND {})),
-           ('operators', (SELECT count(*) FROM pg_operator p JOIN pg_namespace n ON n.oid = p.oprnamespace WHERE {OURS} AND {})),
-           ('base types', (SELECT count(*) FROM pg_type p JOIN pg_namespace n ON n.oid = p.typnamespace
-              WHERE p.typtype = 'b' AND p.typelem = 0 AND {OURS} AND {})),
-           ('casts', (SELECT count(*) FROM pg_cast p WHERE p.oid >= 16384 AND {})),
-           ('text search configurations', (SELECT count(*) FROM pg_ts_config p JOIN pg_namespace n ON n.oid = p.cfgnamespace WHERE {OURS} AND {})),
-           ('text search dictionaries', (SELECT count(*) FROM pg_ts_dict p JOIN pg_namespace n ON n.oid = p.dictnamespace WHERE {OURS} AND {})),
-           ('operator classes', (SELECT count(*) FROM pg_opclass p JOIN pg_namespace n ON n.oid = p.opcnamespace WHERE {OURS} AND {})),
-           ('conversions', (SELECT count(*) FROM pg_conversion p JOIN pg_namespace n ON n.oid = p.connamespace WHERE {OURS} AND {})),
-           ('inherited columns, which become columns of their own', (SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-              JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {} AND NOT c.relispartition AND a.attinhcount > 0 AND NOT a.attislocal AND NOT a.attisdropped)),
-           ('comments on others than tables, columns and views', (SELECT count(*) FROM pg_description d LEFT JOIN pg_class c ON d.classoid = 'pg_class'::regclass AND c.oid = d.objoid
+    let count = |catalog: &str, condition: &str| {
+        format!("(SELECT count(*) FROM {catalog} p WHERE {condition} AND {})", own(catalog, "p.oid"))
+    };
+    let ours = |catalog: &str, namespace: &str, condition: &str| {
+        let own = own(catalog, "p.oid");
+        format!(
+            "(SELECT count(*) FROM {catalog} p JOIN pg_namespace n ON n.oid = p.{namespace} WHERE {condition} AND {OURS} AND {own})"
+        )
+    };
+    // The cast of a range type to its multirange comes with it.
+    let casts = count("pg_cast", "p.oid >= 16384").replace("= 'e'", "IN ('e', 'i')");
+    let counts = [
+        ("tables with row security", ours("pg_class", "relnamespace", "(p.relrowsecurity OR p.relforcerowsecurity)")),
+        ("row security policies", count("pg_policy", "true")),
+        ("rewrite rules", count("pg_rewrite", "p.rulename <> '_RETURN' AND p.oid >= 16384")),
+        ("event triggers", count("pg_event_trigger", "true")),
+        ("publications", count("pg_publication", "true")),
+        (
+            "subscriptions",
+            "(SELECT count(oid) FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()))".to_owned(),
+        ),
+        ("foreign tables", ours("pg_class", "relnamespace", "p.relkind = 'f'")),
+        ("foreign servers", count("pg_foreign_server", "true")),
+        ("foreign data wrappers", count("pg_foreign_data_wrapper", "true")),
+        (
+            "canonical functions of range types",
+            ours("pg_type", "typnamespace", "p.oid IN (SELECT rngtypid FROM pg_range WHERE rngcanonical <> 0)"),
+        ),
+        ("extended statistics", ours("pg_statistic_ext", "stxnamespace", "true")),
+        ("aggregates", ours("pg_proc", "pronamespace", "p.prokind = 'a'")),
+        ("operators", ours("pg_operator", "oprnamespace", "true")),
+        ("base types", ours("pg_type", "typnamespace", "(p.typtype = 'b' AND p.typelem = 0 OR NOT p.typisdefined)")),
+        ("casts", casts),
+        ("text search configurations", ours("pg_ts_config", "cfgnamespace", "true")),
+        ("text search dictionaries", ours("pg_ts_dict", "dictnamespace", "true")),
+        ("text search parsers", ours("pg_ts_parser", "prsnamespace", "true")),
+        ("text search templates", ours("pg_ts_template", "tmplnamespace", "true")),
+        ("operator classes", ours("pg_opclass", "opcnamespace", "true")),
+        ("operator families", ours("pg_opfamily", "opfnamespace", "true")),
+        ("conversions", ours("pg_conversion", "connamespace", "true")),
+        ("access methods", count("pg_am", "p.oid >= 16384")),
+        ("languages", count("pg_language", "p.oid >= 16384")),
+        ("transforms", count("pg_transform", "true")),
+        ("security labels", "(SELECT count(*) FROM pg_seclabel)".to_owned()),
+        ("objects that go with an extension", "(SELECT count(*) FROM pg_depend WHERE deptype = 'x')".to_owned()),
+        (
+            "inherited columns, which become columns of their own",
+            format!(
+                "(SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                  WHERE {} AND NOT c.relispartition AND a.attinhcount > 0 AND NOT a.attislocal AND NOT a.attisdropped)",
+                is_table()
+            ),
+        ),
+        (
+            "comments on others than tables, columns and views",
+            "(SELECT count(*) FROM pg_description d LEFT JOIN pg_class c ON d.classoid = 'pg_class'::regclass AND c.oid = d.objoid
               WHERE d.objoid >= 16384 AND d.classoid <> 'pg_extension'::regclass AND coalesce(c.relkind, 'i') NOT IN ('r', 'p', 'v', 'm') AND NOT EXISTS
-              (SELECT 1 FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')))
-         ) AS t(what, n) WHERE n > 0",
-        own("pg_type", "p.oid"),
-        own("pg_proc", "p.oid"),
-        own("pg_operator", "p.oid"),
-        own("pg_type", "p.oid"),
-        // The cast of a range type to its multirange comes with it.
-        own("pg_cast", "p.oid").replace("= 'e'", "IN ('e', 'i')"),
-        own("pg_ts_config", "p.oid"),
-        own("pg_ts_dict", "p.oid"),
-        own("pg_opclass", "p.oid"),
-        own("pg_conversion", "p.oid"),
-        is_table(),
-    );
+              (SELECT 1 FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e'))".to_owned(),
+        ),
+    ];
+    let values: Vec<String> = counts.iter().map(|(what, count)| format!("('{what}', {count})")).collect();
+    let sql = format!("SELECT what, n::text FROM (VALUES {}) AS t(what, n) WHERE n > 0", values.join(", "));
     let rows = session.rows("count what a dump does not hold", &sql, 2)?;
     let mut lines: Vec<String> = rows.into_iter().map(|row| format!("{}: {}", row.text(0), row.text(1))).collect();
-    lines.push("owners and privileges".to_owned());
+    lines.push("owners, privileges, tablespaces, settings of the database and of roles in it".to_owned());
     Ok(lines)
 }

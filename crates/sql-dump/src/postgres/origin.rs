@@ -4,6 +4,7 @@ use super::address::PostgresAddress;
 use super::catalog::{self, quoted};
 use super::server_error::judge;
 use super::session::{Asks, Session};
+use super::tables;
 use super::wire::Copied;
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Catalog, Table};
@@ -37,7 +38,7 @@ pub(crate) fn origin(address: &PostgresAddress, options: &DumpOptions) -> Result
     let mut leader = open()?;
     let others = (1..options.connections.clamp(1, 4)).map(|_| open()).collect::<Result<Vec<_>>>()?;
     let facts = facts(&mut leader, address)?;
-    let tables: Vec<String> = catalog::tables(&mut leader)?.iter().map(name).collect();
+    let tables: Vec<String> = tables::tables(&mut leader)?.iter().map(name).collect();
     let mut origin =
         PostgresOrigin { facts, leader, others, locked: Vec::new(), shared_snapshot: options.shared_snapshot };
     if origin.shared_snapshot {
@@ -63,6 +64,13 @@ pub(super) fn name(table: &Table) -> String {
         Some(schema) => format!("{}.{}", quoted(schema), quoted(&table.name)),
         None => quoted(&table.name),
     }
+}
+
+/// The same with its columns, as COPY has it, which knows no empty list; a table without columns needs none.
+pub(super) fn with_columns(table: &Table) -> String {
+    let columns: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+    let list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
+    format!("{}{list}", name(table))
 }
 
 impl PostgresOrigin {
@@ -138,11 +146,15 @@ impl Origin for PostgresOrigin {
     }
 }
 
-/// Ranges of pages. Servers before version 14 read the whole table for each of them, so it is not cut there.
+/// Ranges of pages. Servers before version 14 read the whole table for each of them, so it is not cut there. Neither is one whose indexes or
+/// checks call functions: a range needs a plan, for which the server looks into these, and they may need a path for names.
 pub(super) fn parts(session: &mut dyn Asks, table: &Table, wanted: usize) -> Result<Vec<Part>> {
     let version = session.value("read the version", "SHOW server_version_num")?;
     let sql = format!(
-        "SELECT pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_depend d LEFT JOIN pg_index i ON d.classid = 'pg_class'::regclass AND i.indexrelid = d.objid
+             LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+             WHERE t.oid IN (i.indrelid, k.conrelid) AND d.refclassid = 'pg_proc'::regclass) THEN 0
+           ELSE pg_relation_size(t.oid) / current_setting('block_size')::bigint END FROM pg_class t WHERE t.oid = {}::regclass",
         catalog::literal(&name(table))
     );
     let pages: u64 = session.value("read the size of a table", &sql)?.parse().unwrap_or(0);
@@ -157,14 +169,15 @@ pub(super) fn parts(session: &mut dyn Asks, table: &Table, wanted: usize) -> Res
 
 impl RowReader for Session {
     fn read(&mut self, table: &Table, part: Part, rows: &mut RowWriter<'_>) -> Result<()> {
-        let columns: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
-        let (columns, name) = (columns.join(", "), name(table));
-        let range = match part {
-            Part::Pages(from, Some(to)) => format!(" WHERE ctid >= '({from},0)' AND ctid < '({to},0)'"),
-            Part::Pages(from, None) => format!(" WHERE ctid >= '({from},0)'"),
-            Part::Whole | Part::Keys(..) => String::new(),
+        let sql = match part {
+            Part::Pages(from, to) => {
+                let columns: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+                let (columns, name) = (columns.join(", "), name(table));
+                let to = to.map(|to| format!(" AND ctid < '({to},0)'")).unwrap_or_default();
+                format!("COPY (SELECT {columns} FROM ONLY {name} WHERE ctid >= '({from},0)'{to}) TO STDOUT")
+            }
+            Part::Whole | Part::Keys(..) => format!("COPY {} TO STDOUT", with_columns(table)),
         };
-        let sql = format!("COPY (SELECT {columns} FROM ONLY {name}{range}) TO STDOUT");
         let take = |copied: Copied<'_>| match copied {
             Copied::Row(line) => rows.row(line),
             Copied::Piece(piece) => rows.piece(piece),

@@ -1,8 +1,8 @@
 //! Restoring into PostgreSQL.
 
 use super::address::PostgresAddress;
-use super::catalog::{literal, quoted};
-use super::origin::{facts, name, parts};
+use super::catalog::literal;
+use super::origin::{facts, parts, with_columns};
 use super::server_error::{judge, judge_load};
 use super::session::{Asks, Session};
 use crate::logical::LogicalError;
@@ -15,6 +15,9 @@ type Result<T> = std::result::Result<T, LogicalError>;
 
 /// What an unfinished restore has done so far; it has a schema of its own, for the database may have none yet.
 const PROGRESS: &str = "sitebackup_restore.progress";
+
+/// For one transaction, the path in which users' functions find names that they write without a schema; the session's is empty.
+pub(super) const OWN_PATH: &str = "SET LOCAL search_path TO DEFAULT";
 
 /// Who executes statements of a catalog: a connection of the protocol, or one through a driver.
 pub(super) trait Restores: Asks + Send {
@@ -87,7 +90,12 @@ impl Target for PostgresTarget {
     fn run(&mut self, statement: &Statement, step: &str) -> Result<()> {
         let action = format!("restore `{}`", statement.name);
         let judges_rows = matches!(statement.kind, Kind::Constraint | Kind::Index);
-        self.together(&action, &[&statement.sql, &note(step)], judges_rows.then_some(&*statement.name))
+        let (rows_of, note) = (judges_rows.then_some(&*statement.name), note(step));
+        match self.together(&action, &[&statement.sql, &note], rows_of) {
+            // It may call a function that finds what it needs in the database's own path.
+            Err(LogicalError::Failed { .. }) => self.together(&action, &[OWN_PATH, &statement.sql, &note], rows_of),
+            done => done,
+        }
     }
 
     fn parts(&mut self, table: &Table, wanted: usize) -> Result<Vec<Part>> {
@@ -100,6 +108,7 @@ impl Target for PostgresTarget {
 
     fn end(&mut self) -> Result<()> {
         self.session.execute("end the restore", "DROP SCHEMA sitebackup_restore CASCADE", None)?;
+        self.session.execute("end the restore", "SET search_path TO DEFAULT", None)?;
         self.session.execute("end the restore", "ANALYZE", None)
     }
 }
@@ -122,7 +131,7 @@ fn contents(session: &mut dyn Asks) -> Result<String> {
 impl RowLoader for Session {
     fn load(&mut self, table: &Table, mut chunk: ChunkReader<'_>, step: &str) -> Result<()> {
         let title = table.title();
-        self.run("begin", "BEGIN")?;
+        self.run("begin", &format!("BEGIN; {OWN_PATH}"))?;
         let loaded = copy(self, table, &mut chunk).and_then(|()| chunk.finish());
         let done = loaded.and_then(|()| self.run("note a chunk", &format!("{}; COMMIT", note(step))));
         if done.is_err() {
@@ -134,10 +143,7 @@ impl RowLoader for Session {
 }
 
 fn copy(session: &mut Session, table: &Table, chunk: &mut ChunkReader<'_>) -> Result<()> {
-    let columns: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
-    // COPY knows no empty list, and a table without columns needs none.
-    let list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
-    let sql = format!("COPY {}{list} FROM STDIN", name(table));
+    let sql = format!("COPY {} FROM STDIN", with_columns(table));
     let give = |send: &mut dyn FnMut(&[u8]) -> std::io::Result<()>| {
         let block = chunk.block()?;
         if block.is_empty() {
