@@ -169,6 +169,102 @@ fn text_that_is_kept_as_utf_16_comes_back() {
     }
 }
 
+fn in_file(name: &str, sql: &str) -> (TempDir, std::path::PathBuf) {
+    let scratch = TempDir::new().expect("a scratch folder");
+    let file = scratch.path().join(name);
+    Connection::open(&file).and_then(|database| database.execute_batch(sql)).expect("a database");
+    (scratch, file)
+}
+
+/// The key tells apart what is equal to its column: a page that ends between two such rows does not end behind both.
+#[test]
+fn a_key_with_an_order_of_its_own_loses_no_row() {
+    let made = "CREATE TABLE w (a TEXT COLLATE NOCASE, PRIMARY KEY (a COLLATE BINARY)) WITHOUT ROWID; INSERT INTO w VALUES ('0');
+        WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 9000)
+          INSERT INTO w SELECT 'k' || n FROM c UNION ALL SELECT 'K' || n FROM c;
+        CREATE TABLE v AS SELECT a FROM w; DROP TABLE v";
+    let (_scratch, file) = in_file("from.db", made);
+    for way in [embedded, driver] {
+        let (_folder, place) = folder();
+        let report = dump_to(&way(&file), &place, &DumpOptions::default());
+        assert_eq!(report.manifest.tables[0].rows, 18_001);
+    }
+}
+
+/// The shortest digits of these are others to the driver's SQLite than to everybody else.
+#[test]
+fn numbers_are_the_same_by_both_ways() {
+    let numbers = [f64::MIN_POSITIVE, f64::MAX, 5e-324, -1.611_417_496_641_440_1e-304, 1e23, 0.1, 8.41e21];
+    let (_scratch, file) = in_file("from.db", "CREATE TABLE t (v)");
+    let database = Connection::open(&file).expect("a database");
+    let mut random = numbers.to_vec();
+    random.extend(
+        (1..40_000_u64).map(|n| f64::from_bits(n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).filter(|n| n.is_finite()),
+    );
+    database.execute_batch("BEGIN").expect("a transaction");
+    for number in random {
+        database.execute("INSERT INTO t VALUES (?)", [number]).expect("a row");
+    }
+    database.execute_batch("COMMIT").expect("a commit");
+    drop(database);
+    let sum = |from: String| {
+        let (_folder, place) = folder();
+        dump_to(&from, &place, &DumpOptions::default()).manifest.tables[0].row_hash
+    };
+    assert_eq!(sum(embedded(&file)), sum(driver(&file)));
+    let database = Connection::open(&file).expect("a database");
+    database.execute("INSERT INTO t VALUES (?)", [-0.0]).expect("a row");
+    let (_folder, place) = folder();
+    dump_to(&embedded(&file), &place, &DumpOptions { compression: Compression::None, ..DumpOptions::default() });
+    let target = file.with_file_name("to.db");
+    restore_from(&place, &embedded(&target));
+    let last = "SELECT v FROM t ORDER BY rowid DESC LIMIT 1";
+    let last = Connection::open(&target).and_then(|database| database.query_row(last, [], |row| row.get::<_, f64>(0)));
+    assert!(last.is_ok_and(|last| last == 0.0 && last.is_sign_negative()));
+}
+
+/// What was not to be judged, the form of the file, and what the planner knows.
+#[test]
+fn rows_that_break_a_check_and_settings_come_back() {
+    let made = "PRAGMA page_size = 8192; PRAGMA user_version = -7; CREATE TABLE t (v INTEGER PRIMARY KEY CHECK (v > 0), w); CREATE INDEX i ON t (w);
+        PRAGMA ignore_check_constraints = ON; INSERT INTO t VALUES (-1, 2), (5, 2); ANALYZE";
+    for way in [embedded, driver] {
+        let (_scratch, file) = in_file("from.db", made);
+        let (_folder, place) = folder();
+        dump_to(&way(&file), &place, &DumpOptions::default());
+        let target = file.with_file_name("to.db");
+        restore_from(&place, &way(&target));
+        let told = |file: &Path| {
+            let sql = "SELECT (SELECT group_concat(v) FROM t), (SELECT stat FROM sqlite_stat1 WHERE idx = 'i'), page_size, user_version
+                FROM pragma_page_size, pragma_user_version";
+            let row = |row: &rusqlite::Row<'_>| {
+                (0..4).map(|n| row.get_ref(n).map(shown)).collect::<rusqlite::Result<Vec<_>>>()
+            };
+            Connection::open(file).and_then(|database| database.query_row(sql, [], row)).expect("a row")
+        };
+        assert_eq!(told(&target), told(&file));
+    }
+}
+
+/// SQLite opens a database that an application made with functions and orders of its own, and makes none.
+#[test]
+fn what_only_its_application_can_make_is_told() {
+    let made = "CREATE TABLE t (v TEXT); INSERT INTO t VALUES ('x'); CREATE VIEW broken AS SELECT nosuch(v) FROM gone; CREATE INDEX i ON t (v); CREATE INDEX j ON t (v);
+        PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = 'CREATE INDEX i ON t (v COLLATE theirs)' WHERE name = 'i'";
+    let (_scratch, file) = in_file("from.db", made);
+    let (_folder, place) = folder();
+    let report = dump_to(&embedded(&file), &place, &DumpOptions::default());
+    assert_eq!(report.not_covered, ["i: no such collation sequence: theirs"]);
+    assert_eq!(restore_from(&place, &embedded(&file.with_file_name("to.db"))).rows, 1);
+    let table = "CREATE TABLE t (v TEXT PRIMARY KEY); PRAGMA writable_schema = ON;
+        UPDATE sqlite_master SET sql = 'CREATE TABLE t (v TEXT COLLATE theirs PRIMARY KEY)' WHERE name = 't'";
+    let (_scratch, file) = in_file("from.db", table);
+    let (_folder, place) = folder();
+    let dumped = sql_dump::logical::dump(&super::address(&embedded(&file)), &place, &DumpOptions::default());
+    let told = "table `t` cannot be made from its definition (no such collation sequence: theirs): copy the file, as method `native` does";
+    assert_eq!(dumped.map(drop).map_err(|error| error.to_string()), Err(told.to_owned()));
+}
+
 #[test]
 fn rows_of_virtual_tables_are_told_as_lost() {
     let scratch = TempDir::new().expect("a scratch folder");

@@ -1,15 +1,22 @@
 //! What a SQLite database consists of: the statements that it keeps itself.
 
 use super::Result;
+use super::embedded::EmbeddedSqlite;
 use super::words::{ROW_NUMBERS, literal, quoted, row_number};
+use crate::logical::LogicalError;
 use crate::logical::catalog::{Catalog, Column, Encoding, Kind, Statement, Table};
 use crate::text::TextSession;
 
 /// Reads all of it.
 pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
     let mut catalog = Catalog::default();
-    for (pragma, fresh) in [("encoding", "UTF-8"), ("auto_vacuum", "0"), ("application_id", "0"), ("user_version", "0")]
-    {
+    for (pragma, fresh) in [
+        ("encoding", "UTF-8"),
+        ("page_size", "4096"),
+        ("auto_vacuum", "0"),
+        ("application_id", "0"),
+        ("user_version", "0"),
+    ] {
         let value = session.value("read a setting", &format!("SELECT {pragma} FROM pragma_{pragma}"))?;
         if value != fresh {
             let sql = format!("PRAGMA {pragma} = '{value}'");
@@ -33,12 +40,38 @@ pub(super) fn read(session: &mut dyn TextSession) -> Result<Catalog> {
         place.push(Statement::new(kind, name, sql));
     }
     counters(session, &mut catalog)?;
+    if has(session, "sqlite_stat1")? {
+        catalog.post.push(Statement::new(Kind::Value, "sqlite_stat1", "ANALYZE".to_owned()));
+    }
     let others = virtual_tables(session)?;
     if !others.is_empty() {
         catalog.not_covered.push(format!("virtual tables: {}", others.join(", ")));
     }
     catalog.lost = lost(session)?;
+    makeable(&mut catalog)?;
     Ok(catalog)
+}
+
+/// Makes all of it in memory, for SQLite opens a database whose application brings functions and orders of text of its own, and does not make it
+/// without them.
+fn makeable(catalog: &mut Catalog) -> Result<()> {
+    let mut scratch = EmbeddedSqlite::open(":memory:", true)?;
+    let reason = |error: &LogicalError| std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    for table in catalog.pre.iter().filter(|statement| statement.kind == Kind::Table) {
+        scratch.run("make a table", &table.sql).map_err(|error| {
+            let (name, reason) = (&table.name, reason(&error));
+            LogicalError::Unsupported(format!(
+                "table `{name}` cannot be made from its definition ({reason}): copy the file, as method `native` does"
+            ))
+        })?;
+    }
+    let not_covered = &mut catalog.not_covered;
+    catalog.post.retain(|statement| {
+        let made = scratch.run("make it", &statement.sql);
+        not_covered.extend(made.as_ref().err().map(|error| format!("{}: {}", statement.name, reason(error))));
+        made.is_ok()
+    });
+    Ok(())
 }
 
 fn virtual_tables(session: &mut dyn TextSession) -> Result<Vec<String>> {
@@ -53,8 +86,7 @@ pub(super) fn lost(session: &mut dyn TextSession) -> Result<Vec<String>> {
 
 /// The next numbers of AUTOINCREMENT columns.
 fn counters(session: &mut dyn TextSession, catalog: &mut Catalog) -> Result<()> {
-    let there = "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_sequence'";
-    if session.value("look for counters", there)? == "0" {
+    if !has(session, "sqlite_sequence")? {
         return Ok(());
     }
     for row in session.rows("read counters", "SELECT name, seq FROM sqlite_sequence", 2)? {

@@ -251,10 +251,9 @@ fn shown(what: std::fmt::Arguments<'_>, line: &mut Vec<u8>) {
     let _ = line.write_fmt(what);
 }
 
-/// The shortest digits that tell a number apart; SQLite has one zero, and no literal for what is infinite.
+/// The shortest digits that tell a number apart; SQLite has no literal for what is infinite.
 fn real(number: f64, line: &mut Vec<u8>) {
     match number {
-        0.0 => line.extend_from_slice(b"0.0"),
         f64::INFINITY => line.extend_from_slice(b"9e999"),
         f64::NEG_INFINITY => line.extend_from_slice(b"-9e999"),
         _ => shown(format_args!("{number:?}"), line),

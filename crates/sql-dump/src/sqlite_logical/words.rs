@@ -121,7 +121,8 @@ impl Words for SqliteWords {
             let name = quoted(&column.name);
             KeyPart {
                 shown: Shown::Expression(format!("quote({name})"), 64 * 1024),
-                expression: name,
+                // The key may tell values apart that are equal to their column.
+                expression: format!("{name} COLLATE BINARY"),
                 literal: as_it_is,
             }
         };
@@ -130,11 +131,12 @@ impl Words for SqliteWords {
 
     fn value(&self, column: &Column) -> String {
         let name = quoted(&column.name);
-        // quote() ends a text at its first NUL, and its infinities are no literals in every version.
+        // quote() ends a text at its first NUL, its infinities are no literals in every version, and of a number it may write digits that only
+        // its own version reads as that number.
         format!(
             "CASE typeof({name}) WHEN 'null' THEN NULL
              WHEN 'text' THEN CASE WHEN instr({name}, char(0)) THEN 'CAST(X''' || hex({name}) || ''' AS TEXT)' ELSE quote({name}) END
-             WHEN 'real' THEN CASE WHEN abs({name}) > 1.7976931348623157e308 THEN iif({name} > 0, '9e999', '-9e999') ELSE quote({name}) END
+             WHEN 'real' THEN CASE WHEN abs({name}) > 1.7976931348623157e308 THEN iif({name} > 0, '9e999', '-9e999') ELSE printf('%!.20e', {name}) END
              ELSE quote({name}) END"
         )
     }
