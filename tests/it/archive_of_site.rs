@@ -1,6 +1,7 @@
 //! The archive of a site: what `[archive]` in site.toml has runs and commands do.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -174,6 +175,52 @@ fn an_archive_that_is_away_costs_no_snapshot_and_is_told() {
     let run = site.backup(0, 2);
     assert_eq!(site.archived().len(), 2, "{run}");
     site.run(0, &["status"]);
+}
+
+/// AfterBackup sends the signal, so that it comes before the archive is even opened.
+#[test]
+fn a_signal_breaks_archiving_off_and_costs_no_snapshot() {
+    let site = Site::new("");
+    site.backup(0, 1);
+    site.write("AfterBackup", "#!/bin/sh\nkill -INT $PPID\n");
+    fs::set_permissions(site.at("AfterBackup"), fs::Permissions::from_mode(0o755)).expect("set");
+    site.write("data/file", noise(2, LEN));
+    let run = site.run(130, &["backup"]);
+    assert!(run.stdout.contains("Site P01 is backed up, but the run was interrupted."), "{run:#?}");
+    assert!(run.stderr.contains("the snapshot was not archived: interrupted"), "{run:#?}");
+    assert_eq!(site.archived().len(), 1);
+    let listed = site.result(0, &["snapshots"])["snapshots"].as_array().expect("a list").clone();
+    assert!(
+        listed.len() == 1 && run.stdout.contains(listed[0]["short"].as_str().expect("an id")),
+        "{listed:?} {run:#?}"
+    );
+    assert_eq!(site.result(0, &["archive", "leases"])["leases"], serde_json::json!([]));
+    let messages = site.status_messages();
+    assert_eq!(messages[messages.len() - 3..], [5035, 5040, 5045], "{messages:?}");
+    fs::remove_file(site.at("AfterBackup")).expect("removed");
+    site.run(0, &["backup"]);
+    assert_eq!(site.archived().len(), 2);
+}
+
+#[test]
+fn of_a_latest_snapshot_that_is_weaker_the_last_good_one_is_named() {
+    let site = Site::new("");
+    (0..20).for_each(|n| site.write(&format!("data/{n}"), "content"));
+    site.backup(0, 1);
+    (0..20).for_each(|n| fs::remove_file(site.at("data").join(n.to_string())).expect("removed"));
+    site.backup(3, 2);
+    let ids = site.archived();
+    let recover = |id: &str, to: &str| {
+        fs::create_dir(site.at(to)).expect("made");
+        site.run(0, &["recover", "--from-archive", id, "--to", &site.text(to)]).stderr
+    };
+    let told = recover("latest", "latest");
+    assert!(told.contains(&format!("snapshot {} is weaker than asked for", &ids[1][..12])), "{told}");
+    assert!(told.contains(&format!("the last good one is {}", &ids[0][..12])), "{told}");
+    assert!(!recover(&ids[0], "good").contains("weaker"));
+    site.run(0, &["archive", "forget", &ids[0], "--last-good"]);
+    let told = recover("latest", "only");
+    assert!(told.contains("weaker than asked for") && !told.contains("the last good one"), "{told}");
 }
 
 #[test]

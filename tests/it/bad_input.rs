@@ -137,6 +137,8 @@ fn a_service_that_will_not_start() {
     }
     let ran = test.run(&["backup"]);
     says(&ran, 18, &["SMS_EXECUTIVE", "by hand"]);
+    let at_once = ran.stderr.lines().next().expect("it is told while the run goes on");
+    assert!(at_once.starts_with("5024 E a service could not be started: "), "{ran:#?}");
     assert_eq!(test.snapshots().len(), 1, "the snapshot itself is good");
     test.workload.clear_faults().expect("the fault goes");
     // The watchdog may be quicker than we are; then there is nothing left to repair.

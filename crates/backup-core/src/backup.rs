@@ -112,6 +112,8 @@ struct Run<'a> {
     /// Whether something of it may be where its parts go.
     staged: bool,
     purpose: Purpose,
+    /// Whether it was told that a service is down.
+    told_down: bool,
     /// Kept to the end of the run.
     hold: Option<Box<dyn DestinationHold>>,
     report: BackupReport,
@@ -160,6 +162,7 @@ impl<'a> Run<'a> {
             set: None,
             staged: false,
             purpose: Purpose::Snapshot,
+            told_down: false,
             hold: None,
             report,
         }
@@ -193,6 +196,7 @@ impl<'a> Run<'a> {
     async fn set_going(&mut self) {
         self.site_writer.set_going().await;
         self.report.outage = self.site_writer.outage();
+        self.tell_down().await;
         for finding in self.site_writer.take_findings() {
             self.log.finding(finding);
         }
@@ -215,6 +219,7 @@ impl<'a> Run<'a> {
         let last = snapshots.last().filter(|_| !self.context.no_reuse);
         let previous = self.previous(last).await;
         let moment = self.hold_moment(database, last.map(|last| last.run), Arc::clone(&previous)).await?;
+        self.tell_down().await;
         let draft = self.collect(moment, previous).await?;
         self.judge_size(draft.entries(), &snapshots);
         self.seal(draft).await?;

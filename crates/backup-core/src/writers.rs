@@ -91,6 +91,13 @@ impl SiteWriter {
         std::mem::take(&mut self.state().findings)
     }
 
+    /// Services that would not start, so far, each with the reason.
+    pub(crate) fn down(&self) -> Vec<String> {
+        let state = self.state();
+        let down = state.findings.iter().filter(|finding| finding.cause == Cause::ServiceStart);
+        down.map(|finding| finding.message.clone()).collect()
+    }
+
     /// What Freeze exported.
     pub(crate) fn take_exports(&self) -> Vec<(RegistryTask, Vec<u8>)> {
         std::mem::take(&mut self.state().exports)

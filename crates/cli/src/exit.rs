@@ -42,7 +42,7 @@ exits! {
     ARCHIVE_DAMAGED = 27 "archive-damaged" "A part of the archive is damaged or lost; what it does not touch still restores.";
     KEY = 28 "key" "No key of the archive repository opens with what was given, or it does not suffice.";
     STALE = 30 "stale" "`status`: there is no backup snapshot, or the last one is too old to be of use.";
-    INTERRUPTED = 130 "interrupted" "Interrupted by a signal.";
+    INTERRUPTED = 130 "interrupted" "Interrupted by a signal; a snapshot that `backup` had published by then stays.";
 }
 
 impl Exit {

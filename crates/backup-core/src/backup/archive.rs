@@ -7,7 +7,7 @@ use crate::archiving::{apply, judge};
 use crate::copy::chain;
 use crate::event::Phase;
 use crate::ports::archive::{SealedSnapshot, SnapshotArchive, SnapshotArchiveError, StoredInArchive};
-use crate::report::{Archiving, Cause, Finding, Gravity};
+use crate::report::{Archiving, Cause, Finding, Gravity, Outcome};
 use crate::retention::{Decision, Judged};
 use crate::status;
 use crate::verify::read_snapshot;
@@ -34,6 +34,10 @@ impl Run<'_> {
                 let message = format!("the snapshot was not archived: {}", reason.message);
                 let hint = "the published snapshot is not touched by this; the next run archives its own";
                 self.log.finding(Finding::error(reason.cause, message).hint(hint));
+                // Whoever broke the run off is told so, unless a service is down.
+                if reason.cause == Cause::Interrupted && !matches!(self.report.outcome, Outcome::Failed(_)) {
+                    self.report.outcome = Outcome::Failed(Cause::Interrupted);
+                }
             }
         }
         let errors = self.log.findings[told..].iter().filter(|finding| finding.gravity == Gravity::Error);

@@ -111,12 +111,14 @@ impl Run<'_> {
                 && limit.is_some_and(|limit| self.ports.clock.now().duration_since(began).unsigned_abs() >= limit)
             {
                 self.site_writer.set_going().await;
+                self.tell_down().await;
                 is_late = true;
             }
         };
         if limit.is_some() && !is_late {
             self.tell_early_starts().await;
             self.site_writer.set_going().await;
+            self.tell_down().await;
         }
         if is_late {
             let message = "the services had to be started before the database's backup had ended: its moment is later than that of the files";

@@ -1,6 +1,6 @@
 //! After the commit: status messages, AfterBackup, the end of older snapshots, the archive, the log. And the end of a run that failed.
 
-use super::{Run, Stop};
+use super::{Purpose, Run, Stop};
 use crate::copy::chain;
 use crate::event::{Event, Phase};
 use crate::keep::superseded;
@@ -16,6 +16,8 @@ impl Run<'_> {
     /// The snapshot is there under its name.
     pub(super) async fn published(&mut self, mut snapshots: Vec<StoredSnapshot>) {
         self.report.outcome = match has_errors(&self.log.findings) {
+            // It matters more than a good snapshot.
+            true if self.log.findings.iter().any(is_down) => Outcome::Failed(Cause::ServiceStart),
             true => Outcome::Incomplete,
             false => Outcome::Done,
         };
@@ -34,18 +36,20 @@ impl Run<'_> {
             self.report.outcome = Outcome::Incomplete;
             self.tell_result().await;
         }
-        // A service that is still down matters more than a good snapshot, and is told before the archive takes its time.
-        if self.log.findings.iter().any(|f| f.cause == Cause::ServiceStart && f.gravity == Gravity::Error) {
-            self.report.outcome = Outcome::Failed(Cause::ServiceStart);
-            let down = |finding: &&Finding| finding.cause == Cause::ServiceStart && finding.gravity == Gravity::Error;
-            let down = self.log.findings.iter().filter(down).map(|finding| finding.message.clone()).collect();
-            self.log.status(status::FAILED_START, down).await;
-        }
         self.archive(is_unaltered).await;
         if matches!(self.report.outcome, Outcome::Done) && has_errors(&self.log.findings) {
             self.report.outcome = Outcome::Incomplete;
         }
         self.closing_lines();
+    }
+
+    /// A service that is down is told once, as soon as that is known: all that follows may take hours.
+    pub(super) async fn tell_down(&mut self) {
+        let down = self.site_writer.down();
+        if self.purpose == Purpose::Snapshot && !self.told_down && !down.is_empty() {
+            self.told_down = true;
+            self.log.status(status::FAILED_START, down).await;
+        }
     }
 
     async fn tell_result(&mut self) {
@@ -55,6 +59,8 @@ impl Run<'_> {
                 self.log.status(status::COMPLETED, vec![folder]).await;
                 self.log.line("Backup completed.");
             }
+            // That says nothing of the snapshot, and was told.
+            _ if self.log.findings.iter().filter(|finding| finding.gravity == Gravity::Error).all(is_down) => {}
             _ => {
                 let errors = self.log.findings.iter().filter(|finding| finding.gravity == Gravity::Error);
                 let details = errors.map(|finding| finding.message.clone()).take(9).collect();
@@ -250,6 +256,11 @@ impl Run<'_> {
             self.log.finding(Finding::new(Gravity::Warning, Cause::State, chain(&error)));
         }
     }
+}
+
+/// Whether it is about a service that would not start.
+fn is_down(finding: &Finding) -> bool {
+    finding.cause == Cause::ServiceStart && finding.gravity == Gravity::Error
 }
 
 /// The product's number that a failure of this cause is told with.

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::cancel::Cancel;
+use crate::event::{Event, EventSink, Phase};
 use crate::ports::archive::{SealedSnapshot, SnapshotArchiveError};
 use crate::ports::commands::{AfterBackupContext, CommandEnd, CommandError, CommandLine, CommandOutcome, Commands};
+use crate::ports::database::{DatabaseForm, DatabaseMoment};
 use crate::report::{Cause, Gravity, Outcome};
 
 /// A plan that keeps two snapshots.
@@ -25,8 +27,10 @@ fn ids(world: &World) -> Vec<String> {
 
 /// The report, and that the published snapshot is as if there were no archive.
 #[track_caller]
-fn assert_incomplete(world: &World, report: &BackupReport, cause: Cause, words: &str) {
-    assert_eq!(report.outcome, Outcome::Incomplete, "{:?}", report.findings);
+fn assert_published(world: &World, report: &BackupReport, cause: Cause, words: &str) {
+    let broken_off = Outcome::Failed(Cause::Interrupted);
+    let outcome = if cause == Cause::Interrupted { broken_off } else { Outcome::Incomplete };
+    assert_eq!(report.outcome, outcome, "{:?}", report.findings);
     let errors: Vec<_> = report.findings.iter().filter(|finding| finding.gravity == Gravity::Error).collect();
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(errors[0].cause == cause && errors[0].message.contains(words), "{errors:?}");
@@ -144,7 +148,7 @@ fn who_wishes_to_stop_is_heard_before_anything_is_archived() {
     let ports = Ports { archive: Some(world.archive()), ..world.ports() };
     let hook = Arc::new(CancellingHook(world.clone(), context.cancel.clone()));
     let report = block_on(run_backup(&Ports { commands: hook, ..ports }, &keeping(), &context));
-    assert_incomplete(&world, &report, Cause::Interrupted, "interrupted");
+    assert_published(&world, &report, Cause::Interrupted, "interrupted");
     assert_eq!(ids(&world).len(), 1);
     assert_eq!(run_of(&world).outcome, Outcome::Done, "the next run archives anew");
     assert_eq!(ids(&world).len(), 2);
@@ -164,17 +168,63 @@ impl Commands for CancellingHook {
     }
 }
 
-/// The archive may take hours.
+/// Copying, AfterBackup and the archive may each take hours.
 #[test]
-fn a_service_that_is_down_is_told_before_the_archive() {
-    let world = World::new();
-    world.lock().stubborn.insert(("SMS_EXECUTIVE".to_owned(), "start"));
-    world.lock().archive.damaged = vec!["`snapshots/x` is damaged".to_owned()];
-    let report = run_of(&world);
+fn a_service_that_is_down_is_told_as_soon_as_that_is_known() {
+    let down = || {
+        let world = World::new();
+        world.lock().stubborn.insert(("SMS_EXECUTIVE".to_owned(), "start"));
+        world.lock().after_backup = Some(CommandOutcome { end: CommandEnd::Exit(0), output: Vec::new(), cut: false });
+        world.lock().archive.damaged = vec!["`snapshots/x` is damaged".to_owned()];
+        world
+    };
+    let told = |world: &World| world.lock().status.iter().map(|message| message.id).collect::<Vec<_>>();
+    let world = down();
+    let (report, calls) = faulty_run(&world, None);
     assert_eq!(report.outcome, Outcome::Failed(Cause::ServiceStart));
     assert!(report.archived.is_some());
-    let told: Vec<u32> = world.lock().status.iter().rev().map(|message| message.id).take(2).collect();
-    assert_eq!(told, [5045, 5024]);
+    assert_eq!(told(&world), [5055, 5056, 5024, 5040, 5045], "and nothing that would be said of the snapshot");
+    let of_it = calls.iter().enumerate().filter(|(_, call)| **call == "StatusLog::append").nth(2).expect("the third");
+    assert!(Some(of_it.0) < calls.iter().position(|call| *call == "DatabaseCopy::finish"), "{calls:?}");
+
+    let world = down();
+    world.lock().database_weaker = vec!["its moment is another one".to_owned()];
+    assert_eq!(run_of(&world).outcome, Outcome::Failed(Cause::ServiceStart));
+    assert_eq!(told(&world), [5055, 5056, 5024, 5044, 5040, 5045], "the snapshot is weaker, too");
+
+    let world = down();
+    let held =
+        BackupPlan { database_moment: MomentChoice::HoldServices(std::time::Duration::from_secs(600)), ..plan() };
+    {
+        let mut state = world.lock();
+        (state.database_form, state.database_moment) = (DatabaseForm::Native, DatabaseMoment::End);
+    }
+    assert_eq!(block_on(run_backup(&world.ports(), &held, &RunContext::default())).outcome, report.outcome);
+    assert_eq!(told(&world), [5055, 5056, 5024, 5040], "once it need not be at rest any more");
+}
+
+/// A service that came up while the site was copied is down no longer.
+#[test]
+fn a_service_that_starts_late_costs_no_good_run() {
+    let world = World::new();
+    world.lock().stubborn.insert(("SMS_EXECUTIVE".to_owned(), "start"));
+    let ports = Ports { events: Arc::new(Mending(world.clone())), ..world.ports() };
+    let report = block_on(run_backup(&ports, &plan(), &RunContext::default()));
+    assert_eq!(report.outcome, Outcome::Done, "{:?}", report.findings);
+    let told: Vec<u32> = world.lock().status.iter().map(|message| message.id).collect();
+    assert_eq!(told, [5055, 5056, 5024, 5035]);
+}
+
+/// Whatever keeps services from starting is gone when the snapshot is published.
+#[derive(Debug)]
+struct Mending(World);
+
+impl EventSink for Mending {
+    fn event(&self, event: &Event) {
+        if matches!(event, Event::Phase(Phase::Publishing)) {
+            self.0.lock().stubborn.clear();
+        }
+    }
 }
 
 #[test]
@@ -184,7 +234,7 @@ fn while_a_snapshot_cannot_be_read_nothing_goes() {
     world.put_archived("P01", "2026-01-06T02:00:00Z".parse().expect("a timestamp"), true, false);
     world.lock().archive.damaged = vec!["`snapshots/x` is damaged".to_owned()];
     let report = run_of(&world);
-    assert_incomplete(&world, &report, Cause::ArchiveDamaged, "`snapshots/x` is damaged");
+    assert_published(&world, &report, Cause::ArchiveDamaged, "`snapshots/x` is damaged");
     assert!(report.archived.expect("it was archived all the same").forgotten.is_empty());
     assert_eq!(ids(&world).len(), 3);
     world.lock().archive.damaged.clear();
@@ -196,7 +246,7 @@ fn damage_that_a_store_meets_is_told() {
     let world = World::new();
     world.lock().archive.damaged_packs = vec!["`packs/x` is damaged".to_owned()];
     let report = run_of(&world);
-    assert_incomplete(&world, &report, Cause::ArchiveDamaged, "`packs/x` is damaged");
+    assert_published(&world, &report, Cause::ArchiveDamaged, "`packs/x` is damaged");
     assert_eq!(ids(&world).len(), 1);
 }
 
@@ -227,7 +277,7 @@ fn whatever_fails_in_the_archive_leaves_the_snapshot_and_is_made_up_for() {
             let world = with_one_to_go();
             let before = ids(&world);
             let report = faulty_run(&world, Some(Fault { at, kind })).0;
-            assert_incomplete(&world, &report, Cause::Archive, words);
+            assert_published(&world, &report, Cause::Archive, words);
             assert!(ids(&world).len() >= 2, "{call}, {kind:?}");
             if call == "SnapshotArchive::store" {
                 assert_eq!(ids(&world)[..3], before[..], "after a store that failed nothing goes");

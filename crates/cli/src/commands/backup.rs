@@ -7,7 +7,7 @@ use backup_core::event::EventSink;
 use backup_core::plan::BackupPlan;
 use backup_core::ports::Ports;
 use backup_core::ports::clock::Clock;
-use backup_core::report::{AfterBackupEnd, Archiving, BackupReport, Outcome};
+use backup_core::report::{AfterBackupEnd, Archiving, BackupReport, Cause, Outcome};
 use backup_core::snapshot::short;
 use host::machine::{SystemClock, process_facts};
 use jiff::tz::TimeZone;
@@ -104,6 +104,7 @@ fn text(report: &BackupReport, zone: &TimeZone) -> String {
         Outcome::Incomplete => {
             format!("Site {site} is backed up, but the snapshot is incomplete or weaker than asked for.\n")
         }
+        Outcome::Failed(Cause::Interrupted) => format!("Site {site} is backed up, but the run was interrupted.\n"),
         Outcome::Failed(_) => format!("Site {site} is backed up, but the run failed.\n"),
     };
     let manifest = &snapshot.manifest;

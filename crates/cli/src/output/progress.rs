@@ -1,10 +1,11 @@
-//! The bar on a terminal: phase, rate, remaining time. Anywhere else nothing.
+//! The bar on a terminal: phase, rate, remaining time. Anywhere else nothing, but the word that a service is down.
 
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use backup_core::event::{Event, EventSink, Phase, Progress, ServerProgress};
+use backup_core::status::FAILED_START;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::human;
@@ -87,6 +88,12 @@ impl Screen {
 
 impl EventSink for Screen {
     fn event(&self, event: &Event) {
+        // The run may go on for hours, and its findings are printed when it has ended.
+        if let Event::Status(message) = event
+            && message.id == FAILED_START.id
+        {
+            self.say(&message.to_string());
+        }
         if !self.shown {
             return;
         }
