@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use archive::keys::{self, Key};
+use archive::storage::Storage;
+use archive::storage::local::LocalStorage;
 use tempfile::TempDir;
 use tests::noise;
 use tests::program::{Program, Ran, finish};
@@ -171,6 +174,46 @@ fn in_place_only_the_differences_are_written() {
     fs::remove_file(to.join(stays)).expect("removed");
     bench.restore();
     assert_eq!(facts(&to), facts(&bench.at("folder")));
+}
+
+/// Gives the only frame of a pack other bytes, as anybody can who has the key that reads.
+fn forge(pack: &Path, key: &Key) {
+    let Key::Read(key) = key else { panic!("it only writes") };
+    let mut bytes = fs::read(pack).expect("read");
+    let index = u32::from_le_bytes(*bytes.last_chunk().expect("a length")) as usize;
+    let (head, end) = (88, bytes.len() - 4 - index);
+    let sealed = key.unseal(bytes[8..head].first_chunk().expect("80 bytes")).expect("its own key");
+    let mut frame = bytes[head..end].to_vec();
+    sealed.decrypt(0, &[], &mut frame).expect("one frame");
+    frame[0] ^= 1;
+    sealed.encrypt(0, &[], &mut frame);
+    bytes.splice(head..end, frame);
+    let name = blake3::hash(&bytes).to_hex().to_string();
+    fs::remove_file(pack).expect("removed");
+    fs::write(pack.with_file_name(name), bytes).expect("written");
+}
+
+/// All opens and authenticates, and is not what was archived.
+#[test]
+fn another_content_is_told_whoever_prints_or_restores_it() {
+    let bench = Bench::new();
+    fs::write(bench.at("folder/file"), noise(1, 100_000)).expect("written");
+    bench.store();
+    let cat = || bench.program.run(bench.args(&["cat", "latest", "file"]).iter().filter(|arg| *arg != "--json"));
+    assert_eq!(cat().code, 0);
+    let storage = LocalStorage::open(bench.at("repository")).expect("there");
+    let opened = keys::open_with_passphrase(&storage, "correct horse battery staple", None).expect("it opens");
+    let packs = storage.list("packs").expect("listed");
+    // The other one holds the records.
+    let pack = packs.iter().max_by_key(|pack| pack.len).expect("two");
+    forge(&bench.at("repository").join(&pack.name), &opened.key);
+    let ran = cat();
+    assert_eq!(ran.code, 27);
+    assert!(ran.stderr.contains("`file` does not have the content that was archived"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("what was written is not the file"), "{}", ran.stderr);
+    let ran = bench.program.run(bench.args(&["restore", "latest", "--to", &bench.text("to")]));
+    assert_eq!(ran.code, 27, "{ran:#?}");
+    assert!(!bench.at("to/file").exists());
 }
 
 #[test]

@@ -32,9 +32,6 @@ pub enum ArchiveError {
     /// There is no repository here.
     #[error("there is no archive repository: `config` is missing")]
     NoRepository,
-    /// There is one already, or something else.
-    #[error("this place is not empty: `{0}` is there")]
-    Occupied(String),
     /// The key belongs to another repository.
     #[error("the key is not that of repository {0}")]
     OtherKey(String),

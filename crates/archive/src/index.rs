@@ -96,6 +96,15 @@ impl Index {
         Some((*self.chunks.get(id)?, self.patches.get(id).copied()))
     }
 
+    /// For each pack the bytes of the chunks that are read from there, and of which this holds.
+    pub(crate) fn bytes_of(&self, holds: impl Fn(&Id) -> bool) -> Vec<u64> {
+        let mut bytes = vec![0; self.packs.len()];
+        for (_, place) in self.chunks.iter().filter(|(id, _)| holds(id)) {
+            bytes[place.pack as usize] += u64::from(place.len);
+        }
+        bytes
+    }
+
     /// Whether a chunk can be read.
     pub(crate) fn has(&self, id: &Id) -> bool {
         self.chunks.contains_key(id)

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use backup_core::cancel::Cancel;
+use backup_core::copy::chain;
 use backup_core::ports::archive::{
     ArchiveFacts, ArchiveListing, SealedSnapshot, SnapshotArchive, SnapshotArchiveError, StoredInArchive,
 };
@@ -100,7 +101,7 @@ impl SnapshotArchive for RepositoryArchive {
         let folder = Folder { files: Arc::clone(&self.files), root, sealed };
         let context = StoreContext { now, holder: self.holder.clone(), cancel: cancel.clone(), threads: 0 };
         let stored = repository.store(folder, about, context).await?;
-        let damaged = stored.damaged.iter().map(ToString::to_string).collect();
+        let damaged = stored.damaged.iter().map(|error| chain(error)).collect();
         Ok(StoredInArchive { id: stored.id, added: stored.snapshot.added, damaged })
     }
 
@@ -114,7 +115,7 @@ impl SnapshotArchive for RepositoryArchive {
                 let is_pinned = pins.contains(&id);
                 Archived { id, moment: snapshot.about.moment, is_good: snapshot.about.good, is_pinned }
             };
-            let damaged = damaged.iter().map(ToString::to_string).collect();
+            let damaged = damaged.iter().map(|error| chain(error)).collect();
             Ok(ArchiveListing { snapshots: of_site.map(archived).collect(), damaged })
         })
         .await

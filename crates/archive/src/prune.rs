@@ -12,7 +12,7 @@ use crate::lease::{Confirmed, Lease, LeaseFacts, Mark, Purpose, put_json};
 use crate::live::Live;
 use crate::pack::{ChunkEntry, Frame, FrameEntry, OpenPack, PackIndex, PackedFrame, compressor, name_of};
 use crate::read::Chunks;
-use crate::repository::{Listed, Repository, get_json};
+use crate::repository::{Repository, get_json};
 use crate::storage::StorageError;
 
 /// What a prune did, or would do.
@@ -26,6 +26,8 @@ pub struct Pruned {
     pub repacked: u64,
     /// Bytes of the new packs.
     pub repacked_bytes: u64,
+    /// Packs of which snapshots need seven eighths or more: they stay.
+    pub kept: u64,
     /// Bytes of packs that were deleted.
     pub deleted_bytes: u64,
     /// Leases for whose sake packs that are marked were not deleted yet.
@@ -133,53 +135,59 @@ impl Repository {
         self.add_live(&mut needed)?;
         let mut pruned = Pruned::default();
         self.planned(&needed.live, &mut pruned)?;
+        // What an earlier prune had to leave.
+        let marked = self.marked()?;
+        for pack in self.storage.list("packs")?.iter().filter(|pack| marked.contains(&pack.name)) {
+            pruned.dead_packs += 1;
+            pruned.dead_bytes += pack.len;
+        }
         Ok(pruned)
     }
 
     fn planned(&self, live: &Live, pruned: &mut Pruned) -> Result<(Index, Plan), ArchiveError> {
         // What is marked still is not planned with: its chunks may have a copy that stays.
-        let index = Index::load(&*self.storage, &self.write, &self.marked()?, |_| ())?;
+        let index = self.readable(&self.marked()?)?;
         let plan = self.plan(&index, live)?;
         pruned.dead_packs = plan.dead.len() as u64;
         pruned.dead_bytes = plan.dead.iter().map(|pack| pack.len).sum();
         pruned.repacked = plan.thinned.len() as u64;
+        pruned.kept = index.packs.len() as u64 - pruned.dead_packs - pruned.repacked;
         Ok((index, plan))
     }
 
-    /// All chunks; a pack that cannot be read is an error here.
-    fn readable_chunks(&self) -> Result<Chunks, ArchiveError> {
-        let mut chunks = self.chunks()?;
-        match std::mem::take(&mut chunks.index.damaged).into_iter().next() {
+    /// What all packs hold but those of `without`; one that cannot be read is an error here.
+    fn readable(&self, without: &HashSet<String>) -> Result<Index, ArchiveError> {
+        let mut index = Index::load(&*self.storage, &self.write, without, |_| ())?;
+        match std::mem::take(&mut index.damaged).into_iter().next() {
             Some(damage) => Err(damage),
-            None => Ok(chunks),
+            None => Ok(index),
         }
     }
 
     /// Adds what snapshots need that were not seen yet.
     fn add_live(&self, Needed { live, seen }: &mut Needed) -> Result<(), ArchiveError> {
-        // In this order: the packs of a snapshot that is listed are there.
         let listing = self.snapshots()?;
-        let chunks = self.readable_chunks()?;
         if let Some(damage) = listing.damaged.into_iter().next() {
             return Err(damage);
         }
-        let new = |listed: &&Listed| seen.insert(listed.id.clone());
+        let new = Vec::from_iter(listing.snapshots.iter().filter(|listed| seen.insert(listed.id.clone())));
+        if new.is_empty() {
+            return Ok(());
+        }
+        // After the listing: the packs of a snapshot that is listed are there.
+        let index = self.readable(&HashSet::new())?;
+        let chunks = Chunks::new(Arc::clone(&self.storage), index, self.read_key()?.clone());
         // A chunk that is missing is missing whatever is deleted.
-        listing.snapshots.iter().filter(new).try_for_each(|listed| live.add(&chunks, listed, |_, _| ()))
+        new.into_iter().try_for_each(|listed| live.add(&chunks, listed, |_, _| ()))
     }
 
     fn plan(&self, index: &Index, live: &Live) -> Result<Plan, ArchiveError> {
         let mut plan = Plan::default();
-        for (number, pack) in (0..).zip(&index.packs) {
-            let pack = self.read_index(pack)?;
-            let (mut needed, mut all) = (0_u64, 0_u64);
-            for chunk in pack.frames.iter().flat_map(|frame| &frame.chunks) {
-                all += u64::from(chunk.len);
-                needed += if is_needed_here(index, live, number, chunk) { u64::from(chunk.len) } else { 0 };
-            }
+        for ((number, pack), needed) in (0..).zip(&index.packs).zip(index.bytes_of(|id| live.has(id))) {
+            let all: u64 = pack.frames.iter().map(|frame| u64::from(frame.raw)).sum();
             match needed {
-                0 => plan.dead.push(pack),
-                needed if needed * 8 < all * 7 => plan.thinned.push((number, pack)),
+                0 => plan.dead.push(pack.clone()),
+                needed if needed * 8 < all * 7 => plan.thinned.push((number, self.read_index(pack)?)),
                 _ => {}
             }
         }

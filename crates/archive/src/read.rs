@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use backup_core::copy::chain;
+
 use crate::content::{Content, Part};
 use crate::crypto::{Id, ObjectKey, ReadKey, WriteKey};
 use crate::error::ArchiveError;
@@ -96,7 +98,9 @@ impl Chunks {
     pub(crate) fn lost(&self, what: &str, id: &Id) -> ArchiveError {
         match (self.newer(), self.index.damaged.first()) {
             (Some(newer), _) => newer,
-            (None, Some(damage)) => ArchiveError::damaged(what, format!("chunk {id} is missing, and {damage}")),
+            (None, Some(damage)) => {
+                ArchiveError::damaged(what, format!("chunk {id} is missing, and {}", chain(damage)))
+            }
             (None, None) => ArchiveError::Lost { what: what.to_owned(), id: id.to_string() },
         }
     }

@@ -66,19 +66,6 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Whether `storage` can take a new repository.
-    ///
-    /// # Errors
-    /// [`ArchiveError::Occupied`] when there is one, or a part of one.
-    pub fn is_free(storage: &dyn Storage) -> Result<(), ArchiveError> {
-        for folder in [CONFIG, "keys", "packs", "snapshots"] {
-            if let Some(first) = storage.list(folder)?.into_iter().next() {
-                return Err(ArchiveError::Occupied(first.name));
-            }
-        }
-        Ok(())
-    }
-
     /// Makes a repository whose keys stand in `keys/` already: its last step, after which there is one.
     ///
     /// # Errors
@@ -125,6 +112,15 @@ impl Repository {
         }
     }
 
+    /// Fails where something else lies at the place of this repository: of a share that is no longer mounted the empty folder is left, or what was
+    /// put into that meanwhile.
+    pub(crate) fn is_there(&self) -> Result<(), ArchiveError> {
+        match Self::id_of(&*self.storage)? {
+            id if id == self.id => Ok(()),
+            id => Err(ArchiveError::OtherKey(id)),
+        }
+    }
+
     /// The repository's own name: 32 hexadecimal digits.
     pub fn id(&self) -> &str {
         &self.id
@@ -137,7 +133,11 @@ impl Repository {
     pub fn snapshots(&self) -> Result<Listing, ArchiveError> {
         self.read_key()?;
         let mut listing = Listing::default();
-        for stored in self.storage.list("snapshots")? {
+        let listed = self.storage.list("snapshots")?;
+        if listed.is_empty() {
+            self.is_there()?;
+        }
+        for stored in listed {
             match self.read_snapshot(&stored.name) {
                 Ok(snapshot) => listing.snapshots.push(Listed { id: id_of(&stored.name).to_owned(), snapshot }),
                 // Forgotten since it was listed.

@@ -133,6 +133,8 @@ impl Repository {
     ) -> Result<StoredFolder, ArchiveError> {
         // In this order: a prune that does not see the lease has put its mark before.
         let lease = Lease::take(&self.storage, Purpose::Store, holder)?;
+        // The first puts may have made their folders where the repository's disk has gone away.
+        self.is_there()?;
         let mut known = Known::load(&*self.storage, &self.write, &self.marked()?)?;
         let damaged = std::mem::take(&mut known.index.damaged);
         let earlier = match &self.read {
@@ -156,6 +158,7 @@ impl Repository {
         let added = packing.added.load(Ordering::Relaxed);
         let snapshot = Snapshot { about, stored: *now, entries: entries.len() as u64, bytes, added, records };
         let (id, object) = snapshot.seal(&self.write);
+        self.is_there()?;
         self.storage.put_new(&format!("snapshots/{id}"), &object)?;
         lease.end()?;
         Ok(StoredFolder { id, snapshot, damaged })

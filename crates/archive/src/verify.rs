@@ -56,6 +56,8 @@ impl Repository {
         let mut chunks = self.chunks()?;
         let mut verified = Verified { problems: listing.damaged, ..Verified::default() };
         verified.problems.append(&mut chunks.index.damaged);
+        // No snapshot needs these, and whoever stores or prunes does.
+        verified.problems.extend([self.leases().err(), self.marks().err()].into_iter().flatten());
         if let ReadData::Part { part, of } = read {
             let bad = self.read_packs(&chunks, (part, of), cancel, &mut verified)?;
             // Anew, for what lies in a bad pack may lie in a good one too.

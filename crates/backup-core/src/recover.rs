@@ -278,13 +278,8 @@ impl Recovery<'_> {
     }
 
     fn count(&mut self, restored: Result<Restored, RecoveryError>) {
-        match restored {
-            Ok(Restored::Written(bytes)) => {
-                self.report.written += 1;
-                self.report.bytes += bytes;
-            }
-            Ok(Restored::Already) => self.report.already += 1,
-            Err(error) => self.error(Cause::Recovery, chain(&error), "repeat the recovery once the reason is gone"),
+        if let Err(error) = self.report.count(restored) {
+            self.error(Cause::Recovery, chain(&error), "repeat the recovery once the reason is gone");
         }
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::ports::destination::{DamagedSnapshot, DestinationError, StoredSnapshot};
+use crate::ports::recovery_target::{RecoveryError, Restored};
 use crate::ports::shadow_copies::Consistency;
 use crate::snapshot::{RunId, short};
 
@@ -258,6 +259,23 @@ pub struct RecoveryReport {
     pub places: Vec<String>,
     /// What was found.
     pub findings: Vec<Finding>,
+}
+
+impl RecoveryReport {
+    /// Counts what became of an entry; whoever asked tells what the error means.
+    ///
+    /// # Errors
+    /// The entry's.
+    pub fn count(&mut self, restored: Result<Restored, RecoveryError>) -> Result<(), RecoveryError> {
+        match restored? {
+            Restored::Written(bytes) => {
+                self.written += 1;
+                self.bytes += bytes;
+            }
+            Restored::Already => self.already += 1,
+        }
+        Ok(())
+    }
 }
 
 /// What a recovery would do.

@@ -38,6 +38,20 @@ fn a_snapshot_that_cannot_be_read_is_told_to_whoever_lists() {
     assert!(matches!(refused, SnapshotArchiveError::Damaged(_)), "{refused}");
 }
 
+#[test]
+fn why_a_snapshot_could_not_be_read_is_told() {
+    let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
+    store(&repository(storage.clone(), &key), &a_tree(), 10).expect("stored");
+    let told = (0..20).find_map(|at| {
+        let storage = FaultyStorage::new(storage.clone(), Some(Fault { at, kind: FaultKind::ErrorBefore }));
+        let opened = Repository::open(Arc::new(storage), Key::Read(key.clone())).ok()?;
+        let archive = adapter(move || Ok(opened.clone()));
+        block_on(archive.list("P01")).ok()?.damaged.pop()
+    });
+    let told = told.expect("one of the calls reads it");
+    assert!(told.contains("failed to") && told.contains("injected fault"), "{told}");
+}
+
 /// A share that comes back is found by the next call.
 #[test]
 fn a_repository_that_was_out_of_reach_is_asked_for_anew() {

@@ -110,7 +110,9 @@ fn a_prune_that_fails_anywhere_loses_nothing_and_can_be_repeated() {
     storage.put_new("leases/0f", br#"{"purpose":"store","holder":"over"}"#).expect("put");
     storage.put_new("ended/0f", b"").expect("put");
     let would = made.prune(HOLDER, true, &Cancel::default()).expect("looked");
-    assert!(would.dead_packs > 0 && would.repacked > 0, "both are tried: {would:?}");
+    assert!(would.dead_packs > 0 && would.repacked > 0 && would.kept > 0, "each is tried: {would:?}");
+    let packs = storage.list("packs").expect("listed").len() as u64;
+    assert_eq!(would.dead_packs + would.repacked + would.kept, packs, "each is decided about");
     let act = |repository: &Repository| repository.prune(HOLDER, false, &Cancel::default());
     at_every_call((&storage, &key), act, |repository, fault, calls, result| {
         assert_eq!(verified(repository), 1, "{fault:?}");
@@ -137,6 +139,21 @@ fn a_prune_that_fails_anywhere_loses_nothing_and_can_be_repeated() {
             assert_eq!(repository.storage.list(folder).expect("listed"), [], "{fault:?}");
         }
     });
+}
+
+/// A repository of many terabytes has as many indexes.
+#[test]
+fn a_prune_reads_the_index_of_a_pack_that_stays_three_times() {
+    let (storage, key, _) = to_prune();
+    let before = storage.list("packs").expect("listed");
+    let counting = Arc::new(FaultyStorage::new(Arc::clone(&storage), None));
+    let pruner = Repository::open(counting.clone(), Key::Read(key)).expect("opened");
+    pruner.prune(HOLDER, false, &Cancel::default()).expect("pruned");
+    let calls = counting.calls();
+    let reads = |pack: &Stored| calls.iter().filter(|call| call.action == "get" && call.name == pack.name).count();
+    let stay = before.iter().filter(|pack| storage.len(&pack.name).is_ok());
+    // Of a pack of content nothing else is read. Each time it is the end, and the head.
+    assert_eq!(stay.map(reads).min(), Some(3 * 2), "{calls:?}");
 }
 
 #[test]
@@ -237,6 +254,24 @@ fn what_is_stored_before_a_mark_can_be_seen_stays() {
 fn what_is_stored_while_a_prune_looks_around_stays() {
     for folder in ["leases", "snapshots", "packs"] {
         stored_meanwhile(("list", folder));
+    }
+}
+
+/// A share that goes away leaves a folder that takes what is put.
+#[test]
+fn nothing_counts_as_stored_where_the_repository_has_gone_away() {
+    for before in [("put", "leases/"), ("put", "packs/")] {
+        let (storage, key) = (Arc::new(MemoryStorage::default()), ReadKey::generate());
+        repository(storage.clone(), &key);
+        let place = Arc::clone(&storage);
+        let act = move || place.delete("config").expect("deleted");
+        let meanwhile = Meanwhile { inner: storage.clone(), before, act: Mutex::new(Some(act)) };
+        let writer = Repository::open(Arc::new(meanwhile), Key::Read(key)).expect("opened");
+        let refused = store(&writer, &lone_tree(), 10).expect_err("there is none any more");
+        assert!(matches!(refused, ArchiveError::NoRepository), "{before:?}: {refused}");
+        assert_eq!(storage.list("snapshots").expect("listed"), [], "{before:?}");
+        let is_taken = storage.list("packs").expect("listed").is_empty();
+        assert_eq!(is_taken, before.1 == "leases/", "{before:?}");
     }
 }
 

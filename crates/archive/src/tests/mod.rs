@@ -2,6 +2,7 @@
 
 mod adapter;
 mod append_only;
+mod away;
 mod clock;
 mod damage;
 mod faults;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use archive::{Listed, Listing};
+use archive::{ArchiveError, Listed, Listing};
+use backup_core::copy::chain;
 use backup_core::report::{Cause, Finding, Gravity};
 
 use super::open::{OpenRepository, open_repository, short};
@@ -22,7 +23,7 @@ pub(in crate::commands) fn chosen(
     let opened = open_repository(access)?;
     let (listed, findings) = match id.eq_ignore_ascii_case("latest") {
         true => latest(&opened, site)?,
-        false => (opened.find(id)?, Vec::new()),
+        false => opened.find(id)?,
     };
     if listed.snapshot.about.run.is_none() {
         let message = format!("snapshot {} was made by another program", short(&listed.id));
@@ -44,22 +45,31 @@ fn latest(opened: &OpenRepository, site: Option<&str>) -> Result<(Listed, Vec<Fi
         None => only_one_site(&snapshots)?,
     }
     let none = || match site {
-        None => opened.failed(archive::ArchiveError::Empty),
+        None => opened.failed(ArchiveError::Empty),
         Some(site) => CommandError::new(Exit::SNAPSHOT, format!("there is no archived snapshot of site {site}"))
             .hint("of another site's name one by its id: `sitebackup archive snapshots` lists them"),
     };
     let newest = snapshots.pop().ok_or_else(none)?;
+    let findings = doubts(&newest, &snapshots, &damaged);
+    Ok((newest, findings))
+}
+
+/// What speaks against the newest snapshot, of those that can be read beside those that cannot.
+pub(super) fn doubts(newest: &Listed, older: &[Listed], damaged: &[ArchiveError]) -> Vec<Finding> {
     let warning = |message: String| Finding::new(Gravity::Warning, Cause::Snapshot, message);
-    let unread = |error| warning(format!("a newer one may be there that cannot be read: {error}"));
-    let mut findings: Vec<Finding> = damaged.into_iter().map(unread).collect();
-    if !newest.snapshot.about.good {
+    let unread =
+        |error: &ArchiveError| warning(format!("a newer one may be there that cannot be read: {}", chain(error)));
+    let mut findings: Vec<Finding> = damaged.iter().map(unread).collect();
+    let about = &newest.snapshot.about;
+    if !about.good {
         let weaker = warning(format!("snapshot {} is weaker than asked for", short(&newest.id)));
-        findings.push(match snapshots.iter().rev().find(|listed| listed.snapshot.about.good) {
+        let is_good = |listed: &&Listed| listed.snapshot.about.good && listed.snapshot.about.site == about.site;
+        findings.push(match older.iter().rev().find(is_good) {
             Some(good) => weaker.hint(format!("the last good one is {}", short(&good.id))),
             None => weaker,
         });
     }
-    Ok((newest, findings))
+    findings
 }
 
 /// The latest of all sites is nobody's wish where there are several.

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use archive::crypto::ReadKey;
 use archive::keys::{self, Key, KeyId};
+use archive::storage::StorageError;
 use archive::storage::local::LocalStorage;
 use archive::{FORMAT_VERSION, Repository};
 use backup_core::path::SitePath;
 use serde_json::{Map, json};
 
-use super::open::{Place, failed, passphrase, place_of, with_site};
+use super::open::{Place, passphrase, place_of, with_site};
 use crate::args::{AccessArgs, ArchiveInitArgs};
 use crate::commands::Session;
-use crate::error::CommandError;
+use crate::error::{Because, CommandError};
+use crate::exit::Exit;
 use crate::output::{Answer, json};
 use crate::site::local;
 
@@ -43,7 +45,7 @@ pub(super) fn run(access: &AccessArgs, args: &ArchiveInitArgs) -> Result<Answer,
         return Err(CommandError::usage(message).hint("give --passphrase-file, or --recipient, or both"));
     }
     let path = place_of(access)?;
-    let storage = LocalStorage::create(local(&path)).map_err(|error| failed(&path, error.into()))?;
+    let storage = LocalStorage::create(local(&path)).map_err(|error| not_made(&path, error))?;
     let place = Place { path, storage: Arc::new(storage) };
     let read = ReadKey::generate();
     let key = Key::Read(read.clone());
@@ -64,6 +66,13 @@ pub(super) fn run(access: &AccessArgs, args: &ArchiveInitArgs) -> Result<Answer,
     let list: Vec<_> = ids.iter().map(|(id, of)| json!({ "id": id.to_string(), "opened_by": of })).collect();
     result.insert("keys".to_owned(), json!(list));
     Ok(Answer::new(sheet(&place.path, id, &ids), result.into()))
+}
+
+fn not_made(path: &SitePath, error: StorageError) -> CommandError {
+    let kind = if matches!(error, StorageError::Full(_)) { Exit::FULL } else { Exit::ARCHIVE };
+    let message = format!("the archive repository `{path}` could not be made");
+    CommandError::new(kind, Because { message, source: error.into() })
+        .hint("choose a folder that is empty, or not there while the one above it is")
 }
 
 /// What is printed and kept away from the machine. Nothing on it is secret.

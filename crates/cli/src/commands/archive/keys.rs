@@ -2,7 +2,7 @@
 
 use archive::Repository;
 use archive::keys::identity::Identity;
-use archive::keys::{self, Holds, Key, KeyId, ListedKey};
+use archive::keys::{self, Holds, Key, KeyError, KeyId, ListedKey};
 use backup_core::report::{Cause, Finding};
 use host::private_file;
 use serde_json::{Value, json};
@@ -43,14 +43,21 @@ fn list(access: &AccessArgs) -> Result<Answer, CommandError> {
         Err(_) => vec![key.id.to_string(), "cannot be read".to_owned()],
     };
     let rows: Vec<Vec<String>> = keys.iter().map(row).collect();
-    let damaged = keys.iter().filter_map(|key| key.facts.as_ref().err()).map(|error| {
-        let hint = "another key still opens the repository; `sitebackup archive keys remove` removes this one";
+    let unread = keys.iter().filter_map(|key| key.facts.as_ref().err()).map(|error| {
+        let hint = match error {
+            KeyError::Newer { .. } => "the program that made it opens it, and later ones",
+            _ => "if no other key opens the repository, only a copy of this file does; else `sitebackup archive keys remove` removes it",
+        };
         Finding::error(Cause::Key, error.to_string()).hint(hint)
     });
-    let damaged: Vec<Finding> = damaged.collect();
-    let exit = if damaged.is_empty() { Exit::DONE } else { Exit::INCOMPLETE };
+    let none = keys.is_empty().then(|| {
+        let message = format!("the archive repository `{}` has no key: nobody can open it", place.path);
+        Finding::error(Cause::Key, message).hint("put its folder `keys` back from a copy of the repository")
+    });
+    let findings: Vec<Finding> = unread.chain(none).collect();
+    let exit = if findings.is_empty() { Exit::DONE } else { Exit::INCOMPLETE };
     let result = json!({ "keys": keys.iter().map(value).collect::<Vec<_>>() });
-    Ok(Answer::new(human::table(&rows, &[], ""), result).with(damaged).exit(exit))
+    Ok(Answer::new(human::table(&rows, &[], ""), result).with(findings).exit(exit))
 }
 
 fn value(key: &ListedKey) -> Value {
@@ -83,6 +90,11 @@ fn add(access: &AccessArgs, args: &KeysAddArgs) -> Result<Answer, CommandError> 
 }
 
 fn passphrase(access: &AccessArgs, args: &KeysPassphraseArgs) -> Result<Answer, CommandError> {
+    if let Some(file) = &access.identity_file {
+        let message = format!("the identity in `{}` would open nothing any more", file.display());
+        let hint = "open the repository with the passphrase that is to change; `keys add` gives a key to one more";
+        return Err(CommandError::usage(message).hint(hint));
+    }
     let opened = open_repository(access)?;
     let new = first_line(&args.new_passphrase_file)?;
     let changed = keys::change_passphrase(&*opened.place.storage, &opened.opened, &new, "");

@@ -8,15 +8,17 @@ use archive::keys::{self, KeyError, Opened};
 use archive::storage::append_only::AppendOnly;
 use archive::storage::local::LocalStorage;
 use archive::storage::{Storage, StorageError};
-use archive::{ArchiveError, Listed, Repository};
+use archive::{ArchiveError, Listed, Listing, Repository};
 use backup_core::config::{ArchiveConfig, ArchiveKey};
 use backup_core::path::SitePath;
 use backup_core::ports::Source;
 use backup_core::ports::archive::SnapshotArchiveError;
+use backup_core::report::Finding;
 use host::machine::process_facts;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
+use super::chosen::doubts;
 use crate::args::AccessArgs;
 use crate::commands::Session;
 use crate::error::{Because, CommandError};
@@ -141,7 +143,9 @@ impl Place {
         match LocalStorage::open(local(&path)) {
             Ok(storage) if access.append_only => Ok(Self { path, storage: Arc::new(AppendOnly(storage)) }),
             Ok(storage) => Ok(Self { path, storage: Arc::new(storage) }),
-            Err(StorageError::Missing(_)) => Err(no_repository(&path, "the folder does not exist")),
+            Err(StorageError::Missing(_)) => {
+                Err(no_repository(&path, "the folder does not exist, or its disk or share is not mounted"))
+            }
             Err(error) => Err(failed(&path, error.into())),
         }
     }
@@ -162,6 +166,7 @@ impl Place {
                 "is it the passphrase of this repository? `sitebackup archive keys list` tells what opens it"
             }
             KeyError::NotGiven { .. } => "`sitebackup archive keys list` tells to whom its keys were given",
+            KeyError::TooMany => "remove from its folder `keys` what nobody knows: whoever may write there has put it",
             KeyError::MayBeLast(_) => "open the repository with another key that reads, and remove this one then",
             KeyError::EmptyPassphrase | KeyError::Label => {
                 return CommandError::usage(error);
@@ -198,9 +203,16 @@ impl OpenRepository {
         self.place.failed(error)
     }
 
-    /// The snapshot that the command line names.
-    pub(super) fn find(&self, id: &str) -> Result<Listed, CommandError> {
-        self.repository.find(&id.to_ascii_lowercase()).map_err(|error| self.failed(error))
+    /// The snapshot that the command line names, with what speaks against the one that `latest` is.
+    pub(super) fn find(&self, id: &str) -> Result<(Listed, Vec<Finding>), CommandError> {
+        let id = id.to_ascii_lowercase();
+        if id != "latest" {
+            return Ok((self.repository.find(&id).map_err(|error| self.failed(error))?, Vec::new()));
+        }
+        let Listing { mut snapshots, damaged } = self.repository.snapshots().map_err(|error| self.failed(error))?;
+        let newest = snapshots.pop().ok_or_else(|| self.failed(ArchiveError::Empty))?;
+        let findings = doubts(&newest, &snapshots, &damaged);
+        Ok((newest, findings))
     }
 }
 
@@ -240,17 +252,34 @@ pub(super) fn first_line(file: &Path) -> Result<Zeroizing<String>, CommandError>
         let hint = "it must be there, and be a text in UTF-8; other programs' UTF-16 is not read";
         CommandError::io(Exit::KEY, "read the secret in", file, error).hint(hint)
     };
-    let too_long = || CommandError::new(Exit::KEY, format!("`{}` is too long to be a secret", file.display()));
+    let no_secret = |why: &str| {
+        CommandError::new(Exit::KEY, format!("`{}` {why}", file.display())).hint(
+            "name the file whose first line is the passphrase, or the identity that `archive keys identity` wrote",
+        )
+    };
     if std::fs::metadata(file).map_err(failed)?.len() > MOST_SECRET {
-        return Err(too_long());
+        return Err(no_secret("is too long to hold a secret"));
     }
     let text = Zeroizing::new(std::fs::read_to_string(file).map_err(failed)?);
     let line = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default();
     match line.is_empty() {
-        true => Err(CommandError::new(Exit::KEY, format!("the first line of `{}` is empty", file.display()))),
+        true => Err(no_secret("holds no secret: its first line is empty")),
         false => Ok(Zeroizing::new(line.to_owned())),
     }
 }
+
+/// What to do where all else of a repository is there.
+const CONFIG_ANEW: &str =
+    "if `config` was lost, write it anew: docs/format.md (Layout) has its fields, and the recovery sheet the id";
+
+/// Whether no snapshot needs an object: leases and marks are between those who store and those who prune.
+pub(super) fn is_of_nobody(name: &str) -> bool {
+    ["leases/", "marks/", "confirmed/"].iter().any(|folder| name.starts_with(folder))
+}
+
+/// What to do about such an object when it is damaged.
+pub(super) const OF_NOBODY: &str =
+    "no snapshot needs it: when nobody stores or prunes, remove this file from the repository, and repeat the call";
 
 pub(super) fn no_repository(path: &SitePath, why: &str) -> CommandError {
     CommandError::new(Exit::ARCHIVE, format!("there is no archive repository at `{path}`: {why}"))
@@ -260,7 +289,7 @@ pub(super) fn no_repository(path: &SitePath, why: &str) -> CommandError {
 /// An error of the repository at `path`, told with its remedy.
 pub(super) fn failed(path: &SitePath, error: ArchiveError) -> CommandError {
     let (kind, hint) = match &error {
-        ArchiveError::NoRepository => return no_repository(path, "`config` is missing"),
+        ArchiveError::NoRepository => return no_repository(path, "`config` is missing").hint(CONFIG_ANEW),
         ArchiveError::Empty => (
             Exit::SNAPSHOT,
             "`sitebackup archive FOLDER` makes one; those that are damaged are listed by `sitebackup archive snapshots`",
@@ -282,11 +311,13 @@ pub(super) fn failed(path: &SitePath, error: ArchiveError) -> CommandError {
             let hint = "wait until it has ended; if it was killed, `sitebackup archive unlock` removes its lease";
             (Exit::BUSY, hint)
         }
+        ArchiveError::Damaged { name, .. } if name == "config" => (Exit::ARCHIVE_DAMAGED, CONFIG_ANEW),
+        ArchiveError::Damaged { name, .. } if is_of_nobody(name) => (Exit::ARCHIVE_DAMAGED, OF_NOBODY),
         ArchiveError::Damaged { .. } | ArchiveError::Lost { .. } => {
-            let hint = "`sitebackup archive verify --read-data` tells all that is damaged; what it does not touch still restores";
+            let hint = "`sitebackup archive verify --read-data` tells all that is damaged, and what to do; what it does not touch still restores";
             (Exit::ARCHIVE_DAMAGED, hint)
         }
-        ArchiveError::Occupied(_) | ArchiveError::Storage(StorageError::Exists(_)) => {
+        ArchiveError::Storage(StorageError::Exists(_)) => {
             (Exit::ARCHIVE, "choose a folder that is empty, or not there")
         }
         ArchiveError::OtherKey(_) => (Exit::KEY, "open it with a passphrase or an identity of its own"),

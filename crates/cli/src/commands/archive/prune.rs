@@ -1,6 +1,6 @@
 //! `archive forget`, `pin`, `unpin`, `prune`, `leases`, `unlock`: what stays, what goes, and who is in the way.
 
-use archive::{ArchiveError, LeaseFacts, Pruned, Purpose};
+use archive::{ArchiveError, LeaseFacts, Listed, Pruned, Purpose};
 use backup_core::report::{Cause, Finding, Gravity};
 use serde_json::{Value, json};
 
@@ -37,12 +37,11 @@ fn unreadable(opened: &OpenRepository, named: String, error: ArchiveError) -> Re
 }
 
 /// The last good snapshot of a site goes only by a word of its own.
-fn keep_last_good(opened: &OpenRepository, listed: &archive::Listed, may_go: bool) -> Result<(), CommandError> {
+fn keep_last_good(opened: &OpenRepository, listed: &Listed, may_go: bool) -> Result<(), CommandError> {
     let snapshots = opened.repository.snapshots().map_err(|error| opened.failed(error))?.snapshots;
     let about = &listed.snapshot.about;
-    let other = |other: &archive::Listed| {
-        other.id != listed.id && other.snapshot.about.good && other.snapshot.about.site == about.site
-    };
+    let other =
+        |other: &Listed| other.id != listed.id && other.snapshot.about.good && other.snapshot.about.site == about.site;
     if may_go || !about.good || snapshots.iter().any(other) {
         return Ok(());
     }
@@ -52,16 +51,16 @@ fn keep_last_good(opened: &OpenRepository, listed: &archive::Listed, may_go: boo
 
 pub(super) fn pin(access: &AccessArgs, args: &ArchiveSnapshotArgs) -> Result<Answer, CommandError> {
     let opened = open_repository(access)?;
-    let id = opened.find(&args.id)?.id;
+    let (Listed { id, .. }, doubts) = opened.find(&args.id)?;
     opened.repository.pin(&id).map_err(|error| opened.failed(error))?;
-    Ok(Answer::new(format!("Snapshot {} is pinned.\n", short(&id)), json!({ "id": id })))
+    Ok(Answer::new(format!("Snapshot {} is pinned.\n", short(&id)), json!({ "id": id })).with(doubts))
 }
 
 pub(super) fn unpin(access: &AccessArgs, args: &ArchiveSnapshotArgs) -> Result<Answer, CommandError> {
     let opened = open_repository(access)?;
-    let id = opened.find(&args.id)?.id;
+    let (Listed { id, .. }, doubts) = opened.find(&args.id)?;
     opened.repository.unpin(&id).map_err(|error| opened.failed(error))?;
-    Ok(Answer::new(format!("Snapshot {} is not pinned.\n", short(&id)), json!({ "id": id })))
+    Ok(Answer::new(format!("Snapshot {} is not pinned.\n", short(&id)), json!({ "id": id })).with(doubts))
 }
 
 pub(super) fn run(session: &Session, access: &AccessArgs, args: &ArchivePruneArgs) -> Result<Answer, CommandError> {
@@ -73,11 +72,11 @@ pub(super) fn run(session: &Session, access: &AccessArgs, args: &ArchivePruneArg
 
 fn answer(pruned: &Pruned, dry_run: bool) -> Answer {
     let packs = |n: u64| human::count(n, "pack", "packs");
-    let (dead, repacked) = (packs(pruned.dead_packs), packs(pruned.repacked));
+    let (dead, repacked, kept) = (packs(pruned.dead_packs), packs(pruned.repacked), packs(pruned.kept));
     let bytes = human::bytes(pruned.dead_bytes);
     let text = match dry_run {
         true => format!(
-            "No snapshot needs {dead} with {bytes}: they would go.\nOf {repacked} more than an eighth is not needed: the rest would be copied, and they go.\n"
+            "No snapshot needs {dead} with {bytes}: they would go.\nOf {repacked} more than an eighth is not needed: the rest would be copied, and they go.\nOf {kept} snapshots need seven eighths or more: they stay.\n"
         ),
         false => format!(
             "No snapshot needed {dead} with {bytes}. {} copied out of {repacked} of which more than an eighth was not needed.\n{} freed.\n",
@@ -96,6 +95,7 @@ fn answer(pruned: &Pruned, dry_run: bool) -> Answer {
         "dead_bytes": pruned.dead_bytes,
         "repacked": pruned.repacked,
         "repacked_bytes": pruned.repacked_bytes,
+        "kept": pruned.kept,
         "deleted_bytes": pruned.deleted_bytes,
         "waits_for": pruned.waits_for.iter().map(value).collect::<Vec<_>>(),
     });
@@ -134,7 +134,9 @@ pub(super) fn leases(access: &AccessArgs) -> Result<Answer, CommandError> {
 pub(super) fn unlock(access: &AccessArgs, args: &ArchiveSnapshotArgs) -> Result<Answer, CommandError> {
     let opened = open_repository(access)?;
     let leases = opened.repository.leases().map_err(|error| opened.failed(error))?;
-    let named: Vec<&String> = leases.iter().map(|(id, _)| id).filter(|id| id.starts_with(&args.id)).collect();
+    // A script's variable may be empty: that names none.
+    let is_named = |id: &&String| !args.id.is_empty() && id.starts_with(&args.id);
+    let named: Vec<&String> = leases.iter().map(|(id, _)| id).filter(is_named).collect();
     let [id] = named.as_slice() else {
         let message =
             format!("{} with `{}`", human::count(named.len() as u64, "lease begins", "leases begin"), args.id);

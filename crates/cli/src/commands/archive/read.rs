@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use archive::{ArchivedSnapshot, Listed, Snapshot};
-use backup_core::copy::{BLOCK, read_once};
+use backup_core::copy::{BLOCK, chain, read_once};
 use backup_core::manifest::{FileRecord, RecordKind, to_hex};
 use backup_core::path::RelPath;
 use backup_core::ports::destination::SnapshotFiles;
@@ -28,7 +28,7 @@ pub(super) fn snapshots(access: &AccessArgs) -> Result<Answer, CommandError> {
     let is_pinned = |listed: &Listed| pins.contains(&listed.id);
     let values: Vec<Value> =
         listing.snapshots.iter().map(|listed| value(&listed.id, &listed.snapshot, is_pinned(listed))).collect();
-    let damaged: Vec<String> = listing.damaged.iter().map(ToString::to_string).collect();
+    let damaged: Vec<String> = listing.damaged.iter().map(|error| chain(error)).collect();
     let zone = TimeZone::system();
     let row = |listed: &Listed| {
         let Snapshot { about, entries, bytes, added, .. } = &listed.snapshot;
@@ -78,7 +78,7 @@ pub(super) fn value(id: &str, snapshot: &Snapshot, pinned: bool) -> Value {
 
 pub(super) fn show(access: &AccessArgs, args: &ArchiveSnapshotArgs) -> Result<Answer, CommandError> {
     let opened = open_repository(access)?;
-    let Listed { id, snapshot } = opened.find(&args.id)?;
+    let (Listed { id, snapshot }, doubts) = opened.find(&args.id)?;
     let pinned = opened.repository.pins().map_err(|error| opened.failed(error))?.contains(&id);
     let (about, zone) = (&snapshot.about, TimeZone::system());
     let made = about.run.map_or_else(|| "by another program".to_owned(), |run| format!("by run {run}"));
@@ -93,12 +93,12 @@ pub(super) fn show(access: &AccessArgs, args: &ArchiveSnapshotArgs) -> Result<An
         ("content", format!("{}, {}", human::entries(snapshot.entries), human::bytes(snapshot.bytes))),
         ("new then", human::bytes(snapshot.added)),
     ]);
-    Ok(Answer::new(text, json!({ "snapshot": value(&id, &snapshot, pinned) })))
+    Ok(Answer::new(text, json!({ "snapshot": value(&id, &snapshot, pinned) })).with(doubts))
 }
 
 pub(super) fn files(access: &AccessArgs, args: &ArchiveFilesArgs) -> Result<Answer, CommandError> {
     let opened = open_repository(access)?;
-    let (_, snapshot) = open_snapshot(&opened, &args.id)?;
+    let (_, snapshot, doubts) = open_snapshot(&opened, &args.id)?;
     let wanted = args.path.as_deref().map(path_in_snapshot).transpose()?.unwrap_or_default();
     let below = |record: &&FileRecord| record.path.strip_prefix(&wanted).is_some();
     let records: Vec<FileRecord> = snapshot.records().filter(below).cloned().collect();
@@ -106,13 +106,17 @@ pub(super) fn files(access: &AccessArgs, args: &ArchiveFilesArgs) -> Result<Answ
         return Err(no_entry(&wanted));
     }
     let values: Vec<Value> = records.iter().map(files::value).collect();
-    Ok(Answer::new(files::text(&records), json!({ "files": values })))
+    Ok(Answer::new(files::text(&records), json!({ "files": values })).with(doubts))
 }
 
-pub(super) fn open_snapshot(opened: &OpenRepository, id: &str) -> Result<(Listed, ArchivedSnapshot), CommandError> {
-    let listed = opened.find(id)?;
+/// The snapshot that the command line names, and what speaks against it.
+pub(super) fn open_snapshot(
+    opened: &OpenRepository,
+    id: &str,
+) -> Result<(Listed, ArchivedSnapshot, Vec<Finding>), CommandError> {
+    let (listed, doubts) = opened.find(id)?;
     let snapshot = opened.repository.open_snapshot(&listed).map_err(|error| opened.failed(error))?;
-    Ok((listed, snapshot))
+    Ok((listed, snapshot, doubts))
 }
 
 pub(super) fn no_entry(path: &RelPath) -> CommandError {
@@ -125,7 +129,7 @@ pub(super) fn cat(session: &Session, access: &AccessArgs, args: &ArchiveFileArgs
         return Err(CommandError::usage(message).hint("leave --json away"));
     }
     let opened = open_repository(access)?;
-    let (_, snapshot) = open_snapshot(&opened, &args.id)?;
+    let (_, snapshot, doubts) = open_snapshot(&opened, &args.id)?;
     let path = path_in_snapshot(&args.path)?;
     let record = snapshot.records().find(|record| record.path == path).ok_or_else(|| no_entry(&path))?;
     if matches!(record.kind, RecordKind::Directory | RecordKind::Symlink) {
@@ -156,7 +160,7 @@ pub(super) fn cat(session: &Session, access: &AccessArgs, args: &ArchiveFileArgs
     if hash.is_some_and(|hash| hash != found) {
         return Err(damaged(format!("`{path}` does not have the content that was archived").into()));
     }
-    Ok(Answer::new("", Value::Null))
+    Ok(Answer::new("", Value::Null).with(doubts))
 }
 
 /// Writes so many zeros; returns whether somebody still reads.
@@ -174,8 +178,8 @@ fn zeros(mut count: u64) -> bool {
 
 pub(super) fn diff(access: &AccessArgs, args: &ArchiveDiffArgs) -> Result<Answer, CommandError> {
     let opened = open_repository(access)?;
-    let (_, old) = open_snapshot(&opened, &args.old)?;
-    let (_, new) = open_snapshot(&opened, &args.new)?;
+    let (_, old, of_old) = open_snapshot(&opened, &args.old)?;
+    let (_, new, of_new) = open_snapshot(&opened, &args.new)?;
     let changes = changes(old.records(), new.records());
     let mut text = String::new();
     for (mark, path) in &changes {
@@ -191,7 +195,7 @@ pub(super) fn diff(access: &AccessArgs, args: &ArchiveDiffArgs) -> Result<Answer
     };
     let values: Vec<Value> = changes.iter().map(value).collect();
     let exit = if changes.is_empty() { Exit::DONE } else { Exit::INCOMPLETE };
-    Ok(Answer::new(text, json!({ "changes": values })).exit(exit))
+    Ok(Answer::new(text, json!({ "changes": values })).with(of_old).with(of_new).exit(exit))
 }
 
 fn word(mark: char) -> &'static str {

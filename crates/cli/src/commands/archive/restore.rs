@@ -8,9 +8,9 @@ use backup_core::copy::chain;
 use backup_core::event::{Event, EventSink, Phase, Progress};
 use backup_core::manifest::{FileRecord, RecordKind};
 use backup_core::path::{RelPath, SitePath};
-use backup_core::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Restored, Standing};
+use backup_core::ports::recovery_target::{RecoveryError, RecoveryTarget, RestoreItem, Standing};
 use backup_core::recover::{Batches, refused_by_windows};
-use backup_core::report::{Cause, Finding, Gravity, has_errors};
+use backup_core::report::{Cause, Finding, Gravity, RecoveryReport, has_errors};
 use serde_json::{Map, json};
 
 use super::open::{open_repository, short};
@@ -22,21 +22,12 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::output::{Answer, human, json};
 use crate::ports;
-use crate::site::site_path;
+use crate::site::{real, site_path};
 
 /// Entries looked at by one call, which copies them.
 const SURVEYED: usize = 4096;
 /// Errors of one kind that are told one by one.
 const NAMED: usize = 20;
-
-/// What became of a restore.
-#[derive(Debug, Default)]
-struct Outcome {
-    written: u64,
-    already: u64,
-    bytes: u64,
-    findings: Vec<Finding>,
-}
 
 pub(super) async fn run(
     session: &Session,
@@ -46,16 +37,20 @@ pub(super) async fn run(
     let root = site_path(&args.to)?;
     let wanted = args.path.iter().map(|path| path_in_snapshot(path)).collect::<Result<Vec<_>, _>>()?;
     let opened = open_repository(access)?;
-    let (listed, snapshot) = open_snapshot(&opened, &args.id)?;
+    if real(&root).starts_with(&real(&opened.place.path)) {
+        let message = format!("`{root}` lies in the archive repository `{}`", opened.place.path);
+        return Err(CommandError::usage(message).hint("restore to a folder of its own"));
+    }
+    let (listed, snapshot, doubts) = open_snapshot(&opened, &args.id)?;
     let items = items(&snapshot, &root, &wanted)?;
     let target = ports::recovery_target();
-    let mut outcome =
-        Outcome { findings: judge(&*target, &items, args.overwrite_newer, cfg!(windows)).await, ..Outcome::default() };
-    let refused = has_errors(&outcome.findings);
+    let findings = judge(&*target, &items, args.overwrite_newer, cfg!(windows)).await;
+    let mut report = RecoveryReport { findings, ..RecoveryReport::default() };
+    let refused = has_errors(&report.findings);
     if !refused {
-        put_back(session, &*target, items, snapshot, &mut outcome).await;
+        put_back(session, &*target, items, snapshot, &mut report).await;
     }
-    let whole = !has_errors(&outcome.findings);
+    let whole = !has_errors(&report.findings);
     let state = match (whole, refused) {
         (true, _) => "is restored",
         (false, true) => "is not restored, and nothing was written",
@@ -64,23 +59,23 @@ pub(super) async fn run(
     let text = format!(
         "Snapshot {} {state} to `{root}`:\n{} written with {}, {} right already.\n",
         short(&listed.id),
-        human::entries(outcome.written),
-        human::bytes(outcome.bytes),
-        human::entries(outcome.already)
+        human::entries(report.written),
+        human::bytes(report.bytes),
+        human::entries(report.already)
     );
     let mut result = Map::new();
     json::put_path(&mut result, "to", &root);
     for (name, value) in [
         ("id", json!(listed.id)),
         ("whole", json!(whole)),
-        ("written", json!(outcome.written)),
-        ("already", json!(outcome.already)),
-        ("bytes", json!(outcome.bytes)),
+        ("written", json!(report.written)),
+        ("already", json!(report.already)),
+        ("bytes", json!(report.bytes)),
     ] {
         result.insert(name.to_owned(), value);
     }
-    let exit = Exit::of_findings(&outcome.findings);
-    Ok(Answer::new(text, result.into()).with(outcome.findings).exit(exit))
+    let exit = Exit::of_findings(&report.findings);
+    Ok(Answer::new(text, result.into()).with(doubts).with(report.findings).exit(exit))
 }
 
 /// What is to be put back: all of it, or the wanted entries with what is below them and the folders above them.
@@ -184,7 +179,7 @@ async fn put_back(
     target: &dyn RecoveryTarget,
     mut items: Vec<RestoreItem>,
     snapshot: ArchivedSnapshot,
-    outcome: &mut Outcome,
+    report: &mut RecoveryReport,
 ) {
     let total_bytes = items.iter().map(|item| item.record.size).sum();
     let progress = Progress { total_files: items.len() as u64, total_bytes, ..Progress::default() };
@@ -205,23 +200,16 @@ async fn put_back(
     session.screen.event(&Event::Phase(Phase::Recovering));
     let mut errors = Vec::new();
     for items in [folders.clone(), files, links] {
-        let note = |restored| match restored {
-            Ok(Restored::Written(bytes)) => {
-                outcome.written += 1;
-                outcome.bytes += bytes;
-            }
-            Ok(Restored::Already) => outcome.already += 1,
-            Err(error) => errors.push(finding(&error)),
-        };
+        let note = |restored| errors.extend(report.count(restored).err().as_ref().map(finding));
         if !batches.restore(items, note).await {
             let hint = "repeat the call: what stands there already is not written again";
-            outcome.findings.extend(shortened(errors));
-            outcome.findings.push(Finding::error(Cause::Interrupted, "interrupted").hint(hint));
+            report.findings.extend(shortened(errors));
+            report.findings.push(Finding::error(Cause::Interrupted, "interrupted").hint(hint));
             return;
         }
     }
     errors.extend(target.settle(folders).await.into_iter().filter_map(|settled| Some(finding(&settled.err()?))));
-    outcome.findings.extend(shortened(errors));
+    report.findings.extend(shortened(errors));
 }
 
 fn finding(error: &RecoveryError) -> Finding {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use archive::{About, Folder, StoreContext, StoredFolder};
+use backup_core::copy::chain;
 use backup_core::manifest::{FileRecord, MANIFEST_NAME};
 use backup_core::own_files::{LOG_NAME, MARKER_NAME};
 use backup_core::path::SitePath;
@@ -127,11 +128,11 @@ fn answer(StoredFolder { id, snapshot, damaged }: &StoredFolder, repository: &Si
     let mut result = Map::new();
     let mut put = |name: &str, value| drop(result.insert(name.to_owned(), value));
     put("snapshot", super::read::value(id, snapshot, false));
-    put("damaged", json!(damaged.iter().map(ToString::to_string).collect::<Vec<_>>()));
+    put("damaged", json!(damaged.iter().map(|error| chain(error)).collect::<Vec<_>>()));
     json::put_path(&mut result, "repository", repository);
     let finding = |error: &archive::ArchiveError| {
         let hint = "what it held was stored anew where it was needed; `sitebackup archive verify` tells which snapshots lack it";
-        Finding::new(Gravity::Warning, Cause::ArchiveDamaged, error.to_string()).hint(hint)
+        Finding::new(Gravity::Warning, Cause::ArchiveDamaged, chain(error)).hint(hint)
     };
     let exit = if damaged.is_empty() { Exit::DONE } else { Exit::INCOMPLETE };
     Answer::new(text, result.into()).with(damaged.iter().map(finding)).exit(exit)

@@ -1,10 +1,11 @@
 //! `archive verify`: whether what is stored can be read.
 
 use archive::{ArchiveError, Listed, ReadData, Verified};
+use backup_core::copy::chain;
 use backup_core::report::{Cause, Finding};
 use serde_json::json;
 
-use super::open::{open_repository, short};
+use super::open::{OF_NOBODY, is_of_nobody, open_repository, short};
 use crate::args::{AccessArgs, ArchiveVerifyArgs};
 use crate::commands::Session;
 use crate::error::CommandError;
@@ -48,8 +49,15 @@ fn answer(verified: &Verified, read: ReadData) -> Answer {
         text.push_str(&format!("broken: {} of site {}\n", short(id), snapshot.about.site));
     }
     let finding = |error: &ArchiveError| {
-        let hint = "snapshots that are not named as broken still restore; archive the folder again, and `verify` again";
-        Finding::error(Cause::ArchiveDamaged, error.to_string()).hint(hint)
+        let hint = match error {
+            ArchiveError::Damaged { name, .. } if is_of_nobody(name) => OF_NOBODY,
+            ArchiveError::Damaged { name, .. } if name.starts_with("packs/") => {
+                "restore what is needed of the snapshots that are broken; then move this pack out of the repository and archive again: what it held and the folder still has is stored anew"
+            }
+            ArchiveError::Storage(_) => "see to the folder and its permissions: what cannot be read may be as it was",
+            _ => "snapshots that are not named as broken still restore",
+        };
+        Finding::error(Cause::ArchiveDamaged, chain(error)).hint(hint)
     };
     let ids = |listed: &[Listed]| listed.iter().map(|listed| listed.id.clone()).collect::<Vec<_>>();
     let result = json!({ "whole": ids(whole), "broken": ids(broken), "packs": packs, "bytes": bytes });

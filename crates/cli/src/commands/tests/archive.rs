@@ -1,5 +1,7 @@
 //! `archive` on real folders, as the command line has it.
 
+mod damage;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -132,6 +134,7 @@ fn single_paths_are_restored_alone() {
     assert_eq!(content(&out.join("zname")).len(), 320_000, "its first name was not asked for");
     assert!(out.join("link").is_symlink());
     assert!(!out.join("sub").exists() && !archive.path("out/smsbkup.log").exists());
+    archive.refused("restore latest --to @repo/packs", Exit::USAGE, &["repo/packs", "lies in the archive repository"]);
     archive.refused("restore latest SiteServer/none --to @out", Exit::USAGE, &["SiteServer/none", "archive files"]);
 }
 
@@ -190,85 +193,6 @@ fn the_last_good_snapshot_and_a_pinned_one_stay() {
     assert!(content(&archive.path("out/SiteServer/sub/large")).starts_with("fedc"));
 }
 
-#[test]
-fn a_damaged_pack_is_named_and_what_it_does_not_touch_restores() {
-    let archive = Archive::new();
-    archive.store();
-    let before = archive.packs();
-    archive.write("P01Backup/SiteServer/other", &"not in the first snapshot ".repeat(20_000));
-    let second = archive.store();
-    let new: Vec<PathBuf> = archive.packs().into_iter().filter(|pack| !before.contains(pack)).collect();
-    assert!(!new.is_empty());
-    for pack in &new {
-        let mut bytes = fs::read(pack).expect("read");
-        bytes[100] ^= 1;
-        fs::set_permissions(pack, fs::Permissions::from_mode(0o600)).expect("set");
-        fs::write(pack, bytes).expect("written");
-    }
-    let answer = archive.open("verify --read-data").expect("an answer");
-    assert_eq!(answer.exit, Exit::ARCHIVE_DAMAGED, "{answer:?}");
-    assert_eq!(answer.result["broken"], serde_json::json!([second]));
-    let first = answer.result["whole"][0].as_str().expect("the other one is whole").to_owned();
-    let said = Printer::shown("archive verify", &answer);
-    let name = new[0].file_name().expect("a name").to_string_lossy().into_owned();
-    assert!(said.contains(&name), "{said}");
-    archive.ok(&format!("restore {first} --to @out"));
-    assert_eq!(content(&archive.path("out/SiteServer/a.txt")), "one");
-}
-
-#[test]
-fn of_a_snapshot_that_is_damaged_all_that_is_whole_restores() {
-    let archive = Archive::new();
-    archive.store();
-    let before = archive.packs();
-    archive.write("P01Backup/SiteServer/other", &"not in the first snapshot ".repeat(20_000));
-    let id = archive.store();
-    let mut in_part = 0;
-    for pack in archive.packs().into_iter().filter(|pack| !before.contains(pack)) {
-        let whole = fs::read(&pack).expect("read");
-        let mut bytes = whole.clone();
-        bytes[100] ^= 1;
-        fs::write(&pack, bytes).expect("written");
-        let name = pack.file_name().expect("a name").to_string_lossy().into_owned();
-        match archive.open(&format!("restore {id} --to @out")) {
-            // What tells of the entries is in the other one.
-            Err(error) => Archive::says(&error, Exit::ARCHIVE_DAMAGED, &[&name]),
-            Ok(answer) => {
-                in_part += 1;
-                assert_eq!(
-                    (answer.exit, &answer.result["whole"]),
-                    (Exit::ARCHIVE_DAMAGED, &false.into()),
-                    "{answer:?}"
-                );
-                let said = Printer::shown("archive restore", &answer);
-                assert!(said.contains(&name) && said.contains("SiteServer/other"), "{said}");
-                assert_eq!(content(&archive.path("out/SiteServer/a.txt")), "one");
-                assert!(!archive.path("out/SiteServer/other").exists());
-                let error = archive.open(&format!("cat {id} SiteServer/other")).expect_err("it cannot be read");
-                Archive::says(&error, Exit::ARCHIVE_DAMAGED, &[&name]);
-            }
-        }
-        fs::write(&pack, whole).expect("written");
-    }
-    assert_eq!(in_part, 1);
-    archive.ok(&format!("restore {id} --to @out"));
-    assert!(content(&archive.path("out/SiteServer/other")).starts_with("not in"));
-}
-
-#[test]
-fn a_store_that_meets_a_damaged_pack_says_so() {
-    let archive = Archive::new();
-    archive.store();
-    let pack = archive.packs().remove(0);
-    let mut bytes = fs::read(&pack).expect("read");
-    *bytes.last_mut().expect("some") ^= 1;
-    fs::write(&pack, bytes).expect("written");
-    let answer = archive.open("@P01Backup").expect("stored all the same");
-    assert_eq!(answer.exit, Exit::INCOMPLETE, "{answer:?}");
-    let name = pack.file_name().expect("a name").to_string_lossy().into_owned();
-    assert!(Printer::shown("archive store", &answer).contains(&name), "{answer:?}");
-}
-
 /// A folder that refuses nothing, so that it is this program which deletes nothing there.
 #[test]
 fn append_only_deletes_nothing() {
@@ -308,8 +232,10 @@ fn a_prune_that_waits_tells_for_whom_until_the_lease_is_removed() {
     assert_eq!(answer.result["waits_for"].as_array().map(Vec::len), Some(1));
     let said = Printer::shown("archive prune", &answer);
     assert!(said.contains("process 7 on p01[2J") && said.contains("archive unlock"), "{said}");
+    assert!(archive.ok("prune --dry-run")["dead_bytes"].as_u64() > Some(0), "what waits would go, too");
     lease("b", "another");
     archive.refused("unlock c", Exit::USAGE, &["0 leases begin with `c`", "archive leases"]);
+    archive.refused("unlock ", Exit::USAGE, &["0 leases begin with ``"]);
     lease("c", "another");
     archive.write("repo/leases/cc", "{\"purpose\":\"store\",\"holder\":\"short\"}");
     archive.refused("unlock c", Exit::USAGE, &["2 leases begin with `c`"]);
@@ -317,24 +243,6 @@ fn a_prune_that_waits_tells_for_whom_until_the_lease_is_removed() {
     archive.ok("unlock aa");
     let pruned = archive.ok("prune");
     assert!(pruned["deleted_bytes"].as_u64() > Some(0), "it waits for nobody who came later: {pruned}");
-}
-
-#[test]
-fn a_damaged_snapshot_is_forgotten_by_its_whole_id_only() {
-    let archive = Archive::new();
-    let id = archive.store();
-    let object = archive.path("repo/snapshots").join(&id);
-    let mut bytes = fs::read(&object).expect("read");
-    bytes[100] ^= 1;
-    fs::remove_file(&object).expect("removed");
-    fs::write(&object, bytes).expect("written");
-    let remedy = format!("archive forget {id}");
-    archive.refused(&format!("forget {}", &id[..12]), Exit::ARCHIVE_DAMAGED, &["another hash", &remedy]);
-    archive.refused("forget latest --last-good", Exit::SNAPSHOT, &["there is no archived snapshot"]);
-    archive.refused("prune", Exit::ARCHIVE_DAMAGED, &[&id]);
-    archive.ok(&format!("forget {}", id.to_uppercase()));
-    archive.ok("prune");
-    assert!(archive.packs().is_empty(), "nothing needs them");
 }
 
 #[test]
@@ -348,6 +256,8 @@ fn a_repository_that_is_none() {
     Archive::says(&error, Exit::ARCHIVE, &["P01Backup", "empty"]);
     let error = archive.run("init @repo --passphrase-file @pass").expect_err("there is one");
     Archive::says(&error, Exit::ARCHIVE, &["repo", "empty"]);
+    let error = archive.run("init @no/repo --passphrase-file @pass").expect_err("nothing above it");
+    Archive::says(&error, Exit::ARCHIVE, &["could not be made", "the one above it"]);
     let error = archive.run("init @another").expect_err("no key");
     Archive::says(&error, Exit::USAGE, &["--passphrase-file", "--recipient"]);
     assert!(!archive.path("another").exists());
@@ -361,6 +271,13 @@ fn a_wrong_passphrase_and_a_wrong_id() {
     Archive::says(&error, Exit::KEY, &["the passphrase opens no key", "keys list"]);
     let error = archive.run("snapshots --repository @repo --passphrase-file @nofile").expect_err("no file");
     assert_eq!(error.kind, Exit::KEY);
+    archive.write("empty", "\n");
+    archive.write("large", &"x".repeat(70_000));
+    for (file, why) in [("empty", "its first line is empty"), ("large", "is too long")] {
+        let line = format!("snapshots --repository @repo --passphrase-file @{file}");
+        let error = archive.run(&line).expect_err("no secret");
+        Archive::says(&error, Exit::KEY, &[file, why, "whose first line is the passphrase"]);
+    }
     archive.refused("show abcxyz", Exit::SNAPSHOT, &["abcxyz", "archive snapshots"]);
     for n in 0..17 {
         archive.write("P01Backup/SiteServer/a.txt", &n.to_string());
@@ -401,11 +318,14 @@ fn keys_come_and_go_and_one_that_stores_does_not_read() {
     assert_eq!(by_identity("@P01Backup").expect("stored").exit, Exit::DONE);
     let error = by_identity("snapshots").expect_err("it only stores");
     Archive::says(&error, Exit::KEY, &["a key that reads"]);
+    let error = by_identity("keys passphrase --new-passphrase-file @wrong").expect_err("it has none");
+    Archive::says(&error, Exit::USAGE, &["me` would open nothing any more", "keys add"]);
+    assert_eq!(by_identity("@P01Backup").expect("it still opens").exit, Exit::DONE);
     archive.ok("keys passphrase --new-passphrase-file @wrong");
     let error = archive.open("snapshots").expect_err("the old passphrase");
     assert_eq!(error.kind, Exit::KEY);
     let listed = archive.run("snapshots --repository @repo --passphrase-file @wrong").expect("the new one opens");
-    assert_eq!(listed.result["snapshots"].as_array().map(Vec::len), Some(2));
+    assert_eq!(listed.result["snapshots"].as_array().map(Vec::len), Some(3));
     let keys = archive.run("keys list --repository @repo").expect("no key is needed").result;
     let only_reads = keys["keys"].as_array().and_then(|keys| keys.iter().find(|key| key["holds"] == "read"));
     let id = only_reads.expect("one that reads")["id"].as_str().expect("an id").to_owned();

@@ -89,6 +89,7 @@ pub(super) const FIELDS: &[Fields] = &[
             ("dead_bytes", "their bytes"),
             ("repacked", "packs of which more than an eighth is not needed"),
             ("repacked_bytes", "bytes of the packs to which that was copied"),
+            ("kept", "packs of which snapshots need seven eighths or more"),
             ("deleted_bytes", "bytes that are free now"),
             ("waits_for[]", "leases for whose sake something stays, as in `archive leases`"),
         ],
