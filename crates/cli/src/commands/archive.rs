@@ -89,9 +89,12 @@ fn deletes(command: &ArchiveCommand) -> bool {
 
 /// A path in a snapshot, as the command line has it.
 fn path_in_snapshot(text: &str) -> Result<RelPath, CommandError> {
+    let hint = "give the path in the snapshot, as `sitebackup archive files ID` shows it";
+    // A script's variable may be empty: that does not stand for everything.
+    if text.is_empty() {
+        return Err(CommandError::usage("an empty path names no entry").hint(hint));
+    }
     // Elsewhere a backslash is a letter like any other.
     let text = if cfg!(windows) { text.replace('\\', "/") } else { text.to_owned() };
-    RelPath::parse(text.trim_matches('/')).map_err(|error| {
-        CommandError::usage(error).hint("give the path in the snapshot, as `sitebackup archive files ID` shows it")
-    })
+    RelPath::parse(text.trim_matches('/')).map_err(|error| CommandError::usage(error).hint(hint))
 }

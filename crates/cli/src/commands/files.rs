@@ -53,7 +53,7 @@ pub(super) fn text(records: &[FileRecord]) -> String {
             RecordKind::Registry => "registry",
             RecordKind::Made => "made",
         };
-        format!("{kind:9} {:>10}  {}\n", human::bytes(record.size), record.path)
+        format!("{kind:9} {:>10}  {}\n", human::bytes(record.size), human::path(&record.path))
     };
     records.iter().map(row).collect()
 }

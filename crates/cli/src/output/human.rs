@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backup_core::path::RelPath;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -39,6 +40,16 @@ pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
 /// `entries` with their number.
 pub(crate) fn entries(n: u64) -> String {
     count(n, "entry", "entries")
+}
+
+/// A path in a list, one a line: what would break the line or command the terminal is escaped, and the root has a name.
+pub(crate) fn path(path: &RelPath) -> String {
+    let escaped = |letter: char| match letter.is_control() {
+        true => letter.escape_default().to_string(),
+        false => letter.to_string(),
+    };
+    let text: String = path.to_string().chars().map(escaped).collect();
+    if text.is_empty() { ".".to_owned() } else { text }
 }
 
 /// `0.212 s`, `24.1 s`, `4 min 12 s`, `3 h 5 min`, `2 days 4 h`.
@@ -142,6 +153,14 @@ mod tests {
         assert_eq!(shown, expect);
         assert_eq!(entries(1), "1 entry");
         assert_eq!(entries(1_234_567), "1,234,567 entries");
+    }
+
+    #[test]
+    fn a_path_keeps_to_its_line() {
+        let shown = |text: &str| path(&RelPath::parse(text).expect("a path"));
+        assert_eq!(shown("SMS/Größe 1.txt"), "SMS/Größe 1.txt");
+        assert_eq!(shown("a\nb/\u{1b}[2Jc\u{9b}"), "a\\nb/\\u{1b}[2Jc\\u{9b}");
+        assert_eq!(path(&RelPath::root()), ".");
     }
 
     #[test]

@@ -184,7 +184,7 @@ pub(super) fn diff(access: &AccessArgs, args: &ArchiveDiffArgs) -> Result<Answer
     let mut text = String::new();
     for (mark, path) in &changes {
         // Writing to a String cannot fail.
-        _ = writeln!(text, "{mark} {path}");
+        _ = writeln!(text, "{mark} {}", human::path(path));
     }
     let value = |(mark, path): &(char, &RelPath)| {
         let mut value = json!({ "change": word(*mark), "path": path.to_string() });

@@ -136,6 +136,8 @@ fn single_paths_are_restored_alone() {
     assert!(!out.join("sub").exists() && !archive.path("out/smsbkup.log").exists());
     archive.refused("restore latest --to @repo/packs", Exit::USAGE, &["repo/packs", "lies in the archive repository"]);
     archive.refused("restore latest SiteServer/none --to @out", Exit::USAGE, &["SiteServer/none", "archive files"]);
+    // As a script's variable with nothing in it.
+    archive.refused("restore latest  --to @out", Exit::USAGE, &["an empty path", "archive files"]);
 }
 
 #[test]
