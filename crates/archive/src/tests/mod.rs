@@ -4,6 +4,7 @@ mod adapter;
 mod append_only;
 mod away;
 mod clock;
+mod copies;
 mod damage;
 mod faults;
 mod hostile;
