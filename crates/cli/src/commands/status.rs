@@ -78,13 +78,25 @@ struct LastRun {
     message: StatusMessage,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The gravest is the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum RunResult {
+    /// It runs now, or was killed.
+    Unfinished,
     Done,
     Incomplete,
     Failed,
-    /// It runs now, or was killed.
-    Unfinished,
+}
+
+impl RunResult {
+    fn of(message: &StatusMessage) -> Self {
+        match message.id {
+            id if id == status::COMPLETED.id => Self::Done,
+            id if [status::INCOMPLETE.id, status::ARCHIVE_FAILED.id].contains(&id) => Self::Incomplete,
+            _ if message.severity == Severity::Error => Self::Failed,
+            _ => Self::Unfinished,
+        }
+    }
 }
 
 impl RunResult {
@@ -144,19 +156,14 @@ fn good(snapshots: &[StoredSnapshot]) -> Option<&StoredSnapshot> {
 fn last_run(messages: &[StatusMessage]) -> Option<LastRun> {
     let last = messages.last()?;
     let of_run: Vec<&StatusMessage> = messages.iter().filter(|message| message.run == last.run).collect();
-    let is_result =
-        |message: &&&StatusMessage| message.severity == Severity::Error || message.id == status::COMPLETED.id;
-    let result = of_run.iter().rev().find(is_result);
-    let result_kind = result.map_or(RunResult::Unfinished, |message| match message.id {
-        id if id == status::COMPLETED.id => RunResult::Done,
-        id if [status::INCOMPLETE.id, status::ARCHIVE_FAILED.id].contains(&id) => RunResult::Incomplete,
-        _ => RunResult::Failed,
-    });
+    // What was wrong before a run was complete is right since, such as a service that came up late.
+    let complete = of_run.iter().rposition(|message| RunResult::of(message) == RunResult::Done).unwrap_or(0);
+    let gravest = of_run[complete..].iter().max_by_key(|message| RunResult::of(message))?;
     Some(LastRun {
         run: last.run,
         started: of_run.first()?.at,
-        result: result_kind,
-        message: result.map_or(last, |message| message).clone(),
+        result: RunResult::of(gravest),
+        message: (*gravest).clone(),
     })
 }
 

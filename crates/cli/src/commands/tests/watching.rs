@@ -1,5 +1,7 @@
 //! `status` and `log`.
 
+use backup_core::status::Severity;
+
 use super::*;
 
 #[test]
@@ -195,6 +197,27 @@ fn status_after_a_failed_run() {
       next window         open until 2026-03-01 05:00:[s] +00:00
     [incomplete]
     ");
+}
+
+/// That a service is down is told before all else of the run, and matters more.
+#[test]
+fn status_after_a_run_that_left_a_service_down_and_a_file_out() {
+    let _filters = without_seconds();
+    let world = backed_up();
+    world.lock().stubborn.insert(("SMS_EXECUTIVE".to_owned(), "start"));
+    world.lock().put("/site/inboxes/new.box", FileKind::File, b"new");
+    world.lock().files.get_mut(&path("/site/inboxes/new.box")).expect("it is there").unreadable = true;
+    back_up(&world);
+    let told: Vec<u32> = world.lock().status.iter().map(|message| message.id).collect();
+    assert_eq!(told.iter().filter(|id| [5024, 5044].contains(id)).collect::<Vec<_>>(), [&5024, &5044]);
+    let shown = Printer::shown("status", &status_of(&world, &alone(), None));
+    assert!(shown.contains("warning: the last run failed: 5024 E a service could not be started: "), "{shown}");
+    // As if it had come up, late, and the run had been complete then.
+    for message in world.lock().status.iter_mut().filter(|message| message.id == 5044) {
+        (message.id, message.severity) = (5035, Severity::Information);
+    }
+    let shown = Printer::shown("status", &status_of(&world, &alone(), None));
+    assert!(shown.contains("last run            done"), "{shown}");
 }
 
 #[test]
