@@ -97,9 +97,7 @@ impl RunResult {
             _ => Self::Unfinished,
         }
     }
-}
 
-impl RunResult {
     fn name(self) -> &'static str {
         match self {
             Self::Done => "done",

@@ -4,7 +4,8 @@ use super::code::{comments, materialized, routines, trigger_states, triggers, vi
 use super::not_covered::{lost, not_covered};
 use super::session::Asks;
 use super::tables::{
-    clusters, constraints, defaults, index_settings, indexes, replica_identities, storage, table_statements, tables,
+    COLLATION, clusters, constraints, defaults, index_settings, indexes, replica_identities, storage, table_statements,
+    tables,
 };
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Catalog, Kind, Statement};
@@ -115,9 +116,7 @@ fn types(session: &mut dyn Asks) -> Result<Vec<Row>> {
                       FROM pg_constraint WHERE contypid = t.oid AND contype = 'c' AND convalidated), '')
                WHEN 'c' THEN format('CREATE TYPE %I.%I AS (%s)', n.nspname, t.typname,
                  (SELECT string_agg(format('%I %s', attname, format_type(atttypid, atttypmod))
-                    || coalesce((SELECT format(' COLLATE %I.%I', cn.nspname, c.collname) FROM pg_collation c
-                         JOIN pg_namespace cn ON cn.oid = c.collnamespace JOIN pg_type y ON y.oid = a.atttypid
-                         WHERE c.oid = a.attcollation AND a.attcollation <> y.typcollation), ''), ', ' ORDER BY attnum)
+                    || {COLLATION}, ', ' ORDER BY attnum)
                   FROM pg_attribute a WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped))
                ELSE (SELECT format('CREATE TYPE %I.%I AS RANGE (SUBTYPE = %s', n.nspname, t.typname, format_type(rngsubtype, NULL))
                    || coalesce((SELECT format(', SUBTYPE_OPCLASS = %I.%I', pn.nspname, p.opcname) FROM pg_opclass p

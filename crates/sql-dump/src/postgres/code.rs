@@ -2,7 +2,7 @@
 
 use super::catalog::{OURS, Row, is_one_of, own, pairs};
 use super::session::Asks;
-use super::tables::OPTIONS;
+use super::tables::{COLLATION, OPTIONS};
 use crate::logical::LogicalError;
 
 type Result<T> = std::result::Result<T, LogicalError>;
@@ -28,8 +28,7 @@ pub(super) fn views(session: &mut dyn Asks) -> Result<Vec<Row>> {
     let empty = format!(
         "{name}, format('CREATE VIEW %I.%I AS SELECT %s', n.nspname, c.relname,
            (SELECT string_agg(format('NULL::%s', format_type(a.atttypid, a.atttypmod))
-              || coalesce((SELECT format(' COLLATE %I.%I', cn.nspname, o.collname) FROM pg_collation o JOIN pg_namespace cn ON cn.oid = o.collnamespace
-                   JOIN pg_type y ON y.oid = a.atttypid WHERE o.oid = a.attcollation AND a.attcollation <> y.typcollation), '')
+              || {COLLATION}
               || format(' AS %I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0))
          {from} WHERE {is_view} ORDER BY c.oid"
     );

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::catalog::{self, literal, quoted};
-use super::origin::{LOCK_LIMIT, name, not_replaced, parts};
+use super::origin::{BEGIN, LOCK_LIMIT, name, not_replaced, parts};
 use super::session::{Asks, SETTINGS};
 use super::tables;
-use super::target::{PostgresTarget, Restores, note};
+use super::target::{LOADING, PostgresTarget, Restores, note};
 use crate::logical::LogicalError;
 use crate::logical::catalog::{Catalog, Column, Encoding, Table};
 use crate::logical::chunk::RowWriter;
@@ -20,8 +20,6 @@ use crate::text::{
 };
 
 type Result<T> = std::result::Result<T, LogicalError>;
-
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
 struct DriverOrigin {
     facts: Facts,
@@ -242,7 +240,6 @@ impl Words for PostgresWords {
     }
 
     fn begin(&self) -> &'static str {
-        // As OWN_PATH has it.
-        "BEGIN; SET LOCAL search_path TO DEFAULT"
+        LOADING
     }
 }

@@ -15,6 +15,9 @@ use crate::logical::seam::{Facts, Origin, Part, RowReader};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
+/// Begins the transaction that a dump reads in.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+
 /// The longest that a table's lock is waited for: a statement that waits for it holds everybody behind it up. Sizes and definitions need locks, too.
 pub(super) const LOCK_LIMIT: &str = "SET lock_timeout = '5s'";
 /// How many tables one LOCK statement names.
@@ -42,7 +45,7 @@ pub(crate) fn origin(address: &PostgresAddress, options: &DumpOptions) -> Result
     let mut origin =
         PostgresOrigin { facts, leader, others, locked: Vec::new(), shared_snapshot: options.shared_snapshot };
     if origin.shared_snapshot {
-        origin.leader.run("begin", "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")?;
+        origin.leader.run("begin", BEGIN)?;
         origin.lock(tables)?;
     }
     Ok(Box::new(origin))
@@ -117,10 +120,7 @@ impl Origin for PostgresOrigin {
             return Ok(Moment { pinned_by: "nothing".to_owned(), ..Moment::default() });
         }
         let id = self.leader.value("export a snapshot", "SELECT pg_catalog.pg_export_snapshot()")?;
-        let import = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT {}",
-            catalog::literal(&id)
-        );
+        let import = format!("{BEGIN}; SET TRANSACTION SNAPSHOT {}", catalog::literal(&id));
         for session in &mut self.others {
             session.run("import the snapshot", &import)?;
         }

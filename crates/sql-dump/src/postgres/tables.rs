@@ -7,10 +7,16 @@ use crate::logical::catalog::{Column, Encoding, Table};
 
 type Result<T> = std::result::Result<T, LogicalError>;
 
+/// The collation of a column that is `a`, where it is not that of its type.
+pub(super) const COLLATION: &str =
+    "coalesce((SELECT format(' COLLATE %I.%I', cn.nspname, o.collname) FROM pg_collation o JOIN pg_namespace cn ON cn.oid = o.collnamespace
+       JOIN pg_type y ON y.oid = a.atttypid WHERE o.oid = a.attcollation AND a.attcollation <> y.typcollation), '')";
+
 /// Names of columns and their types with all that rows need of one, for the table with oid `c.oid`.
-const COLUMNS: &str = "(SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod))
-      || coalesce((SELECT format(' COLLATE %I.%I', cn.nspname, o.collname) FROM pg_collation o JOIN pg_namespace cn ON cn.oid = o.collnamespace
-           JOIN pg_type y ON y.oid = a.atttypid WHERE o.oid = a.attcollation AND a.attcollation <> y.typcollation), '')
+fn columns() -> String {
+    format!(
+        "(SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod))
+      || {COLLATION}
       || CASE WHEN a.attidentity <> '' THEN coalesce((SELECT format(
              ' GENERATED %s AS IDENTITY (SEQUENCE NAME %I.%I INCREMENT %s MINVALUE %s MAXVALUE %s START %s CACHE %s%s)',
              CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END, sn.nspname, s.relname,
@@ -23,7 +29,9 @@ const COLUMNS: &str = "(SELECT string_agg(format('%I %s', a.attname, format_type
          ELSE '' END
       || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END, ', ' ORDER BY a.attnum)
     FROM pg_attribute a LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
-    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)";
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)"
+    )
+}
 
 /// What is set of a relation that is `c`.
 pub(super) const OPTIONS: &str =
@@ -32,13 +40,13 @@ pub(super) const OPTIONS: &str =
 
 /// Tables, then what ties them to their types and parts to their wholes.
 pub(super) fn table_statements(session: &mut dyn Asks) -> Result<Vec<Row>> {
-    let is_table = is_table();
+    let (is_table, columns) = (is_table(), columns());
     let mut all = pairs(
         session,
         "tables",
         &format!(
             "SELECT format('%I.%I', n.nspname, c.relname), format('CREATE %sTABLE %I.%I (%s)%s%s',
-               CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, n.nspname, c.relname, coalesce({COLUMNS}, ''),
+               CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, n.nspname, c.relname, coalesce({columns}, ''),
                coalesce(' PARTITION BY ' || pg_get_partkeydef(c.oid), ''), {OPTIONS})
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {is_table} ORDER BY c.oid"
         ),

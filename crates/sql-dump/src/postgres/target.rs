@@ -17,7 +17,10 @@ type Result<T> = std::result::Result<T, LogicalError>;
 const PROGRESS: &str = "sitebackup_restore.progress";
 
 /// For one transaction, the path in which users' functions find names that they write without a schema; the session's is empty.
-pub(super) const OWN_PATH: &str = "SET LOCAL search_path TO DEFAULT";
+const OWN_PATH: &str = "SET LOCAL search_path TO DEFAULT";
+
+/// Begins the transaction of a chunk, in that path.
+pub(super) const LOADING: &str = "BEGIN; SET LOCAL search_path TO DEFAULT";
 
 /// Who executes statements of a catalog: a connection of the protocol, or one through a driver.
 pub(super) trait Restores: Asks + Send {
@@ -131,7 +134,7 @@ fn contents(session: &mut dyn Asks) -> Result<String> {
 impl RowLoader for Session {
     fn load(&mut self, table: &Table, mut chunk: ChunkReader<'_>, step: &str) -> Result<()> {
         let title = table.title();
-        self.run("begin", &format!("BEGIN; {OWN_PATH}"))?;
+        self.run("begin", LOADING)?;
         let loaded = copy(self, table, &mut chunk).and_then(|()| chunk.finish());
         let done = loaded.and_then(|()| self.run("note a chunk", &format!("{}; COMMIT", note(step))));
         if done.is_err() {
